@@ -14,10 +14,10 @@ fn arrays(name: &str) -> Golden {
     let logits: Vec<u8> = [1.5f32, -2.0].iter().flat_map(|x| x.to_le_bytes()).collect();
     let ids: Vec<u8> = [7i64].iter().flat_map(|x| x.to_le_bytes()).collect();
     let views = [
-        ("logits", TensorView::new(Dtype::F32, vec![1, 2], &logits).unwrap()),
-        ("ids", TensorView::new(Dtype::I64, vec![1], &ids).unwrap()),
+        ("logits", TensorView::new(Dtype::F32, vec![1, 2], &logits).expect("valid view")),
+        ("ids", TensorView::new(Dtype::I64, vec![1], &ids).expect("valid view")),
     ];
-    std::fs::write(file(name), serialize(views, None).unwrap()).unwrap();
+    std::fs::write(file(name), serialize(views, None).expect("valid")).expect("writable");
     Golden::open(file(name))
 }
 
