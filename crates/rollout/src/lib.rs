@@ -1,1 +1,6 @@
 //! rollout
+
+pub mod error;
+pub mod sampler;
+
+pub use error::Error;
