@@ -1,0 +1,106 @@
+//! A `messages` file whose samples have been checked.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+use schema::{Content, Message, Part, Role, Sample};
+
+use crate::jsonl::read_lines;
+use crate::{Error, Result};
+
+/// The samples of one JSONL file, each with as many image tags as images, and every image file there.
+#[derive(Clone, Debug)]
+pub struct Dataset {
+    /// The file.
+    pub path: PathBuf,
+    /// Its samples; their image paths are as the file has them.
+    pub samples: Vec<Sample>,
+    lines: Vec<usize>,
+}
+
+impl Dataset {
+    /// Reads and checks a file.
+    ///
+    /// # Errors
+    ///
+    /// Names file and line of the first line that is no sample, has another number of image tags than of images, or
+    /// names an image file that does not exist.
+    pub fn read(path: impl AsRef<Path>) -> Result<Self> {
+        let path = path.as_ref();
+        let (lines, samples) = read_lines::<Sample>(path)?.into_iter().unzip();
+        let dataset = Self { path: path.to_owned(), samples, lines };
+        for (sample, &line) in dataset.samples.iter().zip(&dataset.lines) {
+            dataset.check(sample, line)?;
+        }
+        Ok(dataset)
+    }
+
+    /// Where an entry of [`Sample::images`] lies: relative paths start at the file's folder. A `data:` URL is no path.
+    pub fn image_path(&self, image: &str) -> Option<PathBuf> {
+        (!image.starts_with("data:"))
+            .then(|| self.path.parent().unwrap_or(Path::new("")).join(image))
+    }
+
+    /// File and line of sample `index`, for messages.
+    pub fn place(&self, index: usize) -> String {
+        format!("{}:{}", self.path.display(), self.lines[index])
+    }
+
+    fn check(&self, sample: &Sample, line: usize) -> Result<()> {
+        let (tags, images) = (num_image_tags(&sample.messages), sample.images.len());
+        if tags != images {
+            return Err(Error::ImageCount { path: self.path.clone(), line, tags, images });
+        }
+        let own = sample.messages.iter().filter_map(|m| parts(m)).flatten().filter_map(own_image);
+        let files =
+            sample.images.iter().map(String::as_str).chain(own).filter_map(|i| self.image_path(i));
+        match files.into_iter().find(|file| !file.is_file()) {
+            Some(image) => Err(Error::MissingImage { path: self.path.clone(), line, image }),
+            None => Ok(()),
+        }
+    }
+}
+
+/// How many entries of [`Sample::images`] the text asks for: `<image>` tags, and image parts without a path.
+pub fn num_image_tags(messages: &[Message]) -> usize {
+    let count = |text: &str| text.matches("<image>").count();
+    let in_message = |message: &Message| match &message.content {
+        Content::Text(text) => count(text),
+        Content::Parts(parts) => parts
+            .iter()
+            .map(|part| match part {
+                Part::Text { text } => count(text),
+                Part::Image { image } => usize::from(image.is_none()),
+                Part::ImageUrl { .. } => 0,
+            })
+            .sum(),
+    };
+    messages.iter().map(in_message).sum()
+}
+
+fn parts(message: &Message) -> Option<&[Part]> {
+    if let Content::Parts(parts) = &message.content { Some(parts) } else { None }
+}
+
+/// The path that an image part brings itself.
+fn own_image(part: &Part) -> Option<&str> {
+    if let Part::Image { image } = part { image.as_deref() } else { None }
+}
+
+/// The sample without its last turn when that is the assistant's: what a model is asked.
+pub fn prompt_of(sample: &Sample) -> Sample {
+    let mut prompt = sample.clone();
+    prompt.messages.pop_if(|last| last.role == Role::Assistant);
+    prompt
+}
+
+/// The commonest answer and its share of the samples that have one: what a model reaches that never looks.
+pub fn majority_answer(samples: &[Sample]) -> Option<(&str, f64)> {
+    let mut counts = BTreeMap::new();
+    for answer in samples.iter().filter_map(|s| s.answer.as_deref()) {
+        *counts.entry(answer).or_insert(0usize) += 1;
+    }
+    let total: usize = counts.values().sum();
+    let (answer, count) = counts.into_iter().max_by_key(|&(_, count)| count)?;
+    Some((answer, count as f64 / total as f64))
+}
