@@ -1,1 +1,54 @@
-//! preprocess
+//! Turns an image and a question into token ids and image tiles.
+//!
+//! ```text
+//!                 ┌─ image ── resize ── tile ──────────────► pixels [tiles, 3, size, size]
+//! Sample ── conversation ── template ── tokenizer ─┬─ prompt ──► ids, image rows            (generation)
+//!                                                  └─ example ─► ids, loss mask, image rows (training)
+//! ```
+//!
+//! Tiles, pixels, rendered text and ids equal those of Pillow, torchvision and transformers exactly. (JPEG decoding
+//! is the exception: decoders differ by a step or two of 255.)
+//!
+//! ```no_run
+//! use std::path::Path;
+//!
+//! let processor = preprocess::Processor::load(Path::new("model"))?;
+//! let line = r#"{"messages":[{"role":"user","content":"<image>\nWhat is it?"}],"images":["a.png"]}"#;
+//! let prompt = processor.prompt(&serde_json::from_str(line)?, Path::new("data"))?;
+//! let pixels = prompt.images[0].pixel_values()?;
+//! assert_eq!(prompt.image_rows.len(), prompt.images[0].num_tokens());
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+//!
+//! This crate does not hold weights, know a device, read data files, or run in threads of its own.
+
+mod error;
+mod files;
+mod image;
+mod resize;
+mod settings;
+mod tile;
+mod tokenizer;
+mod bpe;
+mod language_files;
+mod calendar;
+mod json;
+mod template;
+mod conversation;
+mod prompt;
+mod example;
+mod processor;
+
+pub use bpe::tokenizer_json_from_gguf;
+pub use conversation::{Conversation, IMAGE_TAG, Turn};
+pub use error::{Error, Result};
+pub use example::Example;
+pub use image::{ImageFile, MAX_IMAGE_BYTES, MAX_IMAGE_PIXELS, RgbImage};
+pub use language_files::LanguageFiles;
+pub use processor::{ImageInput, Processor};
+pub use prompt::{IMAGE_CLOSE, IMAGE_OPEN, IMAGE_ROW, Prompt};
+pub use resize::resize;
+pub use settings::ImageSettings;
+pub use template::ChatTemplate;
+pub use tile::{Grid, TiledImage, choose_grid};
+pub use tokenizer::{TextStream, Tokenizer, add_special_tokens};

@@ -1,0 +1,198 @@
+//! Everything that turns a sample into model input, loaded from a model's folder.
+
+use std::path::{Path, PathBuf};
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use schema::Sample;
+
+use crate::conversation::Conversation;
+use crate::error::{Error, Result};
+use crate::example::{Example, Segment, segments};
+use crate::image::ImageFile;
+use crate::language_files::LanguageFiles;
+use crate::prompt::{Expansion, IMAGE_CLOSE, IMAGE_OPEN, IMAGE_ROW, Prompt};
+use crate::settings::ImageSettings;
+use crate::template::ChatTemplate;
+use crate::tile::TiledImage;
+use crate::tokenizer::Tokenizer;
+
+/// How a model takes its images.
+#[derive(Clone, Debug)]
+pub struct ImageInput {
+    /// Tiling and normalisation.
+    pub settings: ImageSettings,
+    /// The id whose rows the visual tokens overwrite.
+    pub row_id: u32,
+}
+
+/// Turns samples into prompts and training examples for one model.
+#[derive(Debug)]
+pub struct Processor {
+    /// Text to ids and back.
+    pub tokenizer: Tokenizer,
+    /// Conversation to text.
+    pub template: ChatTemplate,
+    /// How images enter; `None` for a language model alone.
+    pub images: Option<ImageInput>,
+    /// Ids that end an answer, ascending.
+    pub stop_ids: Vec<u32>,
+    /// The most tokens a sequence may have; callers may lower it.
+    pub context_length: usize,
+    path: PathBuf,
+}
+
+impl Processor {
+    /// Loads a model's folder, or a GGUF file.
+    ///
+    /// # Errors
+    ///
+    /// When a file is missing or malformed, or the tokenizer lacks an image token that the vision settings call for.
+    pub fn load(model: &Path) -> Result<Self> {
+        let settings = ImageSettings::load(model)?;
+        Self::from_files(model, &LanguageFiles::load(model)?, settings)
+    }
+
+    /// As [`Self::load`] from what was read or made already; `model` appears in errors.
+    ///
+    /// # Errors
+    ///
+    /// As for [`Self::load`].
+    pub fn from_files(
+        model: &Path,
+        files: &LanguageFiles,
+        settings: Option<ImageSettings>,
+    ) -> Result<Self> {
+        let missing = |what: &str| Error::Missing { path: model.to_owned(), what: what.to_owned() };
+        let source = files.chat_template.as_deref().ok_or_else(|| missing("chat template"))?;
+        let now = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |time| time.as_secs());
+        let tokenizer = Tokenizer::from_json(&files.tokenizer)?;
+        let context_length = files.context_length;
+        Ok(Self {
+            template: ChatTemplate::new(source, &files.special_tokens(), now)?,
+            images: settings.map(|settings| image_input(&tokenizer, settings)).transpose()?,
+            stop_ids: files.stop_ids(&tokenizer),
+            context_length: context_length.ok_or_else(|| missing("max_position_embeddings"))?,
+            tokenizer,
+            path: model.to_owned(),
+        })
+    }
+
+    /// The prompt of a sample: its turns up to the answer, a final assistant turn left out. Image paths are relative
+    /// to `base`.
+    ///
+    /// # Errors
+    ///
+    /// When an image cannot be opened, tags and images differ in number, the template refuses the turns, or the ids
+    /// exceed the context.
+    pub fn prompt(&self, sample: &Sample, base: &Path) -> Result<Prompt> {
+        let conversation = Conversation::from_sample(sample)?;
+        let images = self.open_images(&conversation.images, base, 1)?;
+        let text = self.template.render_prompt(conversation.prompt_turns())?;
+        let mut expansion = Expansion::new(&images);
+        let ids = self.tokenizer.encode(&expansion.expand(&text))?;
+        expansion.finish(images.len())?;
+        let image_rows = self.image_rows(&ids, &images)?;
+        self.check_length(ids.len())?;
+        Ok(Prompt { text, ids, image_rows, images })
+    }
+
+    /// The training sequence of a sample: everything up to its last assistant turn, with a loss on every assistant
+    /// turn. Pieces are tokenised separately, as at inference. Several images share the limit on tiles.
+    ///
+    /// # Errors
+    ///
+    /// As for [`Self::prompt`], and when there is no assistant turn or the template does not end one with a special
+    /// token.
+    pub fn example(&self, sample: &Sample, base: &Path) -> Result<Example> {
+        let conversation = Conversation::from_sample(sample)?;
+        let images = self.open_images(&conversation.images, base, conversation.images.len())?;
+        let mut expansion = Expansion::new(&images);
+        let (mut ids, mut loss_mask) = (Vec::new(), Vec::new());
+        for segment in segments(&self.template, &conversation.turns)? {
+            let mut piece = |text: &str| self.tokenizer.encode(&expansion.expand(text));
+            let (new, learned) = match &segment {
+                Segment::Prompt(text) => (piece(text)?, 0),
+                Segment::Answer(text) => {
+                    let new = piece(text)?;
+                    let learned = new.len();
+                    (new, learned)
+                }
+                Segment::Bridge(text) => (self.ends_turn(piece(text)?)?, 1),
+                Segment::Close(text) => (self.ends_turn(piece(text)?)?[..1].to_vec(), 1),
+            };
+            loss_mask.extend((0..new.len()).map(|index| index < learned));
+            ids.extend(new);
+        }
+        expansion.finish(images.len())?;
+        let image_rows = self.image_rows(&ids, &images)?;
+        self.check_length(ids.len())?;
+        Ok(Example { ids, loss_mask, image_rows, images })
+    }
+
+    /// Ids of a completion as it would follow a prompt: special tokens in it are recognised, nothing is added.
+    ///
+    /// # Errors
+    ///
+    /// When the tokenizer refuses the text.
+    pub fn completion(&self, text: &str) -> Result<Vec<u32>> {
+        self.tokenizer.encode(text)
+    }
+
+    /// Lays tiles over one image file.
+    ///
+    /// # Errors
+    ///
+    /// When the file cannot be opened or the model takes no images.
+    pub fn image(&self, reference: &str, base: &Path) -> Result<TiledImage> {
+        let mut images = self.open_images(&[reference.to_owned()], base, 1)?;
+        Ok(images.pop().expect("one image in, one out"))
+    }
+
+    /// Opens and tiles images; `share` of them divide the limit on tiles.
+    fn open_images(&self, paths: &[String], base: &Path, share: usize) -> Result<Vec<TiledImage>> {
+        if paths.is_empty() {
+            return Ok(Vec::new());
+        }
+        let none = || Error::NoVision { images: paths.len(), path: self.path.clone() };
+        let mut settings = self.images.as_ref().ok_or_else(none)?.settings.clone();
+        settings.max_tiles = (settings.max_tiles / share).max(settings.min_tiles);
+        let open = |path: &String| Ok(TiledImage::new(ImageFile::load(path, base)?, &settings));
+        paths.iter().map(open).collect()
+    }
+
+    /// Where the image rows are; their number must be the images'.
+    fn image_rows(&self, ids: &[u32], images: &[TiledImage]) -> Result<Vec<usize>> {
+        let Some(input) = &self.images else { return Ok(Vec::new()) };
+        let rows: Vec<usize> = (0..ids.len()).filter(|&row| ids[row] == input.row_id).collect();
+        let expected = images.iter().map(TiledImage::num_tokens).sum();
+        if rows.len() != expected {
+            return Err(Error::ImageRows { expected, found: rows.len() });
+        }
+        Ok(rows)
+    }
+
+    /// Checks that what follows an answer begins with a token that ends the turn.
+    fn ends_turn(&self, ids: Vec<u32>) -> Result<Vec<u32>> {
+        match ids.first() {
+            Some(&id) if self.tokenizer.is_special(id) => Ok(ids),
+            _ => {
+                let reason = "it does not end the assistant's turn with a special token".to_owned();
+                Err(Error::Template { reason })
+            }
+        }
+    }
+
+    fn check_length(&self, length: usize) -> Result<()> {
+        if length > self.context_length {
+            return Err(Error::TooLong { length, context: self.context_length });
+        }
+        Ok(())
+    }
+}
+
+fn image_input(tokenizer: &Tokenizer, settings: ImageSettings) -> Result<ImageInput> {
+    tokenizer.require(IMAGE_OPEN, "opens an image in the text")?;
+    tokenizer.require(IMAGE_CLOSE, "closes an image in the text")?;
+    let row_id = tokenizer.require(IMAGE_ROW, "stands for one row of an image")?;
+    Ok(ImageInput { settings, row_id })
+}

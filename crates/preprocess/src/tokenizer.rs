@@ -1,0 +1,206 @@
+//! Text to token ids and back.
+
+use std::path::Path;
+
+use serde_json::{Value, json};
+
+use crate::error::{Error, Result};
+
+/// A byte-level BPE or other tokenizer, as `tokenizer.json` describes it.
+#[derive(Clone, Debug)]
+pub struct Tokenizer {
+    inner: tokenizers::Tokenizer,
+}
+
+impl Tokenizer {
+    /// Reads a `tokenizer.json`.
+    ///
+    /// # Errors
+    ///
+    /// When the file cannot be read or does not describe a tokenizer.
+    pub fn load(path: &Path) -> Result<Self> {
+        let bytes =
+            std::fs::read(path).map_err(|source| Error::Io { path: path.to_owned(), source })?;
+        Self::from_bytes(&bytes)
+            .map_err(|e| Error::Config { path: path.to_owned(), reason: e.to_string() })
+    }
+
+    /// Builds a tokenizer from the content of a `tokenizer.json`.
+    ///
+    /// # Errors
+    ///
+    /// When it does not describe a tokenizer.
+    pub fn from_json(json: &Value) -> Result<Self> {
+        Self::from_bytes(json.to_string().as_bytes())
+    }
+
+    fn from_bytes(bytes: &[u8]) -> Result<Self> {
+        let mut inner = tokenizers::Tokenizer::from_bytes(bytes).map_err(reason)?;
+        // A file may carry the settings of the run that saved it; they must not cut or fill our texts.
+        inner.with_truncation(None).map_err(reason)?;
+        inner.with_padding(None);
+        Ok(Self { inner })
+    }
+
+    /// Ids of `text`. Special tokens spelled in it are recognised; none is added.
+    ///
+    /// # Errors
+    ///
+    /// When the tokenizer refuses the text (an unknown piece without an unknown token).
+    pub fn encode(&self, text: &str) -> Result<Vec<u32>> {
+        let encoding = self.inner.encode_fast(text, false).map_err(reason)?;
+        Ok(encoding.get_ids().to_vec())
+    }
+
+    /// Text of `ids`, special tokens left out. Ids outside the vocabulary give no text; bytes that are not UTF-8 give
+    /// the replacement character.
+    ///
+    /// # Errors
+    ///
+    /// When the tokenizer's decoder fails.
+    pub fn decode(&self, ids: &[u32]) -> Result<String> {
+        self.inner.decode(ids, true).map_err(reason)
+    }
+
+    /// As [`Self::decode`], special tokens spelled out.
+    ///
+    /// # Errors
+    ///
+    /// When the tokenizer's decoder fails.
+    pub fn decode_with_special(&self, ids: &[u32]) -> Result<String> {
+        self.inner.decode(ids, false).map_err(reason)
+    }
+
+    /// The id of a token by its exact string.
+    pub fn id(&self, token: &str) -> Option<u32> {
+        self.inner.token_to_id(token)
+    }
+
+    /// The string of a token.
+    pub fn token(&self, id: u32) -> Option<String> {
+        self.inner.id_to_token(id)
+    }
+
+    /// As [`Self::id`]; `purpose` completes "the tokenizer has no token X, which …".
+    ///
+    /// # Errors
+    ///
+    /// When the vocabulary lacks the token.
+    pub fn require(&self, token: &str, purpose: &str) -> Result<u32> {
+        self.id(token).ok_or_else(|| Error::MissingToken {
+            token: token.to_owned(),
+            purpose: purpose.to_owned(),
+        })
+    }
+
+    /// Number of tokens, added ones included.
+    pub fn vocab_size(&self) -> usize {
+        self.inner.get_vocab_size(true)
+    }
+
+    /// Whether `id` is an added token that stands outside the text, like `<|im_end|>`.
+    pub fn is_special(&self, id: u32) -> bool {
+        self.inner.get_added_tokens_decoder().get(&id).is_some_and(|token| token.special)
+    }
+
+    /// Every added token with its id, in the order of ids.
+    pub fn added_tokens(&self) -> Vec<(u32, String)> {
+        let decoder = self.inner.get_added_tokens_decoder();
+        let mut tokens: Vec<_> = decoder.iter().map(|(&id, t)| (id, t.content.clone())).collect();
+        tokens.sort_unstable();
+        tokens
+    }
+
+    /// Starts decoding a completion token by token.
+    pub fn stream(&self) -> TextStream<'_> {
+        TextStream { tokenizer: self, ids: Vec::new(), num_settled: 0, num_written: 0 }
+    }
+}
+
+/// Decodes one token at a time. Text is held back while its last character is incomplete; the pieces together equal
+/// the text of all ids at once.
+#[derive(Clone, Debug)]
+pub struct TextStream<'a> {
+    tokenizer: &'a Tokenizer,
+    ids: Vec<u32>,
+    /// Ids whose text was written before the last piece: context that only fixes how the next ones are spelled.
+    num_settled: usize,
+    /// Ids whose text was written.
+    num_written: usize,
+}
+
+impl TextStream<'_> {
+    /// Takes the next id; the text that is now certain.
+    ///
+    /// # Errors
+    ///
+    /// When the tokenizer's decoder fails.
+    pub fn push(&mut self, id: u32) -> Result<String> {
+        self.ids.push(id);
+        let (written, all) = self.window()?;
+        if all.len() <= written.len() || all.ends_with('\u{fffd}') {
+            return Ok(String::new());
+        }
+        self.num_settled = self.num_written;
+        self.num_written = self.ids.len();
+        Ok(all[written.len()..].to_owned())
+    }
+
+    /// The text still held back, its incomplete character replaced.
+    ///
+    /// # Errors
+    ///
+    /// When the tokenizer's decoder fails.
+    pub fn finish(self) -> Result<String> {
+        let (written, all) = self.window()?;
+        Ok(all.get(written.len()..).unwrap_or_default().to_owned())
+    }
+
+    fn window(&self) -> Result<(String, String)> {
+        let written = self.tokenizer.decode(&self.ids[self.num_settled..self.num_written])?;
+        let all = self.tokenizer.decode(&self.ids[self.num_settled..])?;
+        Ok((written, all))
+    }
+}
+
+/// Appends special tokens to the content of a `tokenizer.json`, leaving those it has; the id of each in order.
+///
+/// # Errors
+///
+/// When the JSON does not describe a tokenizer.
+pub fn add_special_tokens(json: &mut Value, tokens: &[&str]) -> Result<Vec<u32>> {
+    let tokenizer = Tokenizer::from_json(json)?;
+    let mut next = next_id(json);
+    let added = json["added_tokens"].as_array_mut();
+    let added = added.ok_or_else(|| reason("no list `added_tokens`"))?;
+    let mut ids = Vec::with_capacity(tokens.len());
+    for &token in tokens {
+        let id = tokenizer.id(token).unwrap_or(next);
+        if id == next {
+            added.push(added_token(id, token, true));
+            next += 1;
+        }
+        ids.push(id);
+    }
+    Ok(ids)
+}
+
+/// One entry of `added_tokens`.
+pub(crate) fn added_token(id: u32, content: &str, special: bool) -> Value {
+    json!({
+        "id": id, "content": content, "single_word": false, "lstrip": false, "rstrip": false,
+        "normalized": false, "special": special,
+    })
+}
+
+/// One more than the largest id in use.
+fn next_id(json: &Value) -> u32 {
+    let added = json["added_tokens"].as_array().into_iter().flatten().map(|token| &token["id"]);
+    let vocab = json["model"]["vocab"].as_object().into_iter().flat_map(|vocab| vocab.values());
+    let largest = added.chain(vocab).filter_map(Value::as_u64).max();
+    largest.map_or(0, |id| u32::try_from(id + 1).unwrap_or(u32::MAX))
+}
+
+fn reason(error: impl Into<tokenizers::Error>) -> Error {
+    Error::Tokenizer { reason: error.into().to_string() }
+}
