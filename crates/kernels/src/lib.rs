@@ -1,1 +1,10 @@
-//! kernels
+//! CPU kernels on slices.
+
+pub mod reference;
+pub mod linear;
+pub mod norm;
+pub mod rotary;
+pub mod activation;
+pub mod attention;
+pub mod head;
+pub mod optimizer;

@@ -1,0 +1,2 @@
+//! SwiGLU and GELU.
+pub use crate::reference::activation::*;

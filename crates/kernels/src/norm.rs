@@ -1,0 +1,2 @@
+//! RMSNorm and LayerNorm.
+pub use crate::reference::norm::*;

@@ -1,0 +1,2 @@
+//! Rotary position embedding.
+pub use crate::reference::rotary::*;

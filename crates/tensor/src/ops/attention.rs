@@ -1,0 +1,61 @@
+//! Attention over spans.
+
+use kernels::attention::{Heads, Span};
+
+use crate::Tensor;
+
+/// The result of [`attention`] and what its gradient needs of it.
+#[derive(Clone, Debug)]
+pub struct Attended {
+    /// Weighted values, `[queries, query heads·dim]`; zero for rows of no span.
+    pub out: Tensor,
+    /// Log of each query's softmax denominator, `[queries, query heads]`.
+    pub log_sum_exp: Tensor,
+}
+
+/// Softmax attention with scale `1/√dim` of every query over the keys its span shows.
+///
+/// `q` is `[tq, query heads·dim]`, `k` and `v` `[tk, key-value heads·dim]`. Scores are never
+/// materialised whole (arXiv:2205.14135). A row belongs to at most one span.
+pub fn attention(q: &Tensor, k: &Tensor, v: &Tensor, spans: &[Span], heads: Heads) -> Attended {
+    check((q, k, v), heads);
+    let mut out = Tensor::zeros(q.shape());
+    let mut log_sum_exp = Tensor::zeros(&[q.rows(), heads.query]);
+    kernels::attention::forward(
+        (q.as_slice(), k.as_slice(), v.as_slice()),
+        spans,
+        heads,
+        out.as_mut_slice(),
+        log_sum_exp.as_mut_slice(),
+    );
+    Attended { out, log_sum_exp }
+}
+
+/// Gradient of [`attention`]: `(dq, dk, dv)`.
+pub fn attention_backward(
+    dout: &Tensor,
+    (q, k, v): (&Tensor, &Tensor, &Tensor),
+    attended: &Attended,
+    spans: &[Span],
+    heads: Heads,
+) -> (Tensor, Tensor, Tensor) {
+    check((q, k, v), heads);
+    assert_eq!(dout.len(), attended.out.len(), "shape of attention's gradient");
+    let zeros = |like: &Tensor| Tensor::zeros(like.shape());
+    let (mut dq, mut dk, mut dv) = (zeros(q), zeros(k), zeros(v));
+    kernels::attention::backward(
+        dout.as_slice(),
+        (q.as_slice(), k.as_slice(), v.as_slice()),
+        spans,
+        heads,
+        (dq.as_mut_slice(), dk.as_mut_slice(), dv.as_mut_slice()),
+    );
+    (dq, dk, dv)
+}
+
+fn check((q, k, v): (&Tensor, &Tensor, &Tensor), heads: Heads) {
+    let width = (heads.query * heads.dim, heads.key_value * heads.dim, heads.key_value * heads.dim);
+    assert_eq!((q.cols(), k.cols(), v.cols()), width, "widths of queries, keys and values");
+    assert_eq!(k.rows(), v.rows(), "rows of keys and values");
+    assert_eq!(heads.query % heads.key_value, 0, "query heads per key-value head");
+}

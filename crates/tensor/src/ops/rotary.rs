@@ -1,0 +1,60 @@
+//! Rotary position embedding.
+
+use crate::Tensor;
+
+/// Cosines and sines of every row's angles, `[t, dim/2]` each.
+#[derive(Clone, Debug, PartialEq)]
+pub struct RotaryTable {
+    half: usize,
+    cos: Vec<f32>,
+    sin: Vec<f32>,
+}
+
+impl RotaryTable {
+    /// Angles `position · inv_freq` (arXiv:2104.09864), their cosines and sines times `scale`
+    /// (1 unless the checkpoint's rope scaling has an attention factor).
+    pub fn new(positions: &[u32], inv_freq: &[f64], scale: f64) -> Self {
+        let angle = |&p: &u32| inv_freq.iter().map(move |f| f64::from(p) * f);
+        let angles: Vec<f64> = positions.iter().flat_map(angle).collect();
+        Self {
+            half: inv_freq.len(),
+            cos: angles.iter().map(|a| (a.cos() * scale) as f32).collect(),
+            sin: angles.iter().map(|a| (a.sin() * scale) as f32).collect(),
+        }
+    }
+
+    /// Number of rows, one per token.
+    pub fn rows(&self) -> usize {
+        self.cos.len() / self.half.max(1)
+    }
+
+    /// Width of a head this table rotates.
+    pub fn dim(&self) -> usize {
+        self.half * 2
+    }
+
+    /// Cosines `[t, dim/2]`.
+    pub fn cos(&self) -> &[f32] {
+        &self.cos
+    }
+
+    /// Sines `[t, dim/2]`.
+    pub fn sin(&self) -> &[f32] {
+        &self.sin
+    }
+}
+
+/// Rotates every head of `x` `[t, heads·dim]` in place, pairing component `i` with `i + dim/2`.
+pub fn rotary(x: &mut Tensor, dim: usize, table: &RotaryTable) {
+    turn(x, dim, table, 1.0);
+}
+
+/// Gradient of [`rotary`], in place: the rotation back.
+pub fn rotary_backward(dx: &mut Tensor, dim: usize, table: &RotaryTable) {
+    turn(dx, dim, table, -1.0);
+}
+
+fn turn(x: &mut Tensor, dim: usize, table: &RotaryTable, direction: f32) {
+    assert_eq!((x.rows(), dim), (table.rows(), table.dim()), "rows and width of a rotary table");
+    kernels::rotary::rotate(x.as_mut_slice(), dim, &table.cos, &table.sin, direction);
+}
