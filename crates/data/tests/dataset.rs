@@ -6,10 +6,10 @@ use data::{Dataset, majority_answer, num_image_tags, prompt_of, read_lines, writ
 use schema::{Role, Sample};
 
 fn error_of(content: &[u8]) -> String {
-    let folder = tempfile::tempdir().unwrap();
+    let folder = tempfile::tempdir().expect("a folder");
     let path = folder.path().join("rows.jsonl");
-    fs::write(&path, content).unwrap();
-    fs::write(folder.path().join("a.png"), b"").unwrap();
+    fs::write(&path, content).expect("a file");
+    fs::write(folder.path().join("a.png"), b"").expect("a file");
     let error = Dataset::read(&path).unwrap_err().to_string();
     error.replace(&folder.path().display().to_string(), "DIR")
 }

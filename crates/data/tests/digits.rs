@@ -28,14 +28,14 @@ fn task() -> DigitTask {
 /// Eight bitmaps of each digit, told apart by one pixel value; line 1 repeats line 0.
 fn table() -> Vec<Bitmap> {
     let bitmap = |i: usize| Bitmap {
-        pixels: vec![100 + u8::try_from(i.max(1)).unwrap(); 784],
+        pixels: vec![100 + u8::try_from(i.max(1)).expect("80 bitmaps"); 784],
         label: (i / 8) as u8,
     };
     (0..80).map(bitmap).collect()
 }
 
 fn column(sample: &Sample, name: &str) -> Vec<usize> {
-    serde_json::from_value(sample.extra[name].clone()).unwrap()
+    serde_json::from_value(sample.extra[name].clone()).expect("a list of numbers")
 }
 
 fn text(sample: &Sample, turn: usize) -> &str {
@@ -46,9 +46,11 @@ fn text(sample: &Sample, turn: usize) -> &str {
 }
 
 fn built(task: &DigitTask, folder: &Path) -> (DigitFiles, Dataset, Dataset) {
-    let files = build(task, &table(), folder).unwrap();
-    let (train, held_out) =
-        (Dataset::read(&files.train).unwrap(), Dataset::read(&files.held_out).unwrap());
+    let files = build(task, &table(), folder).expect("the task is built");
+    let (train, held_out) = (
+        Dataset::read(&files.train).expect("the file is sound"),
+        Dataset::read(&files.held_out).expect("the file is sound"),
+    );
     (files, train, held_out)
 }
 

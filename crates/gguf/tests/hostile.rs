@@ -6,13 +6,14 @@ use std::path::Path;
 use gguf::{Error, Gguf};
 
 fn golden(name: &str) -> Vec<u8> {
-    std::fs::read(Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden").join(name)).unwrap()
+    std::fs::read(Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden").join(name))
+        .expect("the golden file is there")
 }
 
 /// The error that `bytes` end in, opened and read to the end.
 fn outcome(bytes: &[u8]) -> Result<(), Error> {
-    let mut file = tempfile::NamedTempFile::new().unwrap();
-    file.write_all(bytes).unwrap();
+    let mut file = tempfile::NamedTempFile::new().expect("a temporary file");
+    file.write_all(bytes).expect("it takes bytes");
     let gguf = Gguf::open(file.path())?;
     for tensor in gguf.tensors() {
         gguf.read(&tensor.name)?;
