@@ -1,0 +1,1 @@
+//! Builds a model folder from parts.

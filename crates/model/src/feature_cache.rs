@@ -1,0 +1,1 @@
+//! Cache of frozen vision features.

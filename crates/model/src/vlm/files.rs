@@ -1,0 +1,148 @@
+//! Model folders and adapter files, written so that a failure leaves the earlier ones whole.
+
+use std::collections::HashMap;
+use std::fs;
+use std::path::Path;
+
+use serde_json::Value;
+
+use super::{LLM_PREFIX, Vlm};
+use crate::Error;
+use crate::adapter::{self, Adapter};
+use crate::config::vlm::read_json;
+use crate::llm::LlmTraining;
+use crate::parameter::Part;
+use crate::vision;
+use crate::weights::{Checkpoint, Staging, Stored, TensorSpec, save, save_file};
+
+/// Files beside the weights that travel with a model: what the tokenizer, the chat template and
+/// the image processor need, under all names in use.
+pub(crate) const COMPANIONS: &[&str] = &[
+    "tokenizer.json",
+    "tokenizer_config.json",
+    "special_tokens_map.json",
+    "added_tokens.json",
+    "vocab.json",
+    "merges.txt",
+    "tokenizer.model",
+    "chat_template.jinja",
+    "chat_template.json",
+    "generation_config.json",
+    "preprocessor_config.json",
+    "processor_config.json",
+];
+
+/// The token whose rows image features overwrite.
+pub(crate) const IMAGE_TOKEN: &str = "<IMG_CONTEXT>";
+
+/// Weights above this many bytes go into several files, as transformers does it.
+pub(crate) const MAX_SHARD_BYTES: u64 = 5_000_000_000;
+
+impl Vlm {
+    /// Writes a full model folder: configuration, weights, and the companions of the folder this
+    /// model was read from. `stored` is the format of encoder and language model; the adapter is
+    /// written in f32. An earlier model in `folder` stays whole until the new one is.
+    ///
+    /// # Errors
+    /// When low-rank terms have not been merged, or the folder cannot be written.
+    pub fn save(&self, folder: &Path, stored: Stored) -> Result<(), Error> {
+        if !self.llm.parameters(LlmTraining::Lora).is_empty() {
+            let reason = "low-rank terms must be merged, or saved as an adapter of their own";
+            return Err(Error::input("model to save", reason));
+        }
+        let staging = Staging::new(folder)?;
+        copy_companions(&self.folder, staging.path())?;
+        write_json(&staging.path().join("config.json"), &self.config.json)?;
+        let parts: HashMap<String, Part<'_>> = self.all_parts().into_iter().collect();
+        let specs = self.tensor_specs(stored);
+        save(staging.path(), &specs, MAX_SHARD_BYTES, |name| Ok(parts[name].values()))?;
+        staging.commit()
+    }
+
+    /// Writes the adapter alone: one safetensors file with `mlp1.*` in f32.
+    ///
+    /// # Errors
+    /// When the file cannot be written; an earlier one is then still there.
+    pub fn save_adapter(&self, file: &Path) -> Result<(), Error> {
+        let parts: HashMap<String, Part<'_>> = self.adapter.parts().into_iter().collect();
+        let shapes = adapter::tensors(self.config.feature_size(), self.config.llm.hidden_size);
+        let spec = |(name, shape): &(String, Vec<usize>)| TensorSpec::new(name, shape, Stored::F32);
+        let specs: Vec<TensorSpec> = shapes.iter().map(spec).collect();
+        save_file(file, &specs, |name| Ok(parts[name].values()))
+    }
+
+    /// Replaces the adapter by that of a file, or of a folder, of `mlp1.*` alone.
+    ///
+    /// # Errors
+    /// When it cannot be read or does not fit the model; the model is then unchanged.
+    pub fn load_adapter(&mut self, file: &Path) -> Result<(), Error> {
+        let mut checkpoint = Checkpoint::open(file)?;
+        let (features, hidden) = (self.config.feature_size(), self.config.llm.hidden_size);
+        let adapter = Adapter::take(&mut checkpoint, features, hidden)?;
+        checkpoint.finish()?;
+        self.adapter = adapter;
+        Ok(())
+    }
+
+    /// The folder the model was read from.
+    pub fn folder(&self) -> &Path {
+        &self.folder
+    }
+
+    fn all_parts(&self) -> Vec<(String, Part<'_>)> {
+        let mut parts = self.vision.parts();
+        parts.extend(self.adapter.parts());
+        parts.extend(self.llm.parts());
+        parts
+    }
+
+    fn tensor_specs(&self, stored: Stored) -> Vec<TensorSpec> {
+        let hidden = self.config.llm.hidden_size;
+        let of = |tensors: Vec<(String, Vec<usize>)>, stored| {
+            tensors.into_iter().map(move |(name, shape)| TensorSpec { name, shape, stored })
+        };
+        of(vision::tensors(&self.config.vision), stored)
+            .chain(of(adapter::tensors(self.config.feature_size(), hidden), Stored::F32))
+            .chain(of(self.llm.config().tensors(LLM_PREFIX), stored))
+            .collect()
+    }
+}
+
+/// The id of `<IMG_CONTEXT>` in a folder's `tokenizer.json`, or `None` if either is missing.
+///
+/// # Errors
+/// When `tokenizer.json` cannot be parsed.
+pub fn image_token(folder: &Path) -> Result<Option<u32>, Error> {
+    let path = folder.join("tokenizer.json");
+    if !path.is_file() {
+        return Ok(None);
+    }
+    Ok(token_id(&read_json(&path)?, IMAGE_TOKEN))
+}
+
+/// The id of a token in the content of a `tokenizer.json`: an added token or a vocabulary entry.
+pub(crate) fn token_id(tokenizer: &Value, token: &str) -> Option<u32> {
+    let added = tokenizer["added_tokens"].as_array().into_iter().flatten();
+    let mut added = added.filter(|entry| entry["content"] == token);
+    let id = match added.next() {
+        Some(entry) => entry["id"].as_u64(),
+        None => tokenizer["model"]["vocab"][token].as_u64(),
+    };
+    id.and_then(|id| u32::try_from(id).ok())
+}
+
+/// Copies the companions that `from` has.
+pub(crate) fn copy_companions(from: &Path, to: &Path) -> Result<(), Error> {
+    for name in COMPANIONS {
+        let source = from.join(name);
+        if source.is_file() {
+            fs::copy(&source, to.join(name)).map_err(Error::io(&source))?;
+        }
+    }
+    Ok(())
+}
+
+/// Writes a JSON file for people to read.
+pub(crate) fn write_json(path: &Path, value: &Value) -> Result<(), Error> {
+    fs::write(path, format!("{value:#}\n")).map_err(Error::io(path))
+}

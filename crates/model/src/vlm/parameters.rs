@@ -1,0 +1,98 @@
+//! Which parts of the model train, and their values in and out.
+
+use std::fmt;
+use std::str::FromStr;
+
+use super::Vlm;
+use crate::Error;
+use crate::llm::LlmTraining;
+use crate::parameter::{Parameter, Part};
+
+/// Which parts train.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Trainable {
+    /// The adapter alone, as in R1V and R1V2.
+    Adapter,
+    /// Adapter and all of the language model.
+    AdapterLlm,
+    /// Adapter and vision encoder.
+    AdapterVision,
+    /// Adapter and low-rank terms beside the language model's linear layers.
+    AdapterLora,
+}
+
+impl Trainable {
+    /// All settings.
+    pub const ALL: [Self; 4] =
+        [Self::Adapter, Self::AdapterLlm, Self::AdapterVision, Self::AdapterLora];
+
+    /// What of the language model trains.
+    pub fn llm(self) -> LlmTraining {
+        match self {
+            Self::Adapter | Self::AdapterVision => LlmTraining::Frozen,
+            Self::AdapterLlm => LlmTraining::Full,
+            Self::AdapterLora => LlmTraining::Lora,
+        }
+    }
+
+    /// Whether the encoder trains, so that its features cannot be cached.
+    pub fn vision(self) -> bool {
+        self == Self::AdapterVision
+    }
+
+    /// Whether samples without images have a gradient.
+    pub fn text_trains(self) -> bool {
+        self.llm() != LlmTraining::Frozen
+    }
+}
+
+impl fmt::Display for Trainable {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Adapter => "adapter",
+            Self::AdapterLlm => "adapter+llm",
+            Self::AdapterVision => "adapter+vision",
+            Self::AdapterLora => "adapter+lora",
+        })
+    }
+}
+
+impl FromStr for Trainable {
+    type Err = Error;
+
+    fn from_str(text: &str) -> Result<Self, Error> {
+        Self::ALL.into_iter().find(|setting| setting.to_string() == text).ok_or_else(|| {
+            Error::WrongValue {
+                key: "trainable".to_owned(),
+                value: format!("{text:?}"),
+                expected: Self::ALL.map(|setting| setting.to_string()).join(", "),
+            }
+        })
+    }
+}
+
+impl Vlm {
+    /// The parameters that train under a setting, with their present values. The low-rank terms of
+    /// [`Trainable::AdapterLora`] must have been added to [`Vlm::llm`] first.
+    pub fn parameters(&self, trainable: Trainable) -> Vec<Parameter> {
+        let named = |(name, part): (String, Part<'_>)| part.named(name);
+        let mut parameters: Vec<Parameter> =
+            self.adapter.parts().into_iter().map(named).collect();
+        if trainable.vision() {
+            parameters.extend(self.vision.parts().into_iter().map(named));
+        }
+        parameters.extend(self.llm.parameters(trainable.llm()));
+        parameters
+    }
+
+    /// Replaces the parameters for which `values` has some, each as long as the parameter.
+    pub fn set_parameters<'v>(&mut self, values: impl Fn(&str) -> Option<&'v [f32]>) {
+        let adapter = self.adapter.parts_mut();
+        for (name, mut part) in adapter.into_iter().chain(self.vision.parts_mut()) {
+            if let Some(values) = values(&name) {
+                part.set(values);
+            }
+        }
+        self.llm.set_parameters(values);
+    }
+}
