@@ -22,7 +22,7 @@ pub fn bco(pair: &Pair<'_>, beta: f64, shift: f64) -> PairTerm {
     }
 }
 
-/// `δ` of [`bco`]: the plain mean of all past batch means, which never forgets.
+/// `δ` of [`bco()`]: the plain mean of all past batch means, which never forgets.
 ///
 /// ```text
 /// δ_t = δ_{t−1} + (m_t − δ_{t−1}) / t,    m_t = mean of the batch's rewards, chosen and rejected

@@ -7,9 +7,9 @@ use crate::{Reduction, bco, dpo};
 /// The weights of the three parts; equation 2 of R1V2 names them and gives no values.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct MpoWeights {
-    /// `w_1`, of [`dpo`].
+    /// `w_1`, of [`dpo()`].
     pub preference: f64,
-    /// `w_2`, of [`bco`].
+    /// `w_2`, of [`bco()`].
     pub quality: f64,
     /// `w_3`, of the length-normalised negative log-likelihood of the chosen completion.
     pub generation: f64,
@@ -43,7 +43,7 @@ pub struct MpoTerms {
 /// Paper: R1V2 (arXiv:2504.16656), equations 2 to 5, after MPO (arXiv:2411.10442). Departs from
 /// InternVL's trainer at more than one pair per micro-batch: there `L_gen` is one token mean over
 /// the micro-batch, here it is equation 5 always. `beta` is 0.1 in the MPO paper; `shift` is `δ`
-/// of [`bco`].
+/// of [`bco()`].
 pub fn mpo(pair: &Pair<'_>, beta: f64, shift: f64, weights: MpoWeights) -> MpoTerms {
     let preference = dpo(pair, beta);
     let quality = bco(pair, beta, shift);

@@ -19,10 +19,11 @@
 //! anything: every function here takes any text, in time linear in its length.
 //!
 //! This crate does not run models, read files, or know which data set an answer comes from; a
-//! learned reward is one more component of [`combine`], scored elsewhere.
+//! learned reward is one more component of [`combine()`], scored elsewhere.
 
 mod extract;
 mod number;
+mod normalise;
 mod verify;
 mod format;
 mod combine;

@@ -40,6 +40,7 @@ fn equivalent_answers() {
         ("(B)", r"\boxed{\text{B}}", Why::Choice),
         ("B", r"<think>A or B</think>The correct answer is **B**.", Why::Choice),
         ("B", "b", Why::Choice),
+        ("B", "2. B", Why::Choice),
         ("B", r"\boxed{\text{Option B}}", Why::Choice),
     ] {
         let verdict = verify(gold, prediction);
@@ -72,6 +73,9 @@ fn different_answers() {
         ("7", r"<think>\boxed{7}", Why::UnfinishedThought),
         ("", "7", Why::NoGold),
         ("red", "red car", Why::Different),
+        ("23", "2*3", Why::Different),
+        ("fg", r"f \circ g", Why::Different),
+        ("7", r"\boxed{7 \text{ or } 8}", Why::Different),
     ] {
         let verdict = verify(gold, prediction);
         assert_eq!(verdict.why, why, "{gold} | {prediction} | {verdict:?}");
