@@ -90,7 +90,7 @@ fn bytes_until(bytes: &[u8], step: u64, path: &Path) -> Result<usize, Error> {
         let Some(line_step) = line_step else {
             return Err(Error::corrupt(
                 path,
-                format!("line {} is no object with a step", index + 1),
+                &format!("line {} is no object with a step", index + 1),
             ));
         };
         if line_step > step {

@@ -166,7 +166,7 @@ impl FolderReader {
             let saved = checksum.crc32c;
             return Err(Error::corrupt(
                 &path,
-                format!("crc32c is {found:08x}, saved was {saved:08x}"),
+                &format!("crc32c is {found:08x}, saved was {saved:08x}"),
             ));
         }
         Ok(bytes)
