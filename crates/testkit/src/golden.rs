@@ -41,6 +41,11 @@ impl Golden {
         self.values(name, Dtype::F32, |bytes: [u8; 4]| f32::from_le_bytes(bytes))
     }
 
+    /// The values of an `I32` array, row-major: token ids.
+    pub fn i32(&self, name: &str) -> Vec<i32> {
+        self.values(name, Dtype::I32, |bytes: [u8; 4]| i32::from_le_bytes(bytes))
+    }
+
     /// The values of an `I64` array, row-major: token ids, grids.
     pub fn i64(&self, name: &str) -> Vec<i64> {
         self.values(name, Dtype::I64, |bytes: [u8; 8]| i64::from_le_bytes(bytes))

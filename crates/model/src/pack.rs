@@ -1,0 +1,197 @@
+//! Several sequences in one forward pass: trees of a prefix and its branches.
+//!
+//! ```text
+//!  rows      p p p p a a a b b | q q q q q c c          two trees in one pack
+//!  positions 0 1 2 3 4 5 6 4 5   0 1 2 3 4 5 6          restart after the prefix
+//!  sees      p       p+a   p+b   q         q+c          a branch sees the prefix and itself
+//! ```
+//!
+//! The completions of a group, the chosen and the rejected answer of a pair: both are branches of
+//! one prompt, whose rows are computed once. A sequence for supervised fine-tuning is a prefix
+//! without branches. Rows that nothing is predicted from (the end of every sequence) are left out.
+
+use std::ops::Range;
+
+use tensor::Span;
+
+use crate::layout::{Layout, row_u32};
+
+/// A row that takes an image feature in place of a token embedding.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ImageSlot {
+    /// Row of the pack (of the prefix, in [`Pack::push_tree`]).
+    pub row: usize,
+    /// Row of the projected image features.
+    pub feature: usize,
+}
+
+/// A token to be predicted, and the row it is predicted from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Target {
+    /// Row of the pack.
+    pub row: usize,
+    /// The token.
+    pub id: u32,
+}
+
+/// The rows of one forward pass and the tokens to be predicted from them.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Pack {
+    /// Token of every row.
+    pub ids: Vec<u32>,
+    /// Positions, who sees whom, and which rows have targets.
+    pub layout: Layout,
+    /// Rows that are image features.
+    pub images: Vec<ImageSlot>,
+    /// What is predicted, sequence by sequence.
+    pub targets: Vec<Target>,
+    /// Targets of each sequence: one per branch, or one per prefix without branches.
+    pub sequences: Vec<Range<usize>>,
+}
+
+impl Pack {
+    /// An empty pack.
+    pub fn new() -> Self {
+        let layout = Layout { outputs: Some(Vec::new()), ..Layout::default() };
+        Self { layout, ..Self::default() }
+    }
+
+    /// Number of rows.
+    pub fn len(&self) -> usize {
+        self.ids.len()
+    }
+
+    /// Whether there are no rows.
+    pub fn is_empty(&self) -> bool {
+        self.ids.is_empty()
+    }
+
+    /// Appends a prefix with its image slots (rows counted within the prefix) and `branches`,
+    /// every token of which is a target. Each branch becomes a sequence; its first token is
+    /// predicted from the prefix's last row.
+    pub fn push_tree(&mut self, prefix: &[u32], images: &[ImageSlot], branches: &[&[u32]]) {
+        assert!(!prefix.is_empty(), "a branch needs a prefix to be predicted from");
+        let trunk = self.push_rows(prefix, images);
+        for branch in branches {
+            let first = self.targets.len();
+            let rows = self.push_branch(trunk.clone(), branch);
+            let from = std::iter::once(trunk.end - 1).chain(rows);
+            self.targets.extend(from.zip(*branch).map(|(row, &id)| Target { row, id }));
+            self.sequences.push(first..self.targets.len());
+        }
+        self.note_outputs(trunk.start);
+    }
+
+    /// Appends one sequence in which the tokens marked in `supervised` are targets, each predicted
+    /// from the row before it. The first token cannot be predicted, whatever its mark.
+    pub fn push_sequence(&mut self, ids: &[u32], images: &[ImageSlot], supervised: &[bool]) {
+        assert_eq!(ids.len(), supervised.len(), "one mark a token");
+        let predicted = (1..ids.len()).filter(|&i| supervised[i]);
+        // Nothing is predicted from the last target or from what follows it.
+        let used = predicted.clone().next_back().unwrap_or(0);
+        let images: Vec<_> = images.iter().copied().filter(|slot| slot.row < used).collect();
+        let rows = self.push_rows(&ids[..used], &images);
+        let first = self.targets.len();
+        self.targets.extend(predicted.map(|i| Target { row: rows.start + i - 1, id: ids[i] }));
+        self.sequences.push(first..self.targets.len());
+        self.note_outputs(rows.start);
+    }
+
+    /// Index of every target's row among the hidden states that the model returns for this pack.
+    pub fn target_outputs(&self) -> Vec<usize> {
+        let outputs = self.layout.outputs.as_deref().unwrap_or_default();
+        let index = |target: &Target| outputs.partition_point(|&row| row < target.row);
+        self.targets.iter().map(index).collect()
+    }
+
+    /// The tokens of all targets.
+    pub fn target_ids(&self) -> Vec<u32> {
+        self.targets.iter().map(|target| target.id).collect()
+    }
+
+    /// Rows that a tree takes: what a caller adds up to fill a pack to its budget.
+    pub fn tree_rows(prefix: usize, branches: impl IntoIterator<Item = usize>) -> usize {
+        prefix + branches.into_iter().map(|len| len.saturating_sub(1)).sum::<usize>()
+    }
+
+    fn push_rows(&mut self, ids: &[u32], images: &[ImageSlot]) -> Range<usize> {
+        let rows = self.len()..self.len() + ids.len();
+        self.ids.extend_from_slice(ids);
+        self.layout.positions.extend((0..ids.len()).map(row_u32));
+        let slots = images.iter().map(|s| ImageSlot { row: rows.start + s.row, ..*s });
+        self.images.extend(slots);
+        self.push_span(rows.clone(), Vec::new());
+        rows
+    }
+
+    /// The last token of a branch is only a target.
+    fn push_branch(&mut self, trunk: Range<usize>, branch: &[u32]) -> Range<usize> {
+        let ids = &branch[..branch.len().saturating_sub(1)];
+        let rows = self.len()..self.len() + ids.len();
+        self.ids.extend_from_slice(ids);
+        self.layout.positions.extend((trunk.len()..trunk.len() + ids.len()).map(row_u32));
+        self.push_span(rows.clone(), vec![trunk]);
+        rows
+    }
+
+    fn push_span(&mut self, rows: Range<usize>, past: Vec<Range<usize>>) {
+        if !rows.is_empty() {
+            self.layout.spans.push(Span { queries: rows.clone(), past, own: rows, causal: true });
+        }
+    }
+
+    /// Adds the rows from `start` on that have a target to those whose hidden state is wanted.
+    fn note_outputs(&mut self, start: usize) {
+        let rows = self.targets.iter().map(|target| target.row).filter(|&row| row >= start);
+        let mut rows: Vec<usize> = rows.collect();
+        rows.sort_unstable();
+        rows.dedup();
+        self.layout.outputs.get_or_insert_default().extend(rows);
+    }
+}
+
+/// The image slots of a token list: its rows that hold `image_token`, numbered with consecutive
+/// features from `first_feature`.
+pub fn image_slots(ids: &[u32], image_token: u32, first_feature: usize) -> Vec<ImageSlot> {
+    let rows = ids.iter().enumerate().filter(|&(_, &id)| id == image_token).map(|(row, _)| row);
+    rows.zip(first_feature..).map(|(row, feature)| ImageSlot { row, feature }).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn rows(pack: &Pack) -> Vec<(usize, u32)> {
+        pack.targets.iter().map(|target| (target.row, target.id)).collect()
+    }
+
+    #[test]
+    fn a_tree_shares_its_prefix() {
+        let mut pack = Pack::new();
+        pack.push_sequence(&[1, 2, 3, 4], &[], &[true, false, true, false]);
+        pack.push_tree(
+            &[5, 9, 9],
+            &image_slots(&[5, 9, 9], 9, 4),
+            &[&[6, 7], &[8], &[], &[6, 6, 6]],
+        );
+        assert_eq!(pack.ids, [1, 2, 5, 9, 9, 6, 6, 6]);
+        assert_eq!(pack.layout.positions, [0, 1, 0, 1, 2, 3, 3, 4]);
+        assert_eq!(rows(&pack), [(1, 3), (4, 6), (5, 7), (4, 8), (4, 6), (6, 6), (7, 6)]);
+        assert_eq!(pack.sequences, [0..1, 1..3, 3..4, 4..4, 4..7]);
+        assert_eq!(pack.layout.outputs.as_deref(), Some(&[1, 4, 5, 6, 7][..]));
+        assert_eq!(pack.target_outputs(), [0, 1, 2, 1, 1, 3, 4]);
+        let slots: Vec<_> = pack.images.iter().map(|s| (s.row, s.feature)).collect();
+        assert_eq!(slots, [(3, 4), (4, 5)]);
+        assert_eq!(pack.layout.spans.len(), 4);
+        assert_eq!(pack.layout.spans[3].past, [2..5]);
+        assert_eq!(pack.len(), 2 + Pack::tree_rows(3, [2, 1, 0, 3]));
+    }
+
+    #[test]
+    fn a_sequence_without_targets_takes_no_rows() {
+        let mut pack = Pack::new();
+        pack.push_sequence(&[1, 2], &image_slots(&[1, 2], 2, 0), &[true, false]);
+        assert!(pack.is_empty() && pack.targets.is_empty() && pack.images.is_empty());
+        assert_eq!(pack.sequences, [0..0]);
+    }
+}
