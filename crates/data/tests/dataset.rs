@@ -10,7 +10,7 @@ fn error_of(content: &[u8]) -> String {
     let path = folder.path().join("rows.jsonl");
     fs::write(&path, content).expect("a file");
     fs::write(folder.path().join("a.png"), b"").expect("a file");
-    let error = Dataset::read(&path).unwrap_err().to_string();
+    let error = Dataset::read(&path).expect_err("the file is broken").to_string();
     error.replace(&folder.path().display().to_string(), "DIR")
 }
 
