@@ -41,7 +41,8 @@ pub struct AdapterTape {
 
 /// Name and shape of every tensor of an adapter.
 pub fn tensors(feature_size: usize, hidden_size: usize) -> Vec<(String, Vec<usize>)> {
-    let named = |name: &str, kind: &str, shape: &[usize]| (format!("{name}.{kind}"), shape.to_vec());
+    let named =
+        |name: &str, kind: &str, shape: &[usize]| (format!("{name}.{kind}"), shape.to_vec());
     vec![
         named(NORM, "weight", &[feature_size]),
         named(NORM, "bias", &[feature_size]),

@@ -96,7 +96,8 @@ impl Vision {
                 Ok(Grid { rows: h / p, columns: w / p })
             }
             ref shape => {
-                let reason = format!("shape {shape:?}, expected [n, 3, h, w], sides multiples of {p}");
+                let reason =
+                    format!("shape {shape:?}, expected [n, 3, h, w], sides multiples of {p}");
                 Err(Error::input("pixels", reason))
             }
         }
@@ -255,7 +256,8 @@ pub fn tensors(config: &VisionConfig) -> Vec<(String, Vec<usize>)> {
     }
     if config.final_norm {
         let name = format!("{PREFIX}{}", names.final_norm);
-        tensors.extend(["weight", "bias"].map(|k| (format!("{name}.{k}"), vec![config.hidden_size])));
+        tensors
+            .extend(["weight", "bias"].map(|k| (format!("{name}.{k}"), vec![config.hidden_size])));
     }
     tensors
 }

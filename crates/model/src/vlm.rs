@@ -140,15 +140,9 @@ impl Vlm {
         slots: &[ImageSlot],
         projected: Option<&Tensor>,
     ) -> Result<Tensor, Error> {
-        let vocab_size = self.llm.config().vocab_size;
-        if let Some(id) = ids.iter().find(|&&id| id as usize >= vocab_size) {
-            let reason = format!("{id} is outside the model's vocabulary of {vocab_size}");
-            return Err(Error::input("token id", reason));
-        }
+        self.check_ids(ids.iter().copied())?;
         let num_features = projected.map_or(0, Tensor::rows);
-        if let Some(slot) =
-            slots.iter().find(|s| s.feature >= num_features || s.row >= ids.len())
-        {
+        if let Some(slot) = slots.iter().find(|s| s.feature >= num_features || s.row >= ids.len()) {
             let reason = format!("{slot:?} among {} rows, {num_features} features", ids.len());
             return Err(Error::input("image slot", reason));
         }
@@ -175,7 +169,7 @@ impl Vlm {
             Images::Features(features) => Some(self.project(features)),
             Images::Pixels(pixels) => Some(self.project(&self.features(pixels)?)),
         };
-        let x = self.embed(&pack.ids, &pack.images, projected.as_ref())?;
+        let x = self.rows(pack, projected.as_ref())?;
         let hidden = self.llm.forward(x, &pack.layout);
         Ok(self.score(&hidden, pack, temperature, Want::LogProbs).1)
     }
@@ -198,7 +192,7 @@ impl Vlm {
     ) -> Result<LogProbs, Error> {
         let (projected, image_tape) = self.project_train(images, grads)?;
         let image_tape = image_tape.filter(|_| !pack.images.is_empty());
-        let x = self.embed(&pack.ids, &pack.images, projected.as_ref())?;
+        let x = self.rows(pack, projected.as_ref())?;
         if image_tape.is_none() && !grads.wants(LLM_PREFIX) {
             let hidden = self.llm.forward(x, &pack.layout);
             let (_, scored) = self.score(&hidden, pack, pass.temperature, Want::LogProbs);
@@ -228,8 +222,31 @@ impl Vlm {
         Ok(scored)
     }
 
+    fn check_ids(&self, mut ids: impl Iterator<Item = u32>) -> Result<(), Error> {
+        let vocab_size = self.llm.config().vocab_size;
+        match ids.find(|&id| id as usize >= vocab_size) {
+            None => Ok(()),
+            Some(id) => {
+                let reason = format!("{id} is outside the model's vocabulary of {vocab_size}");
+                Err(Error::input("token id", reason))
+            }
+        }
+    }
+
+    /// The pack's rows with its images in place, checked to fit the model.
+    fn rows(&self, pack: &Pack, projected: Option<&Tensor>) -> Result<Tensor, Error> {
+        self.check_ids(pack.targets.iter().map(|target| target.id))?;
+        self.embed(&pack.ids, &pack.images, projected)
+    }
+
     /// Hidden states of the target rows, and their log-probs.
-    fn score(&self, hidden: &Tensor, pack: &Pack, temperature: f32, want: Want) -> (Tensor, LogProbs) {
+    fn score(
+        &self,
+        hidden: &Tensor,
+        pack: &Pack,
+        temperature: f32,
+        want: Want,
+    ) -> (Tensor, LogProbs) {
         let picked = ops::gather_rows(hidden, &pack.target_outputs());
         let ids = pack.target_ids();
         let scored = ops::log_probs(&picked, self.llm.head(), &ids, temperature, want);

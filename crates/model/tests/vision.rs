@@ -83,7 +83,8 @@ fn check_gradients(case: &str) {
         }
         checked += 1;
     }
-    let of_case = reference.names().iter().filter(|n| n.starts_with(&format!("{case}.grad."))).count();
+    let of_case =
+        reference.names().iter().filter(|n| n.starts_with(&format!("{case}.grad."))).count();
     assert_eq!(checked, of_case, "every parameter that PyTorch has a gradient for");
 }
 

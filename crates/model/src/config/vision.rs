@@ -96,7 +96,8 @@ impl VisionConfig {
         let kind = keys.opt_str("model_type")?.unwrap_or_default();
         let config = match kind {
             "siglip" => {
-                let inner = keys.get("vision_config").ok_or_else(|| keys.missing("vision_config"))?;
+                let inner =
+                    keys.get("vision_config").ok_or_else(|| keys.missing("vision_config"))?;
                 let path = format!("{path}vision_config.");
                 siglip(&Keys::new(inner, &path))?
             }
@@ -181,7 +182,8 @@ fn intern_vit(keys: &Keys) -> Result<VisionConfig, Error> {
 /// Keys that a DINOv2 `config.json` leaves out have transformers' class defaults.
 fn dinov2(keys: &Keys) -> Result<VisionConfig, Error> {
     if keys.opt_bool("use_swiglu_ffn")?.unwrap_or(false) {
-        let expected = "false (of DINOv2, the giant size alone has a SwiGLU; small, base and large work)";
+        let expected =
+            "false (of DINOv2, the giant size alone has a SwiGLU; small, base and large work)";
         return Err(keys.wrong("use_swiglu_ffn", true, expected));
     }
     let hidden_size = keys.opt_usize("hidden_size")?.unwrap_or(768);

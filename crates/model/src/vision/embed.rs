@@ -32,10 +32,8 @@ impl Embeddings {
     ) -> Result<Self, Error> {
         let (width, patch_size) = (config.hidden_size, config.patch_size);
         let full = |name: &str| format!("{PREFIX}{name}");
-        let kernel = checkpoint.take(
-            &full(&format!("{}.weight", names.patch)),
-            &[width, 3, patch_size, patch_size],
-        )?;
+        let kernel = checkpoint
+            .take(&full(&format!("{}.weight", names.patch)), &[width, 3, patch_size, patch_size])?;
         let bias = checkpoint.take_tensor(&full(&format!("{}.bias", names.patch)), &[width])?;
         let class = match config.class_token {
             true => Some(checkpoint.take_tensor(&full(names.class), &[1, 1, width])?),
@@ -86,8 +84,7 @@ impl Embeddings {
         let mut sum = vec![0.0; (num_class + per_tile) * width];
         let mut dpatches = Tensor::zeros(&[patches.rows(), width]);
         let tiles = dx.as_slice().chunks_exact(sum.len());
-        for (tile, dpatch) in
-            tiles.zip(dpatches.as_mut_slice().chunks_exact_mut(per_tile * width))
+        for (tile, dpatch) in tiles.zip(dpatches.as_mut_slice().chunks_exact_mut(per_tile * width))
         {
             add(&mut sum, tile);
             dpatch.copy_from_slice(&tile[num_class * width..]);

@@ -95,7 +95,8 @@ mod tests {
     #[test]
     fn agrees_with_pytorch() {
         let table: Vec<f32> = (0..9).map(|i| (i * i) as f32).collect();
-        let want = [0.935635, 2.008327, 4.969212, 7.684483, 29.348543, 36.258278, 48.344269, 56.896568];
+        let want =
+            [0.935635, 2.008327, 4.969212, 7.684483, 29.348543, 36.258278, 48.344269, 56.896568];
         let got = interpolate(&table, 3, [2, 4], 1);
         testkit::assert_close("cells", &got, &want, testkit::Tolerance::absolute(1e-5));
     }
@@ -107,7 +108,8 @@ mod tests {
         let out = interpolate(&table, 4, [3, 5], 2);
         let mut dtable = vec![0.0; 32];
         interpolate_backward(&dout, 4, [3, 5], &mut dtable);
-        let dot = |a: &[f32], b: &[f32]| a.iter().zip(b).map(|(a, b)| f64::from(a * b)).sum::<f64>();
+        let dot =
+            |a: &[f32], b: &[f32]| a.iter().zip(b).map(|(a, b)| f64::from(a * b)).sum::<f64>();
         assert!((dot(&out, &dout) - dot(&table, &dtable)).abs() < 1e-3);
     }
 }

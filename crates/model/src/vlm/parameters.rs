@@ -76,8 +76,7 @@ impl Vlm {
     /// [`Trainable::AdapterLora`] must have been added to [`Vlm::llm`] first.
     pub fn parameters(&self, trainable: Trainable) -> Vec<Parameter> {
         let named = |(name, part): (String, Part<'_>)| part.named(name);
-        let mut parameters: Vec<Parameter> =
-            self.adapter.parts().into_iter().map(named).collect();
+        let mut parameters: Vec<Parameter> = self.adapter.parts().into_iter().map(named).collect();
         if trainable.vision() {
             parameters.extend(self.vision.parts().into_iter().map(named));
         }
