@@ -161,12 +161,12 @@ const WEIGHTS_FILE: &str = "adapter_model.safetensors";
 pub(crate) fn save(
     folder: &Path,
     config: LoraConfig,
-    base_model: &str,
+    (base_model, prefix): (&str, &str),
     parameters: &[Parameter],
 ) -> Result<(), Error> {
     let staging = Staging::new(folder)?;
     let path = staging.path().join(CONFIG_FILE);
-    let text = format!("{:#}\n", peft_config(config, base_model));
+    let text = format!("{:#}\n", peft_config(config, base_model, prefix));
     std::fs::write(&path, text).map_err(Error::io(&path))?;
     let peft_name = |p: &Parameter| format!("{PEFT_PREFIX}{}", p.name);
     let specs: Vec<TensorSpec> =
@@ -200,8 +200,18 @@ pub(crate) fn open(folder: &Path) -> Result<(LoraConfig, Checkpoint), Error> {
     Ok((config, checkpoint.without(PEFT_PREFIX)))
 }
 
-fn peft_config(config: LoraConfig, base_model: &str) -> Value {
-    let targets = Linear::ALL.map(|linear| linear.path().split('.').next_back());
+/// Inside a vision-language model the layers are named by a pattern, since encoders too have
+/// layers called `q_proj`.
+fn peft_config(config: LoraConfig, base_model: &str, prefix: &str) -> Value {
+    let paths = Linear::ALL.map(Linear::path);
+    let targets = match prefix {
+        "" => json!(paths.map(|path| path.rsplit('.').next())),
+        _ => {
+            let escape = |text: &str| text.replace('.', r"\.");
+            let (prefix, paths) = (escape(prefix), escape(&paths.join("|")));
+            json!(format!(r"{prefix}model\.layers\.\d+\.({paths})"))
+        }
+    };
     json!({
         "peft_type": "LORA",
         "task_type": "CAUSAL_LM",
@@ -217,4 +227,18 @@ fn peft_config(config: LoraConfig, base_model: &str) -> Value {
         "init_lora_weights": true,
         "inference_mode": true,
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn layers_inside_a_larger_model_are_named_by_a_pattern() {
+        let config = LoraConfig { rank: 2, alpha: 4.0 };
+        let inside = peft_config(config, "", "language_model.");
+        let want = r"language_model\.model\.layers\.\d+\.(self_attn\.q_proj|self_attn\.k_proj|self_attn\.v_proj|self_attn\.o_proj|mlp\.gate_proj|mlp\.up_proj|mlp\.down_proj)";
+        assert_eq!(inside["target_modules"], want);
+        assert_eq!(peft_config(config, "", "")["target_modules"][6], "down_proj");
+    }
 }

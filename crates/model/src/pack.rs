@@ -69,8 +69,16 @@ impl Pack {
     /// Appends a prefix with its image slots (rows counted within the prefix) and `branches`,
     /// every token of which is a target. Each branch becomes a sequence; its first token is
     /// predicted from the prefix's last row.
+    ///
+    /// # Panics
+    ///
+    /// If the prefix is empty.
     pub fn push_tree(&mut self, prefix: &[u32], images: &[ImageSlot], branches: &[&[u32]]) {
         assert!(!prefix.is_empty(), "a branch needs a prefix to be predicted from");
+        if branches.iter().all(|branch| branch.is_empty()) {
+            let none = self.targets.len()..self.targets.len();
+            return self.sequences.extend(branches.iter().map(|_| none.clone()));
+        }
         let trunk = self.push_rows(prefix, images);
         for branch in branches {
             let first = self.targets.len();
@@ -84,6 +92,10 @@ impl Pack {
 
     /// Appends one sequence in which the tokens marked in `supervised` are targets, each predicted
     /// from the row before it. The first token cannot be predicted, whatever its mark.
+    ///
+    /// # Panics
+    ///
+    /// If there is not one mark a token.
     pub fn push_sequence(&mut self, ids: &[u32], images: &[ImageSlot], supervised: &[bool]) {
         assert_eq!(ids.len(), supervised.len(), "one mark a token");
         let predicted = (1..ids.len()).filter(|&i| supervised[i]);
@@ -192,6 +204,7 @@ mod tests {
         let mut pack = Pack::new();
         pack.push_sequence(&[1, 2], &image_slots(&[1, 2], 2, 0), &[true, false]);
         assert!(pack.is_empty() && pack.targets.is_empty() && pack.images.is_empty());
-        assert_eq!(pack.sequences, [0..0]);
+        pack.push_tree(&[1, 2], &[], &[&[], &[]]);
+        assert_eq!(pack, Pack { sequences: vec![0..0, 0..0, 0..0], ..Pack::new() });
     }
 }

@@ -36,7 +36,7 @@ pub(crate) struct Attention {
 
 /// What the backward pass needs of the forward pass.
 pub(crate) struct AttentionTape {
-    /// Queries and keys before their norm, where there is one.
+    /// Queries and keys before their norm, where there is one, one row a head.
     before_norm: Option<[Tensor; 2]>,
     query: Tensor,
     key: Tensor,
@@ -94,10 +94,12 @@ impl Attention {
         ops::rotary_backward(&mut dquery, heads.dim, rows.queries);
         ops::rotary_backward(&mut dkey, heads.dim, rows.keys);
         if let (Some([query_norm, key_norm]), Some([query, key])) = (&self.norms, before_norm) {
-            let grad = grads.get_mut(&self.path("q_norm.weight"));
-            dquery = self.head_norm_backward(dquery, query, query_norm, grad);
-            let grad = grads.get_mut(&self.path("k_norm.weight"));
-            dkey = self.head_norm_backward(dkey, key, key_norm, grad);
+            let (dy, grad) = (self.per_head(dquery), grads.get_mut(&self.path("q_norm.weight")));
+            dquery = ops::rms_norm_backward(&dy, query, query_norm, self.eps, grad);
+            dquery = self.joined(dquery, heads.query);
+            let (dy, grad) = (self.per_head(dkey), grads.get_mut(&self.path("k_norm.weight")));
+            dkey = ops::rms_norm_backward(&dy, key, key_norm, self.eps, grad);
+            dkey = self.joined(dkey, heads.key_value);
         }
         let mut dx = self.key.backward_from(&dkey, x, grads, &self.path("k_proj"));
         self.value.backward_add(&dvalue, x, &mut dx, grads, &self.path("v_proj"));
@@ -119,11 +121,15 @@ impl Attention {
         };
         let mut key = self.key.forward(x);
         let value = self.value.forward(x);
-        let before_norm = self.norms.as_ref().map(|[query_norm, key_norm]| {
-            let query_after = self.head_norm(&query, query_norm);
-            let key_after = self.head_norm(&key, key_norm);
-            [std::mem::replace(&mut query, query_after), std::mem::replace(&mut key, key_after)]
-        });
+        let mut before_norm = None;
+        if let Some([query_norm, key_norm]) = &self.norms {
+            let (query_before, key_before) = (self.per_head(query), self.per_head(key));
+            let normed = ops::rms_norm(&query_before, query_norm, self.eps);
+            query = self.joined(normed, self.heads.query);
+            let normed = ops::rms_norm(&key_before, key_norm, self.eps);
+            key = self.joined(normed, self.heads.key_value);
+            before_norm = Some([query_before, key_before]);
+        }
         ops::rotary(&mut query, self.heads.dim, rows.queries);
         ops::rotary(&mut key, self.heads.dim, rows.keys);
         Projected { before_norm, query, key, value }
@@ -146,27 +152,17 @@ impl Attention {
         ops::scatter_add_rows(dx, picked, &dpicked);
     }
 
-    /// RMSNorm of every head by itself.
-    fn head_norm(&self, x: &Tensor, weight: &Tensor) -> Tensor {
-        let shape = x.shape().to_vec();
-        let heads = x.clone().reshape(&self.per_head(x));
-        ops::rms_norm(&heads, weight, self.eps).reshape(&shape)
+    /// One row a head, for the norms: `[rows, heads * dim]` to `[rows * heads, dim]`.
+    fn per_head(&self, x: Tensor) -> Tensor {
+        let num_heads = x.cols() / self.heads.dim;
+        let shape = [x.rows() * num_heads, self.heads.dim];
+        x.reshape(&shape)
     }
 
-    fn head_norm_backward(
-        &self,
-        dy: Tensor,
-        x: &Tensor,
-        weight: &Tensor,
-        grad: Option<&mut Tensor>,
-    ) -> Tensor {
-        let (shape, per_head) = (x.shape().to_vec(), self.per_head(x));
-        let (dy, x) = (dy.reshape(&per_head), x.clone().reshape(&per_head));
-        ops::rms_norm_backward(&dy, &x, weight, self.eps, grad).reshape(&shape)
-    }
-
-    fn per_head(&self, x: &Tensor) -> [usize; 2] {
-        [x.len() / self.heads.dim, self.heads.dim]
+    /// Back from [`per_head`](Self::per_head).
+    fn joined(&self, x: Tensor, num_heads: usize) -> Tensor {
+        let shape = [x.rows() / num_heads, num_heads * self.heads.dim];
+        x.reshape(&shape)
     }
 
     fn path(&self, part: &str) -> String {

@@ -87,7 +87,7 @@ impl Llm {
         let config = config.ok_or_else(|| {
             Error::input("adapter to save", "the language model has no low-rank terms")
         })?;
-        lora::save(folder, config, base_model, &self.parameters(LlmTraining::Lora))
+        lora::save(folder, config, (base_model, &self.prefix), &self.parameters(LlmTraining::Lora))
     }
 
     /// Reads low-rank terms from an adapter folder in PEFT's layout.

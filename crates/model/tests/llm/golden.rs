@@ -73,6 +73,15 @@ fn greedy_tokens_through_the_cache() {
     }
 }
 
+#[test]
+fn an_empty_pack_has_no_log_probs() {
+    let llm = load("qwen3-tied", DType::F32);
+    let pack = Pack::new();
+    assert!(log_probs(&llm, &pack).is_empty());
+    let dx = backward(&llm, &pack, &[], Keep::Inputs, &mut Gradients::default());
+    assert!(dx.is_empty());
+}
+
 /// Continues `prompt` to `len` tokens, the most likely one each time.
 fn greedy(llm: &Llm, prompt: &[u32], len: usize) -> Vec<u32> {
     let mut ids = prompt.to_vec();

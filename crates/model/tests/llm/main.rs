@@ -7,3 +7,4 @@ mod cache;
 mod tree;
 mod gradients;
 mod lora;
+mod gguf;
