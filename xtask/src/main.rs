@@ -1,2 +1,33 @@
-//! Project chores.
-fn main() {}
+//! Project chores: `cargo xtask ci` runs every check, `cargo xtask tidy` the ones about layout.
+//!
+//! ```text
+//! ci = fmt ─► tidy ─► clippy ─► doc ─► test       each fails on any warning
+//! ```
+//!
+//! This crate is no part of the program: nothing depends on it.
+
+#![expect(clippy::print_stdout, reason = "the terminal is where a chore reports")]
+
+mod ci;
+mod tidy;
+
+use std::path::PathBuf;
+
+use anyhow::{Result, bail};
+
+fn main() -> Result<()> {
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    match arguments.iter().map(String::as_str).collect::<Vec<_>>()[..] {
+        ["ci"] => ci::run(&root()),
+        ["tidy"] => tidy::run(&root()),
+        _ => bail!("usage: cargo xtask ci | tidy"),
+    }
+}
+
+/// The workspace, wherever cargo was called from.
+fn root() -> PathBuf {
+    PathBuf::from(env!("CARGO_MANIFEST_DIR"))
+        .parent()
+        .expect("xtask lies in the workspace")
+        .to_owned()
+}
