@@ -77,9 +77,8 @@ mod tensorboard;
 mod metrics;
 mod run;
 
-pub use checkpoint::{CheckpointConfig, Checkpoints, SavedFile, TaskState, TrainerState};
+pub use checkpoint::{CheckpointConfig, Checkpoints, SavedFile, TaskState, config_hash};
 pub use error::{Error, TaskError};
-pub use metrics::{LogLine, MetricsLog};
 pub use optimizer::OptimizerConfig;
 pub use parameters::Parameters;
 pub use run::{Event, Observer, Resumed, Run, RunParts, Start};

@@ -14,11 +14,11 @@ use crate::Error;
 use crate::tensorboard::EventFile;
 
 /// One line of `metrics.jsonl`: `step`, then the metrics by name. A non-finite value is `null`.
-pub type LogLine = Map<String, Value>;
+pub(crate) type LogLine = Map<String, Value>;
 
 /// The log files of a run, open for appending.
 #[derive(Debug)]
-pub struct MetricsLog {
+pub(crate) struct MetricsLog {
     path: PathBuf,
     file: File,
     events: EventFile,
@@ -31,7 +31,7 @@ impl MetricsLog {
     ///
     /// # Errors
     /// If a file cannot be written, or a line of `metrics.jsonl` is not an object with a `step`.
-    pub fn open(folder: &Path, step: u64, wall_time: f64) -> Result<Self, Error> {
+    pub(crate) fn open(folder: &Path, step: u64, wall_time: f64) -> Result<Self, Error> {
         let path = folder.join("metrics.jsonl");
         let mut options = OpenOptions::new();
         let file =
@@ -46,7 +46,7 @@ impl MetricsLog {
     /// Appends the metrics of `step` to both files and returns the line.
     ///
     /// `wall_time` is in seconds since 1970 and reaches the event file only.
-    pub fn append(
+    pub(crate) fn append(
         &mut self,
         step: u64,
         wall_time: f64,

@@ -10,9 +10,9 @@ use std::fmt;
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
-use crate::checkpoint::Loaded;
-use crate::metrics::LogLine;
-use crate::{Checkpoints, Engine, Error, MetricsLog, StepReport, Task, TaskState, TrainerState};
+use crate::checkpoint::{Loaded, TrainerState};
+use crate::metrics::{LogLine, MetricsLog};
+use crate::{Checkpoints, Engine, Error, StepReport, Task, TaskState};
 
 /// How many log lines a checkpoint repeats.
 const HISTORY_LINES: usize = 100;
@@ -106,7 +106,7 @@ pub struct RunParts {
     pub engine: Engine,
     /// Its output folder.
     pub checkpoints: Checkpoints,
-    /// Hash of every config value that shapes the result.
+    /// [`crate::config_hash`] of every config value that shapes the result.
     pub config_hash: String,
     /// Who watches.
     pub observer: Observer,
@@ -144,6 +144,11 @@ impl Run {
     /// The engine.
     pub fn engine(&self) -> &Engine {
         &self.engine
+    }
+
+    /// The checkpoints written so far, and the output folder.
+    pub fn checkpoints(&self) -> &Checkpoints {
+        &self.checkpoints
     }
 
     /// Whether all steps were taken.

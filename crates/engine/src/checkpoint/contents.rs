@@ -18,19 +18,19 @@ const STATE_FILE: &str = "trainer_state.json";
 /// `trainer_state.json`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct TrainerState {
+pub(crate) struct TrainerState {
     /// Updates made.
-    pub global_step: u64,
+    pub(crate) global_step: u64,
     /// Updates of the whole run.
-    pub max_steps: u64,
+    pub(crate) max_steps: u64,
     /// Tokens with a loss since the start of the run.
-    pub num_tokens_seen: u64,
+    pub(crate) num_tokens_seen: u64,
     /// Hash of the config that shaped the run; a resume under another one is refused.
-    pub config_hash: String,
+    pub(crate) config_hash: String,
     /// The last lines of `metrics.jsonl`.
-    pub log_history: Vec<LogLine>,
+    pub(crate) log_history: Vec<LogLine>,
     /// Whatever the recipe needs to go on: its place in the data, its counters.
-    pub task_state: Value,
+    pub(crate) task_state: Value,
 }
 
 /// A file that the recipe keeps in its checkpoints.

@@ -136,6 +136,9 @@ impl FolderReader {
         let checksums: BTreeMap<String, Checksum> =
             serde_json::from_slice(&text).map_err(|error| Error::corrupt(&list, &error))?;
         for (name, checksum) in &checksums {
+            if Path::new(name).file_name() != Some(name.as_ref()) {
+                return Err(Error::corrupt(&list, &format!("{name:?} is no plain file name")));
+            }
             let file = path.join(name);
             let metadata = std::fs::metadata(&file).map_err(unreadable(&file))?;
             check_length(&file, metadata.len(), checksum.bytes)?;
@@ -232,6 +235,17 @@ mod tests {
             };
             let message = read_all().unwrap_err().to_string();
             assert!(message.contains(&format!("checkpoint-1/{name} is corrupt")), "{message}");
+        }
+    }
+
+    #[test]
+    fn a_list_that_points_outside_is_refused() {
+        let home = tempfile::tempdir().unwrap();
+        for name in ["../secret", "/etc/passwd", "..", ""] {
+            let list = serde_json::json!({name: {"bytes": 0, "crc32c": 0}});
+            std::fs::write(home.path().join(CHECKSUMS), list.to_string()).unwrap();
+            let message = FolderReader::open(home.path()).unwrap_err().to_string();
+            assert!(message.contains("no plain file name"), "{message}");
         }
     }
 

@@ -18,8 +18,8 @@ use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
-pub(crate) use contents::Loaded;
-pub use contents::{SavedFile, TaskState, TrainerState};
+pub(crate) use contents::{Loaded, TrainerState};
+pub use contents::{SavedFile, TaskState};
 
 use crate::{Engine, Error};
 use folder::{FolderReader, hidden_sibling};
@@ -91,7 +91,7 @@ impl Checkpoints {
     }
 
     /// Whether a checkpoint is to be written after `step` of `max_steps`.
-    pub fn is_due(&self, step: u64, max_steps: u64) -> bool {
+    pub(crate) fn is_due(&self, step: u64, max_steps: u64) -> bool {
         step.is_multiple_of(self.config.save_steps) || step == max_steps
     }
 
@@ -104,7 +104,7 @@ impl Checkpoints {
     ///
     /// # Errors
     /// If writing fails, a full disk included: then every earlier checkpoint is still there.
-    pub fn save(
+    pub(crate) fn save(
         &self,
         engine: &Engine,
         state: &TrainerState,
@@ -152,6 +152,12 @@ impl Checkpoints {
         }
         Ok(())
     }
+}
+
+/// Hash of a config, for [`crate::RunParts`]: of its resolved text, without what may differ between a run
+/// and its continuation.
+pub fn config_hash(text: &str) -> String {
+    format!("{:08x}", crc32c::crc32c(text.as_bytes()))
 }
 
 fn list(folder: &Path) -> Result<Vec<(u64, PathBuf)>, Error> {
