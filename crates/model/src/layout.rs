@@ -76,27 +76,33 @@ pub(crate) fn row_u32(row: usize) -> u32 {
 
 #[cfg(test)]
 mod tests {
+    use std::ops::Range;
+
     use super::*;
 
     #[test]
     fn picked_rows_see_what_they_saw() {
+        let span = |queries, past: &[Range<usize>], own| Span {
+            queries,
+            past: past.to_vec(),
+            own,
+            causal: true,
+        };
+        let prefix = 0..2;
+        let prefix = std::slice::from_ref(&prefix);
         let layout = Layout {
             positions: vec![0, 1, 2, 3, 2, 3, 4],
-            spans: vec![
-                Span { queries: 0..2, past: vec![], own: 0..2, causal: true },
-                Span { queries: 2..4, past: vec![0..2], own: 2..4, causal: true },
-                Span { queries: 4..7, past: vec![0..2], own: 4..7, causal: true },
-            ],
+            spans: vec![span(0..2, &[], 0..2), span(2..4, prefix, 2..4), span(4..7, prefix, 4..7)],
             slots: Vec::new(),
             outputs: None,
         };
         assert_eq!(
             layout.spans_of(&[1, 2, 4, 6]),
             [
-                Span { queries: 0..1, past: vec![], own: 0..2, causal: true },
-                Span { queries: 1..2, past: vec![0..2], own: 2..3, causal: true },
-                Span { queries: 2..3, past: vec![0..2], own: 4..5, causal: true },
-                Span { queries: 3..4, past: vec![0..2], own: 4..7, causal: true },
+                span(0..1, &[], 0..2),
+                span(1..2, prefix, 2..3),
+                span(2..3, prefix, 4..5),
+                span(3..4, prefix, 4..7),
             ]
         );
         assert_eq!(layout.spans_of(&[0, 1, 2, 3, 4, 5, 6]), layout.spans);

@@ -195,7 +195,7 @@ mod tests {
         let slots: Vec<_> = pack.images.iter().map(|s| (s.row, s.feature)).collect();
         assert_eq!(slots, [(3, 4), (4, 5)]);
         assert_eq!(pack.layout.spans.len(), 4);
-        assert_eq!(pack.layout.spans[3].past, [2..5]);
+        assert_eq!(pack.layout.spans[3].past.as_slice(), std::slice::from_ref(&(2..5)));
         assert_eq!(pack.len(), 2 + Pack::tree_rows(3, [2, 1, 0, 3]));
     }
 

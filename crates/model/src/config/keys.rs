@@ -1,5 +1,7 @@
 //! Reading typed values out of a JSON configuration, with errors that name the key.
 
+use std::fmt::Display;
+
 use serde_json::Value;
 
 use crate::Error;
@@ -58,7 +60,7 @@ impl<'a> Keys<'a> {
     }
 
     /// The error for a value that cannot be used.
-    pub(crate) fn wrong(&self, key: &str, value: impl ToString, expected: &str) -> Error {
+    pub(crate) fn wrong(&self, key: &str, value: impl Display, expected: &str) -> Error {
         Error::WrongValue {
             key: format!("{}{key}", self.path),
             value: value.to_string(),
