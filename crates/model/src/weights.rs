@@ -4,7 +4,7 @@
 //! with the shape that the configuration implies, and what is left over at the end is an error.
 //! Nothing is held twice: a tensor is read when it is taken.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
 use tensor::{DType, Tensor, Weight};
@@ -15,6 +15,7 @@ mod file;
 mod save;
 
 use file::WeightFile;
+pub(crate) use save::save_file_unsynced;
 pub use save::{Staging, Stored, TensorSpec, save, save_file};
 
 /// Names that checkpoints carry and no forward pass reads: tables that are recomputed, and heads
@@ -161,19 +162,30 @@ impl Checkpoint {
     /// # Errors
     /// When it is missing, has another shape, is stored in an unknown format or cannot be read.
     pub fn take(&mut self, name: &str, shape: &[usize]) -> Result<Vec<f32>, Error> {
-        let place = self.place(name)?;
-        let file = &self.files[place.file];
-        if place.stored.shape != shape {
-            return Err(Error::Shape {
-                name: name.to_owned(),
-                path: file.path().to_owned(),
-                expected: shape.to_vec(),
-                found: place.stored.shape.clone(),
-            });
-        }
-        let values = file.read(&place.stored.name)?;
+        let values = self.read(name, shape)?;
         self.left.remove(name);
         Ok(values)
+    }
+
+    /// Reads a tensor that stays to be taken.
+    ///
+    /// # Errors
+    /// As [`Checkpoint::take`].
+    pub fn read(&self, name: &str, shape: &[usize]) -> Result<Vec<f32>, Error> {
+        let place = self.place_of_shape(name, shape)?;
+        self.files[place.file].read(&place.stored.name)
+    }
+
+    /// Checks, without reading values, that the tensors left are exactly these.
+    ///
+    /// # Errors
+    /// When one is missing or misshapen, or others are left.
+    pub fn check(&self, tensors: &[(String, Vec<usize>)]) -> Result<(), Error> {
+        for (name, shape) in tensors {
+            self.place_of_shape(name, shape)?;
+        }
+        let known: BTreeSet<&str> = tensors.iter().map(|(name, _)| name.as_str()).collect();
+        self.only(|name| known.contains(name))
     }
 
     /// Takes a tensor (see [`Checkpoint::take`]).
@@ -214,15 +226,35 @@ impl Checkpoint {
     /// # Errors
     /// [`Error::UnusedTensors`], naming them.
     pub fn finish(self) -> Result<(), Error> {
-        let unused: Vec<&String> = self.left.keys().filter(|name| !ignored(name)).collect();
+        self.only(|_| false)
+    }
+
+    /// All that is left must be known, or be among the names that are ignored.
+    fn only(&self, known: impl Fn(&str) -> bool) -> Result<(), Error> {
+        let unused = self.left.keys().filter(|name| !ignored(name) && !known(name));
+        let unused: Vec<&str> = unused.map(String::as_str).collect();
         if unused.is_empty() {
             return Ok(());
         }
-        let mut names: Vec<&str> = unused.iter().take(8).map(|name| name.as_str()).collect();
+        let mut names = unused.iter().take(8).copied().collect::<Vec<_>>();
         if unused.len() > names.len() {
             names.push("…");
         }
-        Err(Error::UnusedTensors { num: unused.len(), names: names.join(", "), path: self.path })
+        let (num, names, path) = (unused.len(), names.join(", "), self.path.clone());
+        Err(Error::UnusedTensors { num, names, path })
+    }
+
+    fn place_of_shape(&self, name: &str, shape: &[usize]) -> Result<&Place, Error> {
+        let place = self.place(name)?;
+        if place.stored.shape == shape {
+            return Ok(place);
+        }
+        Err(Error::Shape {
+            name: name.to_owned(),
+            path: self.files[place.file].path().to_owned(),
+            expected: shape.to_vec(),
+            found: place.stored.shape.clone(),
+        })
     }
 
     fn place(&self, name: &str) -> Result<&Place, Error> {

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::fs::{self, File};
 use std::io::{BufWriter, Write};
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use half::{bf16, f16};
 use serde_json::{Value, json};
@@ -68,6 +69,9 @@ impl TensorSpec {
     }
 }
 
+/// What the names of folders on their way begin with; the process id follows.
+const PARTIAL: &str = ".partial-";
+
 /// Files on their way into a folder. They are written beside it and moved in together by
 /// [`Staging::commit`]; dropped without a commit, they vanish and the folder stays as it was.
 #[derive(Debug)]
@@ -82,10 +86,11 @@ impl Staging {
     /// # Errors
     /// When the folder cannot be made.
     pub fn new(folder: &Path) -> Result<Self, Error> {
-        let partial = folder.join(format!(".partial-{}", std::process::id()));
-        if partial.exists() {
-            fs::remove_dir_all(&partial).map_err(Error::io(&partial))?;
-        }
+        // Unique, so that two threads may write into one folder.
+        static NUMBER: AtomicU64 = AtomicU64::new(0);
+        let number = NUMBER.fetch_add(1, Ordering::Relaxed);
+        let partial = folder.join(format!("{PARTIAL}{}-{number}", std::process::id()));
+        remove_abandoned(folder);
         fs::create_dir_all(&partial).map_err(Error::io(&partial))?;
         Ok(Self { folder: folder.to_owned(), partial })
     }
@@ -131,6 +136,20 @@ impl Drop for Staging {
     }
 }
 
+/// Removes what killed processes left behind, where the system can tell that they are gone.
+fn remove_abandoned(folder: &Path) {
+    let alive = |pid: &str| !Path::new("/proc/self").exists() || Path::new("/proc").join(pid).exists();
+    for entry in fs::read_dir(folder).into_iter().flatten().flatten() {
+        let name = entry.file_name();
+        let name = name.to_string_lossy();
+        let pid = name.strip_prefix(PARTIAL).and_then(|rest| rest.split('-').next());
+        if pid.is_some_and(|pid| !alive(pid)) {
+            // Best effort, as in `Drop`.
+            let _ = fs::remove_dir_all(entry.path());
+        }
+    }
+}
+
 /// Whether a file belongs to a folder's weights: `model.safetensors`, its shards, its index.
 fn is_weights(name: &str) -> bool {
     name == "model.safetensors"
@@ -166,24 +185,46 @@ pub fn save(
     fs::write(&path, format!("{index:#}\n")).map_err(Error::io(&path))
 }
 
-/// Writes one safetensors file atomically: beside its place first, flushed, then moved.
+/// Writes one safetensors file atomically: beside its place first, flushed to disk, then moved.
 ///
 /// # Errors
 /// When writing fails or `values` does; what was at `path` is then still there.
 pub fn save_file(
     path: &Path,
     tensors: &[TensorSpec],
-    mut values: impl FnMut(&str) -> Result<Vec<f32>, Error>,
+    values: impl FnMut(&str) -> Result<Vec<f32>, Error>,
 ) -> Result<(), Error> {
-    let folder = path.parent().filter(|parent| !parent.as_os_str().is_empty());
-    let folder = folder.unwrap_or_else(|| Path::new("."));
-    let name = path.file_name().unwrap_or_default();
-    let staging = Staging::new(folder)?;
-    write_file(&staging.path().join(name), tensors, &mut values)?;
-    let partial = staging.path().join(name);
-    File::open(&partial).and_then(|file| file.sync_all()).map_err(Error::io(&partial))?;
-    fs::rename(&partial, path).map_err(Error::io(path))?;
-    sync_folder(folder)
+    let sync = |file: &Path| File::open(file).and_then(|file| file.sync_all());
+    save_beside(path, tensors, values, sync)?;
+    sync_folder(folder_of(path))
+}
+
+/// As [`save_file`] without waiting for the disk: for what can be computed again, as a power cut
+/// may damage it.
+pub(crate) fn save_file_unsynced(
+    path: &Path,
+    tensors: &[TensorSpec],
+    values: impl FnMut(&str) -> Result<Vec<f32>, Error>,
+) -> Result<(), Error> {
+    save_beside(path, tensors, values, |_| Ok(()))
+}
+
+fn save_beside(
+    path: &Path,
+    tensors: &[TensorSpec],
+    mut values: impl FnMut(&str) -> Result<Vec<f32>, Error>,
+    sync: impl FnOnce(&Path) -> std::io::Result<()>,
+) -> Result<(), Error> {
+    let staging = Staging::new(folder_of(path))?;
+    let partial = staging.path().join(path.file_name().unwrap_or_default());
+    write_file(&partial, tensors, &mut values)?;
+    sync(&partial).map_err(Error::io(&partial))?;
+    fs::rename(&partial, path).map_err(Error::io(path))
+}
+
+fn folder_of(path: &Path) -> &Path {
+    let parent = path.parent().filter(|parent| !parent.as_os_str().is_empty());
+    parent.unwrap_or_else(|| Path::new("."))
 }
 
 /// Consecutive tensors, as many to a shard as fit; at least one shard, at least one tensor each.
@@ -219,10 +260,7 @@ fn write_file(
         }
         write_values(&mut out, &values, spec.stored).map_err(Error::io(path))?;
     }
-    out.into_inner()
-        .map_err(std::io::IntoInnerError::into_error)
-        .and_then(|file| file.sync_all())
-        .map_err(Error::io(path))
+    out.flush().map_err(Error::io(path))
 }
 
 fn header(tensors: &[TensorSpec]) -> Vec<u8> {
