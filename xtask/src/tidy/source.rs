@@ -37,11 +37,21 @@ pub(super) fn complaints(root: &Path) -> Result<Vec<String>> {
     }
     for document in ["README.md", "ARCHITECTURE.md", "CONTRIBUTING.md", "CHANGELOG.md", "LOG.md"] {
         match read(&root.join(document)) {
-            Ok(text) => found.extend(check(document, &text)),
+            Ok(text) => {
+                found.extend(check(document, &text));
+                let dead = paths(&text).filter(|path| !root.join(path).exists());
+                found.extend(dead.map(|path| format!("{document}: {path} does not exist")));
+            }
             Err(error) => found.push(format!("{error:#}")),
         }
     }
     Ok(found)
+}
+
+/// Paths of the tree that a document names in backticks, patterns left out.
+fn paths(text: &str) -> impl Iterator<Item = &str> {
+    let quoted = text.split('`').skip(1).step_by(2);
+    quoted.filter(|path| path.starts_with("crates/") && !path.contains(['*', '<', ' ']))
 }
 
 fn is_text(name: &str) -> bool {
@@ -117,6 +127,12 @@ mod tests {
         assert!(one("crates/a/src/b.rs", &long_file).contains("601 lines"));
         assert!(one("crates/a/src/b.rs", &long_function).contains("b.rs:2: long has 121 lines"));
         assert!(one("CHANGELOG.md", &format!("a\nTO{}: b", "DO")).contains("CHANGELOG.md:2"));
+    }
+
+    #[test]
+    fn paths_in_documents_are_found() {
+        let text = "See `crates/a/src/b.rs`, `crates/*/tests`, `crates/<name>` and `a::b`.";
+        assert_eq!(paths(text).collect::<Vec<_>>(), ["crates/a/src/b.rs"]);
     }
 
     #[test]
