@@ -134,7 +134,12 @@ impl ImageFile {
 }
 
 fn decode(format: ImageFormat, bytes: &[u8]) -> std::result::Result<RgbImage, String> {
-    if format == ImageFormat::Jpeg && !jpeg_is_complete(bytes) {
+    let is_complete = match format {
+        ImageFormat::Jpeg => jpeg_is_complete(bytes),
+        ImageFormat::WebP => webp_is_complete(bytes),
+        _ => true,
+    };
+    if !is_complete {
         return Err(format!("truncated: no end after {} bytes", bytes.len()));
     }
     let mut reader = ImageReader::with_format(Cursor::new(bytes), format);
@@ -182,6 +187,12 @@ fn read_bounded(path: &Path) -> Result<Vec<u8>> {
 fn jpeg_is_complete(bytes: &[u8]) -> bool {
     let last = |marker| bytes.windows(2).rposition(|pair| pair == [0xff, marker]);
     last(0xd9) > last(0xda)
+}
+
+/// Whether the file is as long as its header says, but for the padding; the decoder forgives a short tail.
+fn webp_is_complete(bytes: &[u8]) -> bool {
+    let length = bytes.get(4..8).and_then(|length| length.try_into().ok()).map(u32::from_le_bytes);
+    length.is_some_and(|length| bytes.len() as u64 + 1 >= u64::from(length) + 8)
 }
 
 /// Drops alpha, repeats grey, and keeps the high byte of 16-bit values.

@@ -32,12 +32,10 @@ impl ChatTemplate {
     pub fn new(source: &str, special_tokens: &[(String, String)], now: u64) -> Result<Self> {
         let mut environment = environment(now)?;
         environment.add_template_owned(NAME, without_generation_blocks(source))?;
-        let special_tokens =
-            special_tokens.iter().map(|(name, token)| (name.clone(), token.clone()));
         Ok(Self {
             environment,
             source: source.to_owned(),
-            special_tokens: Value::from_iter(special_tokens),
+            special_tokens: Value::from_pairs(special_tokens.to_vec()),
         })
     }
 
@@ -88,6 +86,8 @@ fn environment(now: u64) -> std::result::Result<Environment<'static>, minijinja:
     environment.set_unknown_method_callback(minijinja_contrib::pycompat::unknown_method_callback);
     environment.add_function("raise_exception", raise_exception);
     environment.add_function("strftime_now", move |format: &str| calendar::format(now, format));
+    // Here `none` counts as an empty list; in Python it is no list, and templates ask this of `tools`.
+    environment.add_test("iterable", |value: &Value| !value.is_none() && value.try_iter().is_ok());
     environment.add_filter("tojson", |value: Value, options: Kwargs| {
         let indent: Option<usize> = options.get("indent")?;
         options.get::<Option<bool>>("ensure_ascii")?;
