@@ -24,10 +24,8 @@ fn main() -> Result<()> {
     }
 }
 
-/// The workspace, wherever cargo was called from.
+/// The workspace, wherever cargo was called from. Asked for at run time: a checkout may have moved since it was built.
 fn root() -> PathBuf {
-    PathBuf::from(env!("CARGO_MANIFEST_DIR"))
-        .parent()
-        .expect("xtask lies in the workspace")
-        .to_owned()
+    let own = std::env::var_os("CARGO_MANIFEST_DIR").map_or(PathBuf::from("xtask"), PathBuf::from);
+    own.parent().expect("xtask lies in the workspace").to_owned()
 }
