@@ -174,7 +174,7 @@ impl Processor {
     /// Checks that what follows an answer begins with a token that ends the turn.
     fn ends_turn(&self, ids: Vec<u32>) -> Result<Vec<u32>> {
         match ids.first() {
-            Some(&id) if self.tokenizer.is_special(id) => Ok(ids),
+            Some(&id) if self.tokenizer.is_special(id) || self.stop_ids.contains(&id) => Ok(ids),
             _ => {
                 let reason = "it does not end the assistant's turn with a special token".to_owned();
                 Err(Error::Template { reason })

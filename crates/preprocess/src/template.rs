@@ -6,10 +6,11 @@
 use minijinja::syntax::SyntaxConfig;
 use minijinja::value::{Kwargs, Value};
 use minijinja::{Environment, ErrorKind, context};
+use schema::Role;
 
 use crate::calendar;
-use crate::conversation::Turn;
-use crate::error::Result;
+use crate::conversation::{IMAGE_TAG, Turn};
+use crate::error::{Error, Result};
 use crate::json::to_json;
 
 const NAME: &str = "chat template";
@@ -60,6 +61,21 @@ impl ChatTemplate {
     /// When the template refuses the conversation or fails.
     pub fn render_prompt(&self, turns: &[Turn]) -> Result<String> {
         self.run(turns, true)
+    }
+
+    /// Checks that a user's text, and so the place of an image in it, survives rendering.
+    ///
+    /// # Errors
+    ///
+    /// When the template fails on a lone user turn or does not print its image tag once.
+    pub fn check_image_slot(&self) -> Result<()> {
+        let turn = Turn { role: Role::User, text: format!("{IMAGE_TAG}\nWhat is it?") };
+        let num_tags = self.render_prompt(&[turn])?.matches(IMAGE_TAG).count();
+        if num_tags == 1 {
+            return Ok(());
+        }
+        let reason = format!("it renders the {IMAGE_TAG} of a user's turn {num_tags} times");
+        Err(Error::Template { reason })
     }
 
     fn run(&self, turns: &[Turn], add_generation_prompt: bool) -> Result<String> {

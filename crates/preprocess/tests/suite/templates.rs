@@ -54,3 +54,18 @@ fn errors_say_what_the_template_says() {
         assert!(error.starts_with("chat template: ") && error.contains(expected), "{error}");
     }
 }
+
+#[test]
+fn a_template_must_keep_the_place_of_an_image() {
+    let check = |source| ChatTemplate::new(source, &[], 0).unwrap().check_image_slot();
+    check("{% for m in messages %}{{ m.content }}{% endfor %}").unwrap();
+    let error = check("{{ messages[0].role }}").unwrap_err().to_string();
+    assert_eq!(error, "chat template: it renders the <image> of a user's turn 0 times");
+}
+
+#[test]
+fn threads_may_share_a_processor() {
+    fn shared<T: Send + Sync>() {}
+    shared::<preprocess::Processor>();
+    shared::<preprocess::Prompt>();
+}
