@@ -9,6 +9,23 @@
 //! Tiles, pixels, rendered text and ids equal those of Pillow, torchvision and transformers exactly. (JPEG decoding
 //! is the exception: decoders differ by a step or two of 255.)
 //!
+//! A model's settings and an image's size decide how many rows of the language model the image takes:
+//!
+//! ```
+//! use preprocess::{ImageFile, ImageSettings, TiledImage};
+//!
+//! let config = serde_json::json!({
+//!     "force_image_size": 448, "downsample_ratio": 0.5, "vision_config": {"patch_size": 14},
+//!     "dynamic_image_size": true, "min_dynamic_patch": 1, "max_dynamic_patch": 12, "use_thumbnail": true,
+//! });
+//! let settings = ImageSettings::from_config(&config)?.expect("it has a vision part");
+//! let image = TiledImage::new(ImageFile::grey(640, 480), &settings);
+//! assert_eq!((image.num_tiles(), image.num_tokens()), (4 * 3 + 1, 13 * 256));
+//! # Ok::<(), String>(())
+//! ```
+//!
+//! A sample becomes a prompt:
+//!
 //! ```no_run
 //! use std::path::Path;
 //!
