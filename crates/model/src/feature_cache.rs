@@ -152,7 +152,9 @@ impl FeatureCache {
     }
 
     fn write(&mut self, key: FeatureKey, features: &Tensor) {
-        let Some(path) = self.path(key).filter(|_| self.counts.disk_error.is_none()) else { return };
+        let Some(path) = self.path(key).filter(|_| self.counts.disk_error.is_none()) else {
+            return;
+        };
         let spec = TensorSpec::new(TENSOR, features.shape(), Stored::F32);
         match save_file_unsynced(&path, &[spec], |_| Ok(features.to_vec())) {
             Ok(()) => self.counts.written_bytes += bytes(features),

@@ -25,7 +25,7 @@ use crate::vision::{self, Vision, VisionTape};
 use crate::weights::Checkpoint;
 
 mod parameters;
-mod files;
+pub(crate) mod files;
 
 pub use files::image_token;
 pub use parameters::Trainable;

@@ -7,6 +7,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
+use gguf::Gguf;
 use tensor::{DType, Tensor, Weight};
 
 use crate::error::Error;
@@ -138,6 +139,19 @@ impl Checkpoint {
     /// Whether a tensor is there and not yet taken.
     pub fn contains(&self, name: &str) -> bool {
         self.left.contains_key(name)
+    }
+
+    /// Whether any tensor under a prefix is there and not yet taken.
+    pub fn has_prefix(&self, prefix: &str) -> bool {
+        self.left.keys().any(|name| name.starts_with(prefix))
+    }
+
+    /// The GGUF file this was opened from, whose metadata says what `config.json` says elsewhere.
+    pub fn gguf(&self) -> Option<&Gguf> {
+        match self.files.as_slice() {
+            [WeightFile::Gguf(file)] => Some(file),
+            _ => None,
+        }
     }
 
     /// The tensors not yet taken, in order of name.

@@ -1,0 +1,109 @@
+//! A new adapter, drawn.
+//!
+//! PyTorch's defaults: norm 1 and 0, linear layers uniform in ±1/√inputs. As the table of token
+//! embeddings may be far smaller or larger than what comes out, the second layer can be scaled so
+//! that image embeddings start at a chosen multiple of the table's standard deviation.
+
+use std::collections::HashMap;
+
+use rand_chacha::ChaCha8Rng;
+use rand_chacha::rand_core::{Rng, SeedableRng};
+use tensor::ops::{self, Gelu};
+use tensor::{DType, Tensor, Weight};
+
+use super::Settings;
+use super::source::LanguageModel;
+use crate::Error;
+use crate::adapter;
+use crate::vlm::LLM_PREFIX;
+
+/// Features drawn to measure the scale of an adapter's output.
+const NUM_PROBES: usize = 256;
+
+/// A stream of random numbers that depends on the seed and on what they are for, on nothing else.
+pub(super) struct Draws(ChaCha8Rng);
+
+impl Draws {
+    pub(super) const EMBEDDING: u64 = 0;
+    const PROBES: u64 = 1;
+    /// The first of one stream for each tensor of the adapter.
+    const ADAPTER: u64 = 2;
+
+    pub(super) fn new(seed: u64, stream: u64) -> Self {
+        let mut rng = ChaCha8Rng::seed_from_u64(seed);
+        rng.set_stream(stream);
+        Self(rng)
+    }
+
+    /// In (0, 1): the middles of 2⁵³ equal parts.
+    fn uniform(&mut self) -> f64 {
+        ((self.0.next_u64() >> 11) as f64 + 0.5) / (1u64 << 53) as f64
+    }
+
+    /// Of mean 0 and variance 1 (Box and Muller 1958).
+    pub(super) fn normal(&mut self) -> f64 {
+        let radius = (-2.0 * self.uniform().ln()).sqrt();
+        radius * (std::f64::consts::TAU * self.uniform()).cos()
+    }
+}
+
+/// The tensors of a new adapter between features and embeddings of these widths.
+pub(super) fn initial_adapter(
+    widths: [usize; 2],
+    settings: &Settings,
+    llm: &LanguageModel,
+) -> Result<HashMap<String, Vec<f32>>, Error> {
+    let [norm, norm_bias, first, first_bias, second, second_bias] =
+        [0, 1, 2, 3, 4, 5].map(|i| adapter::tensors(widths[0], widths[1]).swap_remove(i));
+    let mut stream = Draws::ADAPTER;
+    let mut drawn = |(name, shape): (String, Vec<usize>), inputs: usize| {
+        let mut draws = Draws::new(settings.seed, stream);
+        stream += 1;
+        let bound = 1.0 / (inputs as f64).sqrt();
+        let mut draw = |_| ((2.0 * draws.uniform() - 1.0) * bound) as f32;
+        (name, (0..shape.iter().product::<usize>()).map(&mut draw).collect())
+    };
+    let mut tensors: Vec<(String, Vec<f32>)> = vec![
+        (norm.0, vec![1.0; widths[0]]),
+        (norm_bias.0, vec![0.0; widths[0]]),
+        drawn(first, widths[0]),
+        drawn(first_bias, widths[0]),
+        drawn(second, widths[1]),
+        drawn(second_bias, widths[1]),
+    ];
+    if let Some(scale) = settings.adapter_scale {
+        let values = tensors.iter().map(|(_, values)| values.as_slice()).collect::<Vec<_>>();
+        let measured = output_std(&values, widths, settings.seed);
+        let factor = scale * (embedding_std(llm)? / measured) as f32;
+        for (_, values) in &mut tensors[4..] {
+            values.iter_mut().for_each(|value| *value *= factor);
+        }
+    }
+    Ok(tensors.into_iter().collect())
+}
+
+/// The standard deviation of what the adapter makes of features whose norm has made them normal.
+fn output_std(values: &[&[f32]], [features, hidden]: [usize; 2], seed: u64) -> f64 {
+    let mut draws = Draws::new(seed, Draws::PROBES);
+    let probes = (0..NUM_PROBES * features).map(|_| draws.normal() as f32).collect();
+    let probes = Tensor::from_vec(probes, &[NUM_PROBES, features]);
+    let linear = |x: &Tensor, weight: &[f32], bias: &[f32]| {
+        let weight = Weight::pack(weight, hidden, x.cols(), DType::F32);
+        ops::linear(x, &weight, Some(&Tensor::from_vec(bias.to_vec(), &[hidden])))
+    };
+    let wide = linear(&probes, values[2], values[3]);
+    std(linear(&ops::gelu(&wide, Gelu::Erf), values[4], values[5]).as_slice())
+}
+
+fn embedding_std(llm: &LanguageModel) -> Result<f64, Error> {
+    let shape = [llm.config.vocab_size, llm.config.hidden_size];
+    let table = llm.checkpoint.read(&format!("{LLM_PREFIX}model.embed_tokens.weight"), &shape)?;
+    Ok(std(&table))
+}
+
+fn std(values: &[f32]) -> f64 {
+    let num = values.len().max(1) as f64;
+    let mean = values.iter().map(|&value| f64::from(value)).sum::<f64>() / num;
+    let squares = values.iter().map(|&value| (f64::from(value) - mean).powi(2)).sum::<f64>();
+    (squares / num).sqrt()
+}
