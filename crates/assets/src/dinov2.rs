@@ -177,3 +177,6 @@ fn write_json(path: &Path, value: &serde_json::Value) -> Result<(), String> {
     let text = format!("{value:#}\n");
     fs::write(path, text).map_err(|e| format!("{}: {e}", path.display()))
 }
+
+#[cfg(test)]
+mod tests;

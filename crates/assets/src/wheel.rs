@@ -201,3 +201,7 @@ fn extract_tree(archive: &mut ZipArchive<File>, prefix: &str, folder: &Path) -> 
     }
     Ok(())
 }
+
+// The tests run a shell script.
+#[cfg(all(test, unix))]
+mod tests;
