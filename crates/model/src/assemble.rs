@@ -133,7 +133,7 @@ pub fn assemble<E: From<Error>>(
 ) -> Result<Assembled, E> {
     let encoder = Encoder::open(parts.vision)?;
     let image_config = image_config(&encoder, settings)?;
-    Ok(build(parts, encoder, (image_config, settings), output, write_text)?)
+    build(parts, encoder, (image_config, settings), output, write_text)
 }
 
 /// Puts another language model under the encoder and the adapter of `model`, whose image settings
@@ -151,7 +151,7 @@ pub fn reassemble<E: From<Error>>(
     let config = VlmConfig::read(model)?;
     let parts = Parts { vision: model, language, adapter: Some(model) };
     let encoder = Encoder::open(model)?;
-    Ok(build(&parts, encoder, (config.json, settings), output, write_text)?)
+    build(&parts, encoder, (config.json, settings), output, write_text)
 }
 
 fn build<E: From<Error>>(
@@ -164,7 +164,8 @@ fn build<E: From<Error>>(
     check_template(parts.language.chat_template)?;
     let mut llm = LanguageModel::open(parts.language.weights)?;
     let vocabulary = Vocabulary::new(&parts.language, llm.config.vocab_size)?;
-    let config = whole_config(image_config, &encoder, &llm, vocabulary.size)?;
+    let stored = settings.stored.unwrap_or(llm.stored());
+    let config = whole_config(image_config, &encoder, &llm, (vocabulary.size, stored))?;
     let widths = [config.feature_size(), config.llm.hidden_size];
     let adapter = match parts.adapter {
         Some(path) => AdapterSource::open(path)?.read(widths)?,
@@ -260,11 +261,11 @@ fn whole_config(
     mut json: Value,
     encoder: &Encoder,
     llm: &LanguageModel,
-    vocab_size: usize,
+    (vocab_size, stored): (usize, Stored),
 ) -> Result<VlmConfig, Error> {
     let mut llm_json = llm.json.clone();
     llm_json["vocab_size"] = json!(vocab_size);
-    let dtype = match llm.stored() {
+    let dtype = match stored {
         Stored::F32 => "float32",
         Stored::F16 => "float16",
         Stored::Bf16 => "bfloat16",

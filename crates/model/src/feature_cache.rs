@@ -106,7 +106,7 @@ impl FeatureCache {
         key: FeatureKey,
         compute: impl FnOnce() -> Result<Tensor, E>,
     ) -> Result<Arc<Tensor>, E> {
-        if let Some(features) = self.from_ram(key) {
+        if let Some(features) = self.recall(key) {
             self.counts.ram_hits += 1;
             return Ok(features);
         }
@@ -126,7 +126,7 @@ impl FeatureCache {
         &self.counts
     }
 
-    fn from_ram(&mut self, key: FeatureKey) -> Option<Arc<Tensor>> {
+    fn recall(&mut self, key: FeatureKey) -> Option<Arc<Tensor>> {
         let entry = self.entries.get_mut(&key)?;
         self.clock += 1;
         self.order.remove(&entry.used);

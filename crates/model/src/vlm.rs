@@ -35,7 +35,7 @@ pub const LLM_PREFIX: &str = "language_model.";
 
 /// Rows of the encoder that are computed together: enough to keep the kernels busy, few enough
 /// that a picture of many tiles does not hold them all at once.
-const ENCODER_ROWS: usize = 4096;
+pub(crate) const ENCODER_ROWS: usize = 4096;
 
 /// A vision-language model.
 pub struct Vlm {

@@ -54,14 +54,14 @@ fn build(
 }
 
 fn write(folder: &Path, tokenizer: &Value) -> Result<(), Error> {
-    fs::write(folder.join("tokenizer.json"), tokenizer.to_string()).unwrap();
+    fs::write(folder.join("tokenizer.json"), tokenizer.to_string()).expect("test file");
     Ok(())
 }
 
 fn rows(folder: &Path, name: &str) -> Vec<Vec<f32>> {
-    let checkpoint = Checkpoint::open(folder).unwrap();
-    let shape = checkpoint.shape(name).unwrap();
-    let values = checkpoint.read(name, &shape).unwrap();
+    let checkpoint = Checkpoint::open(folder).expect("test file");
+    let shape = checkpoint.shape(name).expect("test file");
+    let values = checkpoint.read(name, &shape).expect("test file");
     values.chunks_exact(shape[1]).map(<[f32]>::to_vec).collect()
 }
 

@@ -14,16 +14,19 @@ fn golden(path: &str) -> PathBuf {
 
 fn open(case: &str) -> Vision {
     let folder = golden(case);
-    let checkpoint = Checkpoint::open(&folder).unwrap();
-    let json = read_json(&folder.join("config.json")).unwrap();
+    let checkpoint = Checkpoint::open(&folder).expect("golden file");
+    let json = read_json(&folder.join("config.json")).expect("golden file");
     let (config, mut checkpoint) = match json.get("vision_config") {
-        Some(_) => (VlmConfig::from_json(json).unwrap().vision, checkpoint),
-        None => (VisionConfig::from_json(&json).unwrap(), checkpoint.under(vision::PREFIX)),
+        Some(_) => (VlmConfig::from_json(json).expect("golden file").vision, checkpoint),
+        None => {
+            (VisionConfig::from_json(&json).expect("golden file"), checkpoint.under(vision::PREFIX))
+        }
     };
-    let vision = Vision::take(&mut checkpoint, &config, SelectLayer::Last, DType::F32).unwrap();
+    let vision =
+        Vision::take(&mut checkpoint, &config, SelectLayer::Last, DType::F32).expect("golden file");
     checkpoint.skip_prefix("mlp1.");
     checkpoint.skip_prefix("language_model.");
-    checkpoint.finish().unwrap();
+    checkpoint.finish().expect("golden file");
     vision
 }
 
@@ -33,7 +36,7 @@ fn tensor(golden: &Golden, name: &str) -> Tensor {
 
 fn check_states(case: &str, pixels: &str, states: &str) {
     let reference = Golden::open(golden(case).join("reference.safetensors"));
-    let got = open(case).hidden_states(&tensor(&reference, pixels)).unwrap();
+    let got = open(case).hidden_states(&tensor(&reference, pixels)).expect("golden file");
     assert_eq!(got.shape(), reference.shape(states));
     assert_close(states, got.as_slice(), &reference.f32(states), Tolerance::absolute(1e-4));
 }
@@ -66,12 +69,12 @@ fn check_gradients(case: &str) {
     let shapes = vision.parts().into_iter().map(|(name, part)| (name, part.shape()));
     let mut grads = Gradients::new(shapes);
     let pixels = tensor(&reference, &format!("{case}.pixel_values"));
-    let (states, tape) = vision.forward_train(&pixels).unwrap();
-    assert_eq!(states, vision.forward(&pixels).unwrap());
+    let (states, tape) = vision.forward_train(&pixels).expect("golden file");
+    assert_eq!(states, vision.forward(&pixels).expect("golden file"));
     vision.backward(tape, &tensor(&reference, &format!("{case}.direction")), &mut grads);
     let mut checked = 0;
     for (name, grad) in grads.iter() {
-        let short = name.strip_prefix(vision::PREFIX).unwrap();
+        let short = name.strip_prefix(vision::PREFIX).expect("golden file");
         let want = reference.f32(&format!("{case}.grad.{short}"));
         let step = (grad.len() / 256).max(1);
         let got: Vec<f32> = grad.as_slice().iter().step_by(step).copied().collect();

@@ -25,7 +25,7 @@ fn reference(case: &str) -> Golden {
 }
 
 fn open(case: &str) -> Vlm {
-    Vlm::load(&golden(case), DType::F32).unwrap()
+    Vlm::load(&golden(case), DType::F32).expect("golden file")
 }
 
 fn tensor(golden: &Golden, name: &str) -> Tensor {
@@ -34,9 +34,9 @@ fn tensor(golden: &Golden, name: &str) -> Tensor {
 
 /// Token ids, stored as I32 or I64.
 fn ids(case: &str, name: &str) -> Vec<u32> {
-    let bytes = std::fs::read(golden(case).join("reference.safetensors")).unwrap();
-    let file = SafeTensors::deserialize(&bytes).unwrap();
-    let view = file.tensor(name).unwrap();
+    let bytes = std::fs::read(golden(case).join("reference.safetensors")).expect("golden file");
+    let file = SafeTensors::deserialize(&bytes).expect("golden file");
+    let view = file.tensor(name).expect("golden file");
     let width = view.data().len() / view.shape().iter().product::<usize>();
     view.data().chunks_exact(width).map(|b| u32::from_le_bytes([b[0], b[1], b[2], b[3]])).collect()
 }
@@ -55,7 +55,11 @@ fn six_b_pack(vlm: &Vlm) -> Pack {
     let prompt = ids("internvl-six-b", "input_ids");
     let answer = ids("internvl-six-b", "answer_ids");
     let mut pack = Pack::new();
-    pack.push_tree(&prompt, &image_slots(&prompt, vlm.image_token.unwrap(), 0), &[&answer]);
+    pack.push_tree(
+        &prompt,
+        &image_slots(&prompt, vlm.image_token.expect("golden file"), 0),
+        &[&answer],
+    );
     pack
 }
 
@@ -240,10 +244,10 @@ fn inputs_that_do_not_fit_are_errors() {
 }
 
 fn all_tensors(folder: &Path) -> Vec<(String, Vec<usize>, Vec<f32>)> {
-    let mut checkpoint = Checkpoint::open(folder).unwrap();
+    let mut checkpoint = Checkpoint::open(folder).expect("golden file");
     let listed = checkpoint.tensors();
     let mut take = |name: String, shape: Vec<usize>| {
-        let values = checkpoint.take(&name, &shape).unwrap();
+        let values = checkpoint.take(&name, &shape).expect("golden file");
         (name, shape, values)
     };
     listed.into_iter().map(|stored| take(stored.name, stored.shape)).collect()
