@@ -34,7 +34,7 @@ fn summary(folder: &Path) -> RunSummary {
             )
         })
         .collect();
-    std::fs::write(folder.join("metrics.jsonl"), rows).unwrap();
+    std::fs::write(folder.join("metrics.jsonl"), rows).expect("the folder is writable");
     let line =
         |key: &str| Line { label: key.into(), metrics: "metrics.jsonl".into(), key: key.into() };
     let curve = |title: &str, percent, keys: &[&str]| Curve {

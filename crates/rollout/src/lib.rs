@@ -1,6 +1,51 @@
-//! rollout
+//! Everything that runs the model without gradients: sampling groups of completions, scoring them.
+//!
+//! ```text
+//! Prompt { ids, features, stream }
+//!    │ generate: one running batch, one key/value cache, the prompt's rows shared by its group
+//!    ▼
+//! [Completion { text, token_ids, logprobs, finish_reason }; num_samples]
+//!    │ score: packed trees, the trainer's own forward pass
+//!    ▼
+//! log-probs of the same tokens, equal to the sampler's to 1e-4
+//! ```
+//!
+//! ```no_run
+//! use std::path::Path;
+//! use std::sync::Arc;
+//! use rollout::{GenerateConfig, Prompt, Sampling};
+//!
+//! # fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! let folder = Path::new("model");
+//! let vlm = model::vlm::Vlm::load(folder, tensor::DType::F32)?;
+//! let processor = preprocess::Processor::load(folder)?;
+//! let sample: schema::Sample = serde_json::from_str(r#"{"messages":[{"role":"user","content":"Hi"}]}"#)?;
+//!
+//! let prompt = processor.prompt(&sample, Path::new("."))?;
+//! let features = rollout::encode(&vlm, &prompt.images)?.map(Arc::new);
+//! let prompts = [Prompt::new(&prompt, features, 0)];
+//!
+//! let mut config = GenerateConfig::new(&processor, Sampling::at_temperature(1.0, 7), 128);
+//! config.num_samples = 8;
+//! let groups = rollout::generate(&vlm, &processor.tokenizer, &prompts, &config, &mut |_| {})?;
+//! println!("{}", groups[0][0].text);
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! This crate does not train, does not judge completions, and does not know what they are for.
 
 pub mod error;
+pub mod prompt;
 pub mod sampler;
+pub mod generate;
+mod batch;
+mod rows;
+mod sequence;
+pub mod score;
 
 pub use error::Error;
+pub use generate::{CACHE_BYTES, GenerateConfig, Progress, generate};
+pub use prompt::{Prompt, encode};
+pub use sampler::Sampling;
+pub use score::{Group, score};

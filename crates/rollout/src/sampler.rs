@@ -42,7 +42,7 @@ impl Sampling {
     /// Refuses values outside their range, naming the key and the value.
     pub fn validate(&self) -> Result<(), Error> {
         let check = |holds: bool, key, value: f32, expected| {
-            if holds { Ok(()) } else { Err(Error::Sampling { key, value, expected }) }
+            if holds { Ok(()) } else { Err(Error::Setting { key, value, expected }) }
         };
         let finite = f32::is_finite;
         check(

@@ -1,0 +1,314 @@
+//! The running batch: which prompts and samples hold cache rows, and one step of all of them.
+//!
+//! ```text
+//! prompts ─► begin: rows for the prompt and one completion ─► prefill, all samples draw once
+//!                                                                     │
+//!            pending (drawn once, no rows yet) ◄──────────────────────┤
+//!                │ rows come free                                     ▼
+//!                └──────────────────────────────► running ─► one step: embed, extend, draw ─┐
+//!                                                    ▲                                      │
+//!                                                    └───────── not finished ◄──────────────┤
+//!                                            results, rows given back ◄── finished ─────────┘
+//! ```
+//!
+//! A prompt's rows are computed once and named as `past` by each of its samples. Rows for the
+//! longest possible completion are set aside when a sample begins, so no sample ever has to be
+//! thrown out again, and a completion's rows are consecutive.
+
+use std::collections::VecDeque;
+use std::ops::Range;
+
+use model::cache::KvCache;
+use model::layout::Layout;
+use model::pack::ImageSlot;
+use model::vlm::Vlm;
+use preprocess::Tokenizer;
+use rayon::prelude::*;
+use schema::Completion;
+use tensor::{Span, Tensor, ops};
+
+use crate::Error;
+use crate::generate::{GenerateConfig, Progress};
+use crate::prompt::Prompt;
+use crate::rows::FreeRows;
+use crate::sampler::{Choice, Sampler};
+use crate::sequence::{Sequence, StopRules};
+
+mod prefill;
+
+/// Prompt rows that are shown to the model together: enough to keep the kernels busy.
+const PREFILL_ROWS: usize = 1024;
+/// Rows whose logits are held at the same time.
+const LOGIT_ROWS: usize = 64;
+
+/// The running batch and everything that waits for it.
+pub(crate) struct Batch<'a> {
+    vlm: &'a Vlm,
+    prompts: &'a [Prompt],
+    config: &'a GenerateConfig,
+    stop: StopRules<'a>,
+    banned: Vec<u32>,
+    cache: KvCache,
+    free: FreeRows,
+    groups: Vec<Group>,
+    /// Prompts before this one have begun.
+    next: usize,
+    /// Samples that have drawn their first token and wait for cache rows.
+    pending: VecDeque<Sequence<'a>>,
+    running: Vec<Sequence<'a>>,
+    finished: Vec<Finished>,
+    num_tokens: usize,
+}
+
+/// A prompt within the batch.
+struct Group {
+    slots: Vec<ImageSlot>,
+    /// Cache rows of the prompt, while any of its samples is open.
+    rows: Range<usize>,
+    num_open: usize,
+}
+
+struct Finished {
+    prompt: usize,
+    sample: usize,
+    completion: Completion,
+}
+
+impl<'a> Batch<'a> {
+    /// Checks all prompts and sets the cache aside; nothing runs yet.
+    pub(crate) fn new(
+        vlm: &'a Vlm,
+        tokenizer: &'a Tokenizer,
+        prompts: &'a [Prompt],
+        config: &'a GenerateConfig,
+    ) -> Result<Self, Error> {
+        let num_rows = num_cache_rows(vlm, prompts, config)?;
+        let group = |(i, prompt): (usize, &Prompt)| {
+            let slots = prompt.slots(vlm, i)?;
+            Ok(Group { slots, rows: 0..0, num_open: config.num_samples })
+        };
+        let groups = prompts.iter().enumerate().map(group).collect::<Result<_, Error>>()?;
+        Ok(Self {
+            vlm,
+            prompts,
+            config,
+            stop: StopRules::new(config, tokenizer),
+            banned: config.banned_ids.iter().copied().chain(vlm.image_token).collect(),
+            cache: KvCache::new(vlm.llm.config(), num_rows),
+            free: FreeRows::new(num_rows),
+            groups,
+            next: 0,
+            pending: VecDeque::new(),
+            running: Vec::new(),
+            finished: Vec::new(),
+            num_tokens: 0,
+        })
+    }
+
+    /// Fills the free rows: samples that wait first, then further prompts.
+    pub(crate) fn admit(&mut self) -> Result<(), Error> {
+        loop {
+            while let Some(sequence) = self.pending.front() {
+                let Some(rows) = self.free.take(sequence.num_rows()) else { return Ok(()) };
+                let sequence = self.pending.pop_front().expect("the front was there");
+                self.running.push(Sequence { rows, ..sequence });
+            }
+            let begun = self.begin();
+            if begun.is_empty() {
+                return Ok(());
+            }
+            self.prefill(&begun)?;
+        }
+    }
+
+    /// Takes rows for the next prompts, as many as leave room for one sample of each: no prompt
+    /// may sit in the cache without being able to go on.
+    fn begin(&mut self) -> Vec<usize> {
+        let (mut begun, mut room, mut num_rows) = (Vec::new(), Vec::new(), 0);
+        while self.next < self.prompts.len() && num_rows < PREFILL_ROWS {
+            let length = self.prompts[self.next].ids.len();
+            let Some(rows) = self.free.take(length) else { break };
+            let longest = self.config.limit(length).saturating_sub(1);
+            let Some(sample) = self.free.take(longest) else {
+                self.free.give(rows);
+                break;
+            };
+            self.groups[self.next].rows = rows;
+            room.push(sample);
+            begun.push(self.next);
+            num_rows += length;
+            self.next += 1;
+        }
+        room.into_iter().for_each(|rows| self.free.give(rows));
+        begun
+    }
+
+    /// Shows prompts to the model and draws the first token of each of their samples.
+    fn prefill(&mut self, begun: &[usize]) -> Result<(), Error> {
+        let hidden = self.extend_by_prompts(begun)?;
+        let num_samples = self.config.num_samples;
+        let rows: Vec<usize> =
+            (0..begun.len()).flat_map(|row| std::iter::repeat_n(row, num_samples)).collect();
+        let mut sequences: Vec<_> = begun
+            .iter()
+            .flat_map(|&prompt| (0..num_samples).map(move |sample| (prompt, sample)))
+            .map(|(prompt, sample)| self.sequence(prompt, sample))
+            .collect();
+        self.draw(&ops::gather_rows(&hidden, &rows), &mut sequences)?;
+        for sequence in sequences {
+            match sequence.is_finished() {
+                true => self.finish(sequence)?,
+                false => self.pending.push_back(sequence),
+            }
+        }
+        Ok(())
+    }
+
+    fn sequence(&self, prompt: usize, sample: usize) -> Sequence<'a> {
+        let Prompt { ids, stream, .. } = &self.prompts[prompt];
+        let stream = stream.wrapping_mul(self.config.num_samples as u64) + sample as u64;
+        let limit = self.config.limit(ids.len());
+        let mut sequence = Sequence::new((prompt, sample), limit, stream, &self.stop);
+        if self.penalises() {
+            sequence.seen = ids.clone();
+            sequence.seen.sort_unstable();
+            sequence.seen.dedup();
+        }
+        sequence
+    }
+
+    /// Shows the last token of every running sequence to the model and draws the next. Returns
+    /// whether there was anything to do.
+    pub(crate) fn step(&mut self) -> Result<bool, Error> {
+        if self.running.is_empty() {
+            return Ok(false);
+        }
+        let ids: Vec<u32> = self.running.iter().map(Sequence::last).collect();
+        let x = self.vlm.embed(&ids, &[], None)?;
+        let hidden = self.vlm.llm.extend(x, &self.layout(), &mut self.cache);
+        let mut running = std::mem::take(&mut self.running);
+        self.draw(&hidden, &mut running)?;
+        for sequence in running {
+            match sequence.is_finished() {
+                true => self.finish(sequence)?,
+                false => self.running.push(sequence),
+            }
+        }
+        Ok(true)
+    }
+
+    /// One new row for each running sequence, which sees its prompt and itself.
+    fn layout(&self) -> Layout {
+        let mut layout = Layout::default();
+        for (i, sequence) in self.running.iter().enumerate() {
+            let prompt = &self.groups[sequence.prompt].rows;
+            let num_before = sequence.len() - 1;
+            let slot = sequence.rows.start + num_before;
+            layout.positions.push(position(prompt.len() + num_before));
+            layout.slots.push(slot);
+            layout.spans.push(Span {
+                queries: i..i + 1,
+                past: vec![prompt.clone()],
+                own: sequence.rows.start..slot + 1,
+                causal: true,
+            });
+        }
+        layout
+    }
+
+    /// Draws a token for each sequence from its row of hidden states.
+    fn draw(&mut self, hidden: &Tensor, sequences: &mut [Sequence<'a>]) -> Result<(), Error> {
+        let rows: Vec<usize> = (0..sequences.len()).collect();
+        for (rows, sequences) in rows.chunks(LOGIT_ROWS).zip(sequences.chunks_mut(LOGIT_ROWS)) {
+            let logits = self.vlm.llm.logits(&ops::gather_rows(hidden, rows));
+            let choices = self.choices(&logits, sequences);
+            for (sequence, choice) in sequences.iter_mut().zip(choices) {
+                let choice = choice?;
+                sequence.push(choice, &self.stop)?;
+                if self.penalises() {
+                    sequence.mark_seen(choice.token);
+                }
+            }
+            self.num_tokens += sequences.len();
+        }
+        Ok(())
+    }
+
+    /// One choice a row; the rows are independent, so threads change nothing.
+    fn choices(&self, logits: &Tensor, sequences: &[Sequence<'a>]) -> Vec<Result<Choice, Error>> {
+        let wanted: Vec<_> = sequences.iter().map(|s| (s.draw(), s.seen.as_slice())).collect();
+        let sampler = || Sampler::new(&self.config.sampling, &self.banned);
+        wanted
+            .par_iter()
+            .enumerate()
+            .map_init(sampler, |sampler, (i, (draw, seen))| {
+                sampler.choose(logits.row(i), seen, *draw)
+            })
+            .collect()
+    }
+
+    fn penalises(&self) -> bool {
+        self.config.sampling.repetition_penalty != 1.0
+    }
+
+    /// Keeps a finished completion; gives its rows back, and its prompt's with the last of a group.
+    fn finish(&mut self, sequence: Sequence<'a>) -> Result<(), Error> {
+        let (prompt, sample) = (sequence.prompt, sequence.sample);
+        self.free.give(sequence.rows.clone());
+        let group = &mut self.groups[prompt];
+        group.num_open -= 1;
+        if group.num_open == 0 {
+            self.free.give(std::mem::take(&mut group.rows));
+        }
+        let completion = sequence.complete(&self.stop)?;
+        self.finished.push(Finished { prompt, sample, completion });
+        Ok(())
+    }
+
+    pub(crate) fn progress(&self) -> Progress {
+        Progress {
+            num_tokens: self.num_tokens,
+            num_done: self.finished.len(),
+            num_total: self.prompts.len() * self.config.num_samples,
+            num_running: self.running.len(),
+        }
+    }
+
+    /// The completions, grouped by prompt, in order.
+    pub(crate) fn into_results(mut self) -> Vec<Vec<Completion>> {
+        self.finished.sort_by_key(|finished| (finished.prompt, finished.sample));
+        let mut results = vec![Vec::with_capacity(self.config.num_samples); self.prompts.len()];
+        for Finished { prompt, completion, .. } in self.finished {
+            results[prompt].push(completion);
+        }
+        results
+    }
+}
+
+/// Rows of a cache that fits the prompts within the allowed bytes.
+fn num_cache_rows(vlm: &Vlm, prompts: &[Prompt], config: &GenerateConfig) -> Result<usize, Error> {
+    let bytes_per_row = KvCache::bytes_per_row(vlm.llm.config());
+    let rows = config.cache_bytes / bytes_per_row;
+    let mut wanted = 0;
+    for (prompt, Prompt { ids, .. }) in prompts.iter().enumerate() {
+        let (length, context) = (ids.len(), config.context_length);
+        if length == 0 {
+            return Err(Error::EmptyPrompt { prompt });
+        }
+        if length > context {
+            return Err(Error::PromptTooLong { prompt, length, context });
+        }
+        let sample = config.limit(length).saturating_sub(1);
+        let needed = length + sample;
+        if needed > rows {
+            let bytes = needed * bytes_per_row;
+            return Err(Error::CacheTooSmall { prompt, needed, bytes, rows });
+        }
+        wanted += length + sample * config.num_samples;
+    }
+    Ok(wanted.min(rows))
+}
+
+fn position(row: usize) -> u32 {
+    u32::try_from(row).expect("no context has 2^32 positions")
+}

@@ -1,0 +1,119 @@
+//! Shows prompts to the model: several short ones in one pass, a long one in several passes.
+
+use std::ops::Range;
+
+use model::layout::Layout;
+use model::pack::ImageSlot;
+use model::vlm::stack;
+use tensor::{Span, Tensor, ops};
+
+use super::{Batch, PREFILL_ROWS, position};
+use crate::Error;
+
+/// Consecutive tokens of a prompt.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Piece {
+    prompt: usize,
+    tokens: Range<usize>,
+    is_last: bool,
+}
+
+impl Batch<'_> {
+    /// Writes the prompts into their cache rows; the hidden state of each prompt's last token, in
+    /// order.
+    pub(super) fn extend_by_prompts(&mut self, prompts: &[usize]) -> Result<Tensor, Error> {
+        let lengths: Vec<_> = prompts.iter().map(|&p| (p, self.prompts[p].ids.len())).collect();
+        let mut ends = Vec::new();
+        for pass in passes(&lengths, PREFILL_ROWS) {
+            let (x, layout) = self.rows_of(&pass)?;
+            let hidden = self.vlm.llm.extend(x, &layout, &mut self.cache);
+            let rows: Vec<usize> = (0..pass.len()).filter(|&i| pass[i].is_last).collect();
+            ends.push(ops::gather_rows(&hidden, &rows));
+        }
+        Ok(stack(&ends.iter().collect::<Vec<_>>()))
+    }
+
+    /// Embeddings and layout of a pass. The last row of each piece is answered for.
+    fn rows_of(&self, pass: &[Piece]) -> Result<(Tensor, Layout), Error> {
+        let mut embedded = Vec::with_capacity(pass.len());
+        let mut layout = Layout::default();
+        let mut outputs = Vec::with_capacity(pass.len());
+        for Piece { prompt, tokens, .. } in pass {
+            embedded.push(self.embed(*prompt, tokens)?);
+            let cached = self.groups[*prompt].rows.start;
+            let first = layout.positions.len();
+            layout.positions.extend(tokens.clone().map(position));
+            layout.slots.extend(tokens.clone().map(|token| cached + token));
+            layout.spans.push(Span {
+                queries: first..first + tokens.len(),
+                past: Vec::new(),
+                own: cached..cached + tokens.end,
+                causal: true,
+            });
+            outputs.push(first + tokens.len() - 1);
+        }
+        layout.outputs = Some(outputs);
+        Ok((stack(&embedded.iter().collect::<Vec<_>>()), layout))
+    }
+
+    /// Embeddings of a piece, with those image features projected that it shows.
+    fn embed(&self, prompt: usize, tokens: &Range<usize>) -> Result<Tensor, Error> {
+        let slots = &self.groups[prompt].slots;
+        let shown: Vec<_> = slots.iter().filter(|slot| tokens.contains(&slot.row)).collect();
+        let ids = &self.prompts[prompt].ids[tokens.clone()];
+        let features = self.prompts[prompt].features.as_ref().filter(|_| !shown.is_empty());
+        let Some(features) = features else { return Ok(self.vlm.embed(ids, &[], None)?) };
+        let rows: Vec<usize> = shown.iter().map(|slot| slot.feature).collect();
+        let projected = self.vlm.project(&ops::gather_rows(features, &rows));
+        let local = |(feature, slot): (usize, &&ImageSlot)| ImageSlot {
+            row: slot.row - tokens.start,
+            feature,
+        };
+        let slots: Vec<_> = shown.iter().enumerate().map(local).collect();
+        Ok(self.vlm.embed(ids, &slots, Some(&projected))?)
+    }
+}
+
+/// Passes of at most `max_rows` over prompts of the given (index, length). A prompt is cut at
+/// multiples of `max_rows` and nowhere else, so that its neighbours do not change its numbers.
+fn passes(prompts: &[(usize, usize)], max_rows: usize) -> Vec<Vec<Piece>> {
+    let mut passes: Vec<Vec<Piece>> = Vec::new();
+    let mut num_rows = max_rows;
+    for &(prompt, length) in prompts {
+        for start in (0..length).step_by(max_rows) {
+            let end = (start + max_rows).min(length);
+            let piece = Piece { prompt, tokens: start..end, is_last: end == length };
+            match passes.last_mut().filter(|_| num_rows + piece.tokens.len() <= max_rows) {
+                Some(pass) => {
+                    num_rows += piece.tokens.len();
+                    pass.push(piece);
+                }
+                None => {
+                    num_rows = piece.tokens.len();
+                    passes.push(vec![piece]);
+                }
+            }
+        }
+    }
+    passes
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn short_prompts_share_a_pass_and_long_ones_are_cut_at_fixed_places() {
+        let piece = |prompt, tokens: Range<usize>, is_last| Piece { prompt, tokens, is_last };
+        assert_eq!(
+            passes(&[(4, 3), (5, 4), (6, 2), (7, 17), (8, 6)], 8),
+            [
+                vec![piece(4, 0..3, true), piece(5, 0..4, true)],
+                vec![piece(6, 0..2, true)],
+                vec![piece(7, 0..8, false)],
+                vec![piece(7, 8..16, false)],
+                vec![piece(7, 16..17, true), piece(8, 0..6, true)],
+            ]
+        );
+    }
+}

@@ -1,0 +1,116 @@
+//! Completions of many prompts at once: one running batch over one key/value cache.
+//!
+//! This file says what is asked for; the running batch is `batch`, the rules that end a completion
+//! are `sequence`.
+
+use model::vlm::Vlm;
+use preprocess::{Processor, Tokenizer};
+use schema::Completion;
+use serde::{Deserialize, Serialize};
+
+use crate::Error;
+use crate::batch::Batch;
+use crate::prompt::Prompt;
+use crate::sampler::Sampling;
+
+/// Key/value cache that [`GenerateConfig::new`] allows: half a gibibyte.
+pub const CACHE_BYTES: usize = 1 << 29;
+
+/// What is generated and when it ends.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct GenerateConfig {
+    /// How tokens are chosen.
+    pub sampling: Sampling,
+    /// Completions for each prompt: the size of a group.
+    pub num_samples: usize,
+    /// The most tokens of a completion.
+    pub max_new_tokens: usize,
+    /// The most tokens of prompt and completion together.
+    pub context_length: usize,
+    /// Tokens that end a completion.
+    pub stop_ids: Vec<u32>,
+    /// Texts that end a completion; the text is cut before them, the tokens are all kept.
+    pub stop_strings: Vec<String>,
+    /// Tokens that are never chosen. The image token always is among them.
+    pub banned_ids: Vec<u32>,
+    /// Memory for keys and values.
+    pub cache_bytes: usize,
+}
+
+impl GenerateConfig {
+    /// One completion for each prompt, with the model's own stop tokens and context.
+    pub fn new(processor: &Processor, sampling: Sampling, max_new_tokens: usize) -> Self {
+        Self {
+            sampling,
+            num_samples: 1,
+            max_new_tokens,
+            context_length: processor.context_length,
+            stop_ids: processor.stop_ids.clone(),
+            stop_strings: Vec::new(),
+            banned_ids: Vec::new(),
+            cache_bytes: CACHE_BYTES,
+        }
+    }
+
+    /// Refuses values outside their range, naming the key and the value.
+    pub fn validate(&self) -> Result<(), Error> {
+        let counts = [
+            ("num_samples", self.num_samples),
+            ("max_new_tokens", self.max_new_tokens),
+            ("context_length", self.context_length),
+        ];
+        for (key, count) in counts {
+            if count == 0 {
+                return Err(Error::Setting { key, value: 0.0, expected: "at least 1" });
+            }
+        }
+        self.sampling.validate()
+    }
+
+    /// The most tokens that may follow a prompt of `length`.
+    pub(crate) fn limit(&self, length: usize) -> usize {
+        self.max_new_tokens.min(self.context_length.saturating_sub(length))
+    }
+}
+
+/// How far generation is.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Progress {
+    /// Tokens drawn.
+    pub num_tokens: usize,
+    /// Completions that have ended.
+    pub num_done: usize,
+    /// Completions asked for.
+    pub num_total: usize,
+    /// Completions in the running batch.
+    pub num_running: usize,
+}
+
+/// Generates `num_samples` completions of every prompt; results stand in the order of the prompts.
+///
+/// `progress` is called after every step of the batch. For the same seed, stream and settings a
+/// prompt's completions are the same whatever else is in the batch.
+///
+/// # Errors
+///
+/// Before anything runs: a setting out of range, a prompt that is empty, longer than the context or
+/// too large for the cache, features that do not match the image rows. Later: logits that are not
+/// finite.
+pub fn generate(
+    vlm: &Vlm,
+    tokenizer: &Tokenizer,
+    prompts: &[Prompt],
+    config: &GenerateConfig,
+    progress: &mut dyn FnMut(Progress),
+) -> Result<Vec<Vec<Completion>>, Error> {
+    config.validate()?;
+    let mut batch = Batch::new(vlm, tokenizer, prompts, config)?;
+    loop {
+        batch.admit()?;
+        progress(batch.progress());
+        if !batch.step()? {
+            return Ok(batch.into_results());
+        }
+    }
+}

@@ -1,0 +1,151 @@
+//! One completion while it grows: its tokens, and the rules that end it.
+
+use std::ops::Range;
+
+use preprocess::{TextStream, Tokenizer};
+use schema::{Completion, FinishReason};
+
+use crate::Error;
+use crate::generate::GenerateConfig;
+use crate::sampler::{Choice, Draw};
+
+/// What ends a completion, besides its limit.
+#[derive(Debug)]
+pub(crate) struct StopRules<'a> {
+    tokenizer: &'a Tokenizer,
+    ids: Vec<u32>,
+    strings: Vec<&'a str>,
+}
+
+impl<'a> StopRules<'a> {
+    pub(crate) fn new(config: &'a GenerateConfig, tokenizer: &'a Tokenizer) -> Self {
+        let mut ids = config.stop_ids.clone();
+        // A special token leaves no text: as a stop string it can only be seen by its id.
+        let special = |text: &str| tokenizer.id(text).filter(|&id| tokenizer.is_special(id));
+        ids.extend(config.stop_strings.iter().filter_map(|text| special(text)));
+        let strings = config.stop_strings.iter().map(String::as_str).filter(|s| !s.is_empty());
+        Self { tokenizer, ids, strings: strings.collect() }
+    }
+}
+
+/// One sample of a prompt.
+#[derive(Debug)]
+pub(crate) struct Sequence<'a> {
+    /// Which prompt it answers.
+    pub(crate) prompt: usize,
+    /// Which of the prompt's samples it is.
+    pub(crate) sample: usize,
+    /// Cache rows of its own: one for each token but the last.
+    pub(crate) rows: Range<usize>,
+    /// Distinct tokens of prompt and output, ascending; empty while nothing is penalised.
+    pub(crate) seen: Vec<u32>,
+    token_ids: Vec<u32>,
+    logprobs: Vec<f32>,
+    limit: usize,
+    stream: u64,
+    spelled: Option<Spelled<'a>>,
+    finish: Option<FinishReason>,
+}
+
+/// The text so far, where stop strings are looked for.
+#[derive(Debug)]
+struct Spelled<'a> {
+    stream: TextStream<'a>,
+    text: String,
+}
+
+impl<'a> Sequence<'a> {
+    /// A sample that may take `limit` tokens and draws from `stream`.
+    pub(crate) fn new(
+        (prompt, sample): (usize, usize),
+        limit: usize,
+        stream: u64,
+        stop: &StopRules<'a>,
+    ) -> Self {
+        let spelled = Spelled { stream: stop.tokenizer.stream(), text: String::new() };
+        Self {
+            prompt,
+            sample,
+            rows: 0..0,
+            seen: Vec::new(),
+            token_ids: Vec::new(),
+            logprobs: Vec::new(),
+            limit,
+            stream,
+            spelled: (!stop.strings.is_empty()).then_some(spelled),
+            finish: (limit == 0).then_some(FinishReason::Length),
+        }
+    }
+
+    /// Names the next draw.
+    pub(crate) fn draw(&self) -> Draw {
+        Draw { stream: self.stream, position: self.token_ids.len() as u64 }
+    }
+
+    /// Tokens so far.
+    pub(crate) fn len(&self) -> usize {
+        self.token_ids.len()
+    }
+
+    /// The token the model has not been shown yet.
+    pub(crate) fn last(&self) -> u32 {
+        *self.token_ids.last().expect("a running sequence has drawn its first token")
+    }
+
+    /// Cache rows that the longest completion takes: its last token is never shown to the model.
+    pub(crate) fn num_rows(&self) -> usize {
+        self.limit.saturating_sub(1)
+    }
+
+    /// Whether it has ended.
+    pub(crate) fn is_finished(&self) -> bool {
+        self.finish.is_some()
+    }
+
+    /// Adds a token and applies the rules.
+    pub(crate) fn push(&mut self, choice: Choice, stop: &StopRules<'a>) -> Result<(), Error> {
+        self.token_ids.push(choice.token);
+        self.logprobs.push(choice.logprob);
+        if stop.ids.contains(&choice.token) || self.spells_a_stop(choice.token, stop)? {
+            self.finish = Some(FinishReason::Stop);
+        } else if self.token_ids.len() >= self.limit {
+            self.finish = Some(FinishReason::Length);
+        }
+        Ok(())
+    }
+
+    /// Adds a token to those that the repetition penalty knows.
+    pub(crate) fn mark_seen(&mut self, token: u32) {
+        if let Err(place) = self.seen.binary_search(&token) {
+            self.seen.insert(place, token);
+        }
+    }
+
+    /// Spells the token; cuts the text before the first stop string in it.
+    fn spells_a_stop(&mut self, token: u32, stop: &StopRules<'a>) -> Result<bool, Error> {
+        let Some(Spelled { stream, text }) = &mut self.spelled else { return Ok(false) };
+        // A stop string that ends in the new piece begins at most its own length before it.
+        let longest = stop.strings.iter().map(|s| s.len()).max().unwrap_or(0);
+        let from = text.floor_char_boundary(text.len().saturating_sub(longest));
+        text.push_str(&stream.push(token)?);
+        let found = stop.strings.iter().filter_map(|s| text[from..].find(s)).min();
+        if let Some(place) = found {
+            text.truncate(from + place);
+        }
+        Ok(found.is_some())
+    }
+
+    /// The finished completion. A stop token leaves no text, special or not.
+    pub(crate) fn complete(self, stop: &StopRules<'a>) -> Result<Completion, Error> {
+        let finish_reason = self.finish.unwrap_or(FinishReason::Length);
+        let stopped_by_id = self.token_ids.last().is_some_and(|id| stop.ids.contains(id));
+        let text = match self.spelled {
+            Some(spelled) if finish_reason == FinishReason::Stop && !stopped_by_id => spelled.text,
+            _ => {
+                let num_text = self.token_ids.len() - usize::from(stopped_by_id);
+                stop.tokenizer.decode(&self.token_ids[..num_text])?
+            }
+        };
+        Ok(Completion { text, token_ids: self.token_ids, logprobs: self.logprobs, finish_reason })
+    }
+}
