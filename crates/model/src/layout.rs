@@ -36,6 +36,11 @@ impl Layout {
         self.positions.is_empty()
     }
 
+    /// Length of the longest sequence: the largest position and one.
+    pub fn num_positions(&self) -> usize {
+        self.positions.iter().max().map_or(0, |&last| last as usize + 1)
+    }
+
     /// Number of hidden states returned.
     pub fn num_outputs(&self) -> usize {
         self.outputs.as_ref().map_or(self.len(), Vec::len)

@@ -122,6 +122,20 @@ impl Llm {
         &self.config
     }
 
+    /// Fails if a sequence of this layout is longer than the model's context.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Input`] with both lengths.
+    pub fn check_context(&self, layout: &Layout) -> Result<(), Error> {
+        let (len, longest) = (layout.num_positions(), self.config.max_positions);
+        if len <= longest {
+            return Ok(());
+        }
+        let reason = format!("{len} tokens, more than the model's context of {longest}");
+        Err(Error::input("sequence", reason))
+    }
+
     /// The embedding table's rows of `ids`, `[ids, hidden]`. Ids must be below the vocabulary size.
     pub fn embed(&self, ids: &[u32]) -> Tensor {
         self.embedding.gather(ids)

@@ -235,6 +235,7 @@ impl Vlm {
 
     /// The pack's rows with its images in place, checked to fit the model.
     fn rows(&self, pack: &Pack, projected: Option<&Tensor>) -> Result<Tensor, Error> {
+        self.llm.check_context(&pack.layout)?;
         self.check_ids(pack.targets.iter().map(|target| target.id))?;
         self.embed(&pack.ids, &pack.images, projected)
     }

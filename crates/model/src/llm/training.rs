@@ -68,6 +68,12 @@ impl Llm {
         }
     }
 
+    /// Size of the low-rank terms, if there are any.
+    pub fn lora(&self) -> Option<LoraConfig> {
+        let mut linears = self.blocks.iter().flat_map(|block| block.linears());
+        linears.find_map(|(_, linear)| linear.lora.as_ref().map(Lora::config))
+    }
+
     /// Adds the low-rank terms into the dense weights and drops them.
     pub fn merge_lora(&mut self) {
         let linears = self.blocks.iter_mut().flat_map(|block| block.linears_mut());
@@ -81,10 +87,7 @@ impl Llm {
     ///
     /// When there is no low-rank term or the folder cannot be written.
     pub fn save_lora(&self, folder: &Path, base_model: &str) -> Result<(), Error> {
-        let linears = self.blocks.iter().flat_map(|block| block.linears());
-        let config =
-            linears.filter_map(|(_, linear)| linear.lora.as_ref()).map(Lora::config).next();
-        let config = config.ok_or_else(|| {
+        let config = self.lora().ok_or_else(|| {
             Error::input("adapter to save", "the language model has no low-rank terms")
         })?;
         lora::save(folder, config, (base_model, &self.prefix), &self.parameters(LlmTraining::Lora))

@@ -82,6 +82,14 @@ fn an_empty_pack_has_no_log_probs() {
     assert!(dx.is_empty());
 }
 
+#[test]
+fn a_sequence_longer_than_the_context_is_refused() {
+    let llm = load("llama-tied", DType::F32);
+    assert!(llm.check_context(&Layout::causal(512)).is_ok());
+    let error = llm.check_context(&Layout::causal(513)).unwrap_err();
+    assert_eq!(error.to_string(), "sequence: 513 tokens, more than the model's context of 512");
+}
+
 /// Continues `prompt` to `len` tokens, the most likely one each time.
 fn greedy(llm: &Llm, prompt: &[u32], len: usize) -> Vec<u32> {
     let mut ids = prompt.to_vec();
