@@ -110,8 +110,9 @@ impl<'a> Batch<'a> {
         loop {
             while let Some(sequence) = self.pending.front() {
                 let Some(rows) = self.free.take(sequence.num_rows()) else { return Ok(()) };
-                let sequence = self.pending.pop_front().expect("the front was there");
-                self.running.push(Sequence { rows, ..sequence });
+                let mut sequence = self.pending.pop_front().expect("the front was there");
+                sequence.rows = rows;
+                self.running.push(sequence);
             }
             let begun = self.begin();
             if begun.is_empty() {
