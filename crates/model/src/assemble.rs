@@ -265,14 +265,9 @@ fn whole_config(
 ) -> Result<VlmConfig, Error> {
     let mut llm_json = llm.json.clone();
     llm_json["vocab_size"] = json!(vocab_size);
-    let dtype = match stored {
-        Stored::F32 => "float32",
-        Stored::F16 => "float16",
-        Stored::Bf16 => "bfloat16",
-    };
     json["hidden_size"] = json!(llm.config.hidden_size);
     json["tie_word_embeddings"] = json!(llm.config.tied_head);
-    json["torch_dtype"] = json!(dtype);
+    json["torch_dtype"] = json!(stored.torch_name());
     json["vision_config"] = encoder.json.clone();
     json["llm_config"] = llm_json;
     VlmConfig::from_json(json)

@@ -164,6 +164,9 @@ impl Vlm {
         images: Images,
         temperature: f32,
     ) -> Result<LogProbs, Error> {
+        if pack.targets.is_empty() {
+            return Ok(nothing());
+        }
         let projected = match images {
             Images::None => None,
             Images::Features(features) => Some(self.project(features)),
@@ -190,6 +193,10 @@ impl Vlm {
         dlogp: impl FnOnce(&LogProbs) -> Vec<f32>,
         grads: &mut Gradients,
     ) -> Result<LogProbs, Error> {
+        if pack.targets.is_empty() {
+            checked(dlogp(&nothing()), pack)?;
+            return Ok(nothing());
+        }
         let (projected, image_tape) = self.project_train(images, grads)?;
         let image_tape = image_tape.filter(|_| !pack.images.is_empty());
         let x = self.rows(pack, projected.as_ref())?;
@@ -322,6 +329,11 @@ pub fn stack(parts: &[&Tensor]) -> Tensor {
     let values: Vec<f32> = parts.iter().flat_map(|part| part.as_slice()).copied().collect();
     let rows = parts.iter().map(|part| part.rows()).sum();
     Tensor::from_vec(values, &[rows, width])
+}
+
+/// The log-probs of no targets.
+fn nothing() -> LogProbs {
+    LogProbs { log_prob: Vec::new(), entropy: Vec::new(), gradient: None }
 }
 
 fn unzip(slots: &[ImageSlot]) -> (Vec<usize>, Vec<usize>) {

@@ -9,7 +9,7 @@ use model::config::vlm::read_json;
 use model::layout::Layout;
 use model::llm::Llm;
 use model::vlm::{Trainable, Vlm};
-use model::weights::{Checkpoint, Stored};
+use model::weights::{Checkpoint, Stored, TensorSpec, save};
 use serde_json::{Value, json};
 use tensor::{DType, Tensor};
 use testkit::{Tolerance, assert_close};
@@ -137,6 +137,37 @@ fn siglip_and_an_untied_qwen2() {
     assert!((0.015..0.025).contains(&drawn), "initializer_range is 0.02, drawn {drawn}");
     assert_ne!(table[160], table[161]);
     Vlm::load(one.path(), DType::F32).unwrap();
+}
+
+#[test]
+fn the_vision_half_of_a_two_tower_siglip() {
+    let (towers, folder) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let source = Checkpoint::open(&golden("siglip")).unwrap();
+    let stored = source.tensors();
+    let mut specs: Vec<TensorSpec> = stored
+        .iter()
+        .map(|t| TensorSpec::new(format!("vision_model.{}", t.name), &t.shape, Stored::F32))
+        .collect();
+    specs.push(TensorSpec::new("text_model.head.weight", &[1], Stored::F32));
+    specs.push(TensorSpec::new("logit_scale", &[1], Stored::F32));
+    let shape = |name: &str| stored.iter().find(|t| t.name == name).map(|t| t.shape.clone());
+    save(towers.path(), &specs, u64::MAX, |name| match name.strip_prefix("vision_model.") {
+        Some(name) => source.read(name, &shape(name).unwrap()),
+        None => Ok(vec![0.0]),
+    })
+    .unwrap();
+    let mut vision = read_json(&golden("siglip/config.json")).unwrap();
+    vision.as_object_mut().unwrap().remove("model_type");
+    let config = json!({"model_type": "siglip", "vision_config": vision, "text_config": {}});
+    fs::write(towers.path().join("config.json"), config.to_string()).unwrap();
+    let settings = Settings { unshuffle: 5, ..Settings::internvl() };
+    let two_tower = towers.path().to_str().unwrap();
+    build(two_tower, "llama-tied", 160, &settings, folder.path()).unwrap();
+    let one = Vlm::load(folder.path(), DType::F32).unwrap();
+    build("siglip", "llama-tied", 160, &settings, folder.path()).unwrap();
+    let two = Vlm::load(folder.path(), DType::F32).unwrap();
+    let setting = Trainable::AdapterVision;
+    assert_eq!(one.parameters(setting), two.parameters(setting));
 }
 
 #[test]

@@ -52,7 +52,10 @@ impl Vlm {
         }
         let staging = Staging::new(folder)?;
         copy_companions(&self.folder, staging.path())?;
-        write_json(&staging.path().join("config.json"), &self.config.json)?;
+        let mut config = self.config.json.clone();
+        let key = if config.get("dtype").is_some() { "dtype" } else { "torch_dtype" };
+        config[key] = stored.torch_name().into();
+        write_json(&staging.path().join("config.json"), &config)?;
         let parts: HashMap<String, Part<'_>> = self.all_parts().into_iter().collect();
         let specs = self.tensor_specs(stored);
         save(staging.path(), &specs, MAX_SHARD_BYTES, |name| Ok(parts[name].values()))?;

@@ -37,6 +37,15 @@ impl Stored {
         [Self::F32, Self::F16, Self::Bf16].into_iter().find(|stored| stored.name() == name)
     }
 
+    /// PyTorch's name, as `torch_dtype` of a `config.json` has it.
+    pub fn torch_name(self) -> &'static str {
+        match self {
+            Self::F32 => "float32",
+            Self::F16 => "float16",
+            Self::Bf16 => "bfloat16",
+        }
+    }
+
     /// Bytes an element takes.
     pub fn bytes(self) -> usize {
         match self {
@@ -138,7 +147,8 @@ impl Drop for Staging {
 
 /// Removes what killed processes left behind, where the system can tell that they are gone.
 fn remove_abandoned(folder: &Path) {
-    let alive = |pid: &str| !Path::new("/proc/self").exists() || Path::new("/proc").join(pid).exists();
+    let alive =
+        |pid: &str| !Path::new("/proc/self").exists() || Path::new("/proc").join(pid).exists();
     for entry in fs::read_dir(folder).into_iter().flatten().flatten() {
         let name = entry.file_name();
         let name = name.to_string_lossy();
