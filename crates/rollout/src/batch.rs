@@ -148,14 +148,15 @@ impl<'a> Batch<'a> {
     fn prefill(&mut self, begun: &[usize]) -> Result<(), Error> {
         let hidden = self.extend_by_prompts(begun)?;
         let num_samples = self.config.num_samples;
-        let rows: Vec<usize> =
-            (0..begun.len()).flat_map(|row| std::iter::repeat_n(row, num_samples)).collect();
-        let mut sequences: Vec<_> = begun
-            .iter()
-            .flat_map(|&prompt| (0..num_samples).map(move |sample| (prompt, sample)))
+        let of =
+            begun.iter().flat_map(|&prompt| (0..num_samples).map(move |sample| (prompt, sample)));
+        let (full, mut sequences): (Vec<_>, Vec<_>) = of
             .map(|(prompt, sample)| self.sequence(prompt, sample))
-            .collect();
+            .partition(Sequence::is_finished);
+        // The prompts begun are consecutive, their hidden states likewise.
+        let rows: Vec<usize> = sequences.iter().map(|s| s.prompt - begun[0]).collect();
         self.draw(&ops::gather_rows(&hidden, &rows), &mut sequences)?;
+        sequences.extend(full);
         for sequence in sequences {
             match sequence.is_finished() {
                 true => self.finish(sequence)?,

@@ -1,0 +1,255 @@
+//! Generation against the reference, against scoring, and against itself in other company, on a
+//! checkpoint of 345,000 parameters in the InternVL layout.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use model::vlm::Vlm;
+use preprocess::Processor;
+use rollout::{Error, GenerateConfig, Group, Progress, Prompt, Sampling, generate, score};
+use schema::{Completion, FinishReason};
+use tensor::DType;
+use testkit::{Golden, Tolerance, assert_close};
+
+/// Other crates' golden cases; the checkpoint is too large to keep twice.
+fn golden(path: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("..").join(path)
+}
+
+struct Model {
+    vlm: Vlm,
+    processor: Processor,
+}
+
+impl Model {
+    fn load() -> Self {
+        let folder = golden("model/tests/golden/internvl-six-b");
+        let vlm = Vlm::load(&folder, DType::F32).expect("the checkpoint loads");
+        Self { vlm, processor: Processor::load(&folder).expect("the tokenizer loads") }
+    }
+
+    fn prompt(&self, line: &str, stream: u64) -> Prompt {
+        let base = golden("preprocess/tests/golden/internvl-six-b");
+        let sample = serde_json::from_str(line).expect("a sample");
+        let prompt = self.processor.prompt(&sample, &base).expect("a prompt");
+        let features = rollout::encode(&self.vlm, &prompt.images).expect("features");
+        Prompt::new(&prompt, features.map(Arc::new), stream)
+    }
+
+    /// The reference's prompt: an image of three tiles and a question.
+    fn picture(&self, stream: u64) -> Prompt {
+        let reference = testkit::json(golden("model/tests/golden/internvl-six-b/reference.json"));
+        let question = reference["question"].to_string();
+        let messages = format!(r#"[{{"role":"user","content":{question}}}]"#);
+        self.prompt(&format!(r#"{{"messages":{messages},"images":["image.png"]}}"#), stream)
+    }
+
+    fn text(&self, text: &str, stream: u64) -> Prompt {
+        let line = format!(r#"{{"messages":[{{"role":"user","content":"{text}"}}]}}"#);
+        self.prompt(&line, stream)
+    }
+
+    fn config(&self, sampling: Sampling, max_new_tokens: usize) -> GenerateConfig {
+        GenerateConfig::new(&self.processor, sampling, max_new_tokens)
+    }
+
+    fn generate(
+        &self,
+        prompts: &[Prompt],
+        config: &GenerateConfig,
+    ) -> Result<Vec<Vec<Completion>>, Error> {
+        generate(&self.vlm, &self.processor.tokenizer, prompts, config, &mut |_| {})
+    }
+}
+
+fn ids(groups: &[Vec<Completion>]) -> Vec<Vec<Vec<u32>>> {
+    let of = |group: &Vec<Completion>| group.iter().map(|c| c.token_ids.clone()).collect();
+    groups.iter().map(of).collect()
+}
+
+#[test]
+fn greedy_tokens_are_the_references() {
+    let model = Model::load();
+    let reference = Golden::open(golden("model/tests/golden/internvl-six-b/reference.safetensors"));
+    let expected: Vec<u32> = reference.i32("greedy_ids").iter().map(|&id| id as u32).collect();
+    let config = model.config(Sampling::greedy(), 24);
+    let groups = model.generate(&[model.picture(0)], &config).unwrap();
+    assert_eq!(groups[0][0].token_ids, expected);
+    assert_eq!(groups[0][0].finish_reason, FinishReason::Length);
+    let text = testkit::json(golden("model/tests/golden/internvl-six-b/reference.json"));
+    assert_eq!(groups[0][0].text, text["greedy_text"].as_str().unwrap());
+}
+
+/// Decoding adds up a prompt and a growing completion in another order than a packed pass does;
+/// 1e-4 in f32 is what GRPO's first ratio may be off.
+#[test]
+fn the_samplers_log_probs_are_the_trainers() {
+    let model = Model::load();
+    let prompts = [model.picture(0), model.text("Why?", 1)];
+    let mut config = model.config(Sampling::at_temperature(1.3, 5), 32);
+    config.num_samples = 4;
+    let groups = model.generate(&prompts, &config).unwrap();
+    let tokens = ids(&groups);
+    for max_rows in [1, 80, 1000] {
+        let pairs = prompts.iter().zip(&tokens);
+        let pairs: Vec<_> =
+            pairs.map(|(prompt, completions)| Group { prompt, completions }).collect();
+        let scored = score(&model.vlm, &pairs, 1.0, max_rows).unwrap();
+        for (completions, scored) in groups.iter().zip(scored) {
+            assert_eq!(completions.len(), scored.len());
+            for (completion, scored) in completions.iter().zip(scored) {
+                let what = format!("log-probs of {:?}", completion.text);
+                let tolerance = Tolerance::absolute(1e-4);
+                assert_close(&what, &completion.logprobs, &scored, tolerance);
+            }
+        }
+    }
+}
+
+#[test]
+fn company_and_cache_size_change_nothing() {
+    let model = Model::load();
+    let prompts: Vec<Prompt> = (0..6)
+        .map(|i| match i % 2 {
+            0 => model.picture(i),
+            _ => model.text(&"and ".repeat(i as usize * 3), i),
+        })
+        .collect();
+    let mut config = model.config(Sampling::at_temperature(1.0, 11), 20);
+    config.sampling.top_p = 0.95;
+    config.sampling.repetition_penalty = 1.1;
+    config.num_samples = 3;
+    let together = model.generate(&prompts, &config).unwrap();
+    let alone: Vec<_> = prompts
+        .iter()
+        .map(|p| model.generate(std::slice::from_ref(p), &config).unwrap().remove(0))
+        .collect();
+    assert_eq!(ids(&together), ids(&alone));
+    // Room for one long prompt and two samples: prompts and samples have to wait for each other.
+    config.cache_bytes = 3 * 2 * 2 * 16 * 4 * (prompts[5].ids.len() + 40);
+    assert_eq!(ids(&model.generate(&prompts, &config).unwrap()), ids(&together));
+    // Samples of a group differ from each other.
+    let first = &together[0];
+    assert!(first[0].token_ids != first[1].token_ids && first[1].token_ids != first[2].token_ids);
+}
+
+#[test]
+fn a_group_of_one_prompt_equals_prompts_on_their_own() {
+    let model = Model::load();
+    let mut config = model.config(Sampling::at_temperature(1.0, 3), 16);
+    config.num_samples = 4;
+    let group = model.generate(&[model.picture(7)], &config).unwrap();
+    config.num_samples = 1;
+    let single: Vec<Prompt> = (0..4).map(|sample| model.picture(7 * 4 + sample)).collect();
+    let alone = model.generate(&single, &config).unwrap();
+    let alone: Vec<_> = alone.into_iter().flatten().collect();
+    assert_eq!(ids(&group), ids(&[alone]));
+}
+
+#[test]
+fn a_long_prompt_is_prefilled_in_pieces() {
+    let model = Model::load();
+    let prompt = model.text(&"because ".repeat(1500), 0);
+    assert!(prompt.ids.len() > 1024);
+    let config = model.config(Sampling::greedy(), 4);
+    let group = model.generate(std::slice::from_ref(&prompt), &config).unwrap().remove(0);
+    let tokens = [group[0].token_ids.clone()];
+    let groups = [Group { prompt: &prompt, completions: &tokens }];
+    let scored = score(&model.vlm, &groups, 1.0, 4096).unwrap();
+    let tolerance = Tolerance::absolute(1e-4);
+    assert_close("log-probs", &group[0].logprobs, &scored[0][0], tolerance);
+}
+
+#[test]
+fn what_ends_a_completion() {
+    let model = Model::load();
+    let prompt = [model.picture(0)];
+    let plain = model.config(Sampling::greedy(), 24);
+    let whole = model.generate(&prompt, &plain).unwrap().remove(0).remove(0);
+    let check = |config: GenerateConfig, text: &str, num_tokens: usize, reason: FinishReason| {
+        let found = model.generate(&prompt, &config).unwrap().remove(0).remove(0);
+        assert_eq!((found.text.as_str(), found.token_ids.len()), (text, num_tokens));
+        assert_eq!(found.finish_reason, reason);
+        assert_eq!(found.token_ids, whole.token_ids[..num_tokens]);
+        assert_eq!(found.logprobs, whole.logprobs[..num_tokens]);
+    };
+    // The reference says "��ihink ifglemalege because…", one or two letters a token.
+    let upto = |stop: &str| {
+        let decode = |n| model.processor.tokenizer.decode(&whole.token_ids[..n]).unwrap();
+        (1..=24).find(|&n| decode(n).contains(stop)).unwrap()
+    };
+    let stops = |stops: &[&str]| GenerateConfig {
+        stop_strings: stops.iter().map(|&s| s.to_owned()).collect(),
+        ..plain.clone()
+    };
+    let text = |stop: &str| whole.text.split(stop).next().unwrap().to_owned();
+    check(stops(&["absent"]), &whole.text, 24, FinishReason::Length);
+    check(stops(&["male"]), &text("male"), upto("male"), FinishReason::Stop);
+    check(stops(&["because", "if"]), &text("if"), upto("if"), FinishReason::Stop);
+    let stop_id = GenerateConfig { stop_ids: vec![whole.token_ids[5]], ..plain.clone() };
+    let before = model.processor.tokenizer.decode(&whole.token_ids[..5]).unwrap();
+    check(stop_id, &before, 6, FinishReason::Stop);
+    let first = GenerateConfig { stop_ids: vec![whole.token_ids[0]], ..plain.clone() };
+    check(first, "", 1, FinishReason::Stop);
+    let context = GenerateConfig { context_length: prompt[0].ids.len() + 7, ..plain.clone() };
+    let seven = model.processor.tokenizer.decode(&whole.token_ids[..7]).unwrap();
+    check(context, &seven, 7, FinishReason::Length);
+    let full = GenerateConfig { context_length: prompt[0].ids.len(), ..plain.clone() };
+    check(full, "", 0, FinishReason::Length);
+}
+
+#[test]
+fn progress_counts_up_to_all() {
+    let model = Model::load();
+    let mut config = model.config(Sampling::greedy(), 5);
+    config.num_samples = 2;
+    let mut seen: Vec<Progress> = Vec::new();
+    let prompts = [model.text("a", 0), model.text("b", 1)];
+    let tokenizer = &model.processor.tokenizer;
+    let groups = generate(&model.vlm, tokenizer, &prompts, &config, &mut |p| seen.push(p)).unwrap();
+    let num_tokens = groups.iter().flatten().map(|c| c.token_ids.len()).sum();
+    let last = Progress { num_tokens, num_done: 4, num_total: 4, num_running: 0 };
+    assert_eq!(seen.last(), Some(&last));
+    assert!(seen.is_sorted_by_key(|p| p.num_tokens));
+    assert_eq!(model.generate(&[], &config).unwrap(), Vec::<Vec<Completion>>::new());
+}
+
+#[test]
+fn what_cannot_work_is_refused_before_anything_runs() {
+    let model = Model::load();
+    let config = model.config(Sampling::greedy(), 8);
+    let good = model.text("a", 0);
+    let check = |prompt: Prompt, config: &GenerateConfig, expected: &str| {
+        let error = model.generate(&[good.clone(), prompt], config).unwrap_err().to_string();
+        assert!(error.contains(expected), "{error} instead of {expected}");
+    };
+    let n = good.ids.len();
+    check(Prompt::text(vec![], 1), &config, "prompt 1 is empty");
+    let short = GenerateConfig { context_length: n, ..config.clone() };
+    let longer = Prompt::text(vec![1; n + 1], 1);
+    let message = format!("prompt 1 has {} tokens, more than the context of {n}", n + 1);
+    check(longer, &short, &message);
+    let blind = Prompt { features: None, ..model.picture(0) };
+    check(blind, &config, "prompt 1 has 12 image rows and 0 image features");
+    check(
+        Prompt::text(vec![100_000], 1),
+        &config,
+        "100000 is outside the model's vocabulary of 432",
+    );
+    let tiny = GenerateConfig { cache_bytes: 768 * (n + 7), ..config.clone() };
+    check(Prompt::text(vec![1; n + 1], 1), &tiny, "need");
+    let none = GenerateConfig { num_samples: 0, ..config.clone() };
+    check(good.clone(), &none, "num_samples is 0, expected at least 1");
+}
+
+#[test]
+fn an_image_token_is_never_said() {
+    let model = Model::load();
+    let token = model.vlm.image_token.unwrap();
+    let mut config = model.config(Sampling::at_temperature(100.0, 1), 200);
+    config.stop_ids.clear();
+    config.num_samples = 8;
+    config.banned_ids = vec![5];
+    let groups = model.generate(&[model.text("a", 0)], &config).unwrap();
+    assert!(groups[0].iter().all(|c| !c.token_ids.contains(&token) && !c.token_ids.contains(&5)));
+}
