@@ -1,6 +1,12 @@
 //! CPU kernels on slices.
 
 pub mod reference;
+pub mod simd;
+mod threads;
+mod buffer;
+mod block;
+mod product;
+pub mod packed;
 pub mod linear;
 pub mod norm;
 pub mod rotary;

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use kernels::linear::{Packed, Storage};
+use kernels::packed::{Packed, Storage};
 
 use crate::{DType, Tensor};
 

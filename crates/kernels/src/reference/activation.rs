@@ -71,13 +71,18 @@ pub fn erf(x: f64) -> f64 {
         }
         return sum * 2.0 / PI.sqrt();
     }
-    let fraction = (1..120).rev().fold(x.abs(), |f, k| x.abs() + 0.5 * f64::from(k) / f);
-    x.signum() * (1.0 - (-x * x).exp() / (PI.sqrt() * fraction))
+    x.signum() * (1.0 - (-x * x).exp() / tail_fraction(x.abs()))
 }
 
-/// `erfc(−x/√2)/2`, accurate in both tails.
-fn normal_cdf(x: f64) -> f64 {
-    0.5 * (1.0 + erf(x / 2.0_f64.sqrt()))
+/// Standard normal distribution `Φ(x) = erfc(−x/√2)/2`, accurate in both tails.
+pub fn normal_cdf(x: f64) -> f64 {
+    let t = x / 2.0_f64.sqrt();
+    if t <= -2.0 { 0.5 * (-t * t).exp() / tail_fraction(-t) } else { 0.5 * (1.0 + erf(t)) }
+}
+
+/// `e^(−x²) / erfc(x)` for `x ≥ 2`.
+fn tail_fraction(x: f64) -> f64 {
+    PI.sqrt() * (1..120).rev().fold(x, |f, k| x + 0.5 * f64::from(k) / f)
 }
 
 fn tanh_argument(x: f64) -> f64 {

@@ -1,0 +1,108 @@
+//! Moving small blocks into the shape the products want.
+
+use std::ops::Range;
+
+use crate::product::WIDTH;
+use crate::simd::{self, Kernel, Simd};
+
+/// `to[c·64 + r] = from[r·row + c]` for `r < size.0 ≤ 64` and `c < size.1`.
+pub(crate) fn transpose(from: &[f32], row: usize, size: (usize, usize), to: &mut [f32]) {
+    let (rows, columns) = size;
+    assert!(rows <= WIDTH && columns <= row, "{rows} rows of {columns} in {row}");
+    assert!(rows == 0 || from.len() >= (rows - 1) * row + columns, "block to transpose");
+    assert!(columns == 0 || to.len() >= (columns - 1) * WIDTH + rows, "room to transpose into");
+    simd::run(Transpose { from, row, size, to });
+}
+
+struct Transpose<'a> {
+    from: &'a [f32],
+    row: usize,
+    size: (usize, usize),
+    to: &'a mut [f32],
+}
+
+impl Kernel for Transpose<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run<S: Simd>(self, s: S) {
+        let (rows, columns) = self.size;
+        let (whole_rows, whole_columns) =
+            (rows / S::LANES * S::LANES, columns / S::LANES * S::LANES);
+        for r in (0..whole_rows).step_by(S::LANES) {
+            for c in (0..whole_columns).step_by(S::LANES) {
+                let from = self.from[r * self.row + c..].as_ptr();
+                let to = self.to[c * WIDTH + r..].as_mut_ptr();
+                // SAFETY: `transpose` checked that rows up to `rows` and columns up to `columns`
+                // lie inside both slices, and the square ends before them.
+                unsafe { s.transpose((from, self.row), (to, WIDTH)) }
+            }
+        }
+        for r in 0..rows {
+            let done = if r < whole_rows { whole_columns } else { 0 };
+            for c in done..columns {
+                self.to[c * WIDTH + r] = self.from[r * self.row + c];
+            }
+        }
+    }
+}
+
+/// Rows of 32 words, each two bf16, as rows of 64 f32: low halves first, then high halves.
+pub(crate) fn widen(words: &[u32], to: &mut [f32]) {
+    assert_eq!((words.len() % 32, to.len()), (0, words.len() * 2), "rows to widen");
+    simd::run(Widen { words, to });
+}
+
+struct Widen<'a> {
+    words: &'a [u32],
+    to: &'a mut [f32],
+}
+
+impl Kernel for Widen<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run<S: Simd>(self, s: S) {
+        for (words, to) in self.words.chunks_exact(32).zip(self.to.chunks_exact_mut(WIDTH)) {
+            let (low, high) = to.split_at_mut(32);
+            for c in (0..32).step_by(S::LANES) {
+                // SAFETY: `c + LANES ≤ 32`, the length of the row.
+                let (l, h) = unsafe { s.load_bf16(words[c..].as_ptr()) };
+                s.put(&mut low[c..], l);
+                s.put(&mut high[c..], h);
+            }
+        }
+    }
+}
+
+/// The first `rows` rows of `columns` of row-major `x` `[_, width]`, as rows of 64.
+pub(crate) fn copy_columns(
+    x: &[f32],
+    width: usize,
+    columns: Range<usize>,
+    rows: usize,
+    to: &mut [f32],
+) {
+    for (x, to) in x.chunks(width).zip(to.chunks_exact_mut(WIDTH)).take(rows) {
+        to[..columns.len()].copy_from_slice(&x[columns.clone()]);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn transposes_any_size() {
+        let from: Vec<f32> = (0..64 * 70).map(|i| i as f32).collect();
+        for (rows, columns) in [(64, 64), (1, 70), (17, 33), (64, 5), (8, 16), (0, 3)] {
+            let mut to = vec![-1.0; 70 * WIDTH];
+            transpose(&from, 70, (rows, columns), &mut to);
+            for (i, &value) in to.iter().enumerate() {
+                let (c, r) = (i / WIDTH, i % WIDTH);
+                let inside = r < rows && c < columns;
+                assert_eq!(value, if inside { from[r * 70 + c] } else { -1.0 }, "{r} {c}");
+            }
+        }
+    }
+}

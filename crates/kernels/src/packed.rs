@@ -1,0 +1,177 @@
+//! A weight matrix in the layout of the kernels.
+//!
+//! Panels of 64 outputs, each a contiguous run of `inputs` rows of 64, the last padded with zeros:
+//!
+//! ```text
+//!   W [outputs, inputs]      panel 0: W[0..64, 0]ᵀ W[0..64, 1]ᵀ …  W[0..64, inputs−1]ᵀ
+//!                            panel 1: W[64..128, 0]ᵀ …
+//! ```
+
+use half::bf16;
+
+use crate::block::{transpose, widen};
+use crate::buffer::Aligned;
+use crate::product::WIDTH;
+
+/// How a packed matrix is kept in memory. Arithmetic is f32 either way.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Storage {
+    /// Four bytes a weight.
+    F32,
+    /// Two bytes a weight, rounded to nearest even.
+    Bf16,
+}
+
+/// A matrix `[outputs, inputs]` in panels of 64 outputs, the last padded with zeros.
+#[derive(Clone, Debug)]
+pub struct Packed {
+    outputs: usize,
+    inputs: usize,
+    storage: Storage,
+    /// f32: a value each. bf16: words of two, column `c < 32` in the low half of word `c`, column
+    /// `c + 32` in its high half, so that a shift and a mask widen them.
+    data: Aligned,
+}
+
+impl Packed {
+    /// Packs row-major `rows` `[outputs, inputs]`.
+    ///
+    /// # Panics
+    /// If there are not `outputs · inputs` values.
+    pub fn pack(rows: &[f32], outputs: usize, inputs: usize, storage: Storage) -> Self {
+        assert_eq!(rows.len(), outputs * inputs, "weight is not [{outputs}, {inputs}]");
+        let words = outputs.div_ceil(WIDTH) * inputs * words_per_row(storage);
+        let mut packed = Self { outputs, inputs, storage, data: Aligned::zeros(words) };
+        for output in 0..outputs {
+            packed.set_row(output, &rows[output * inputs..][..inputs]);
+        }
+        packed
+    }
+
+    fn set_row(&mut self, output: usize, row: &[f32]) {
+        let start = self.panel_start(output / WIDTH);
+        let column = output % WIDTH;
+        match self.storage {
+            Storage::F32 => {
+                let slots = self.data.values_mut()[start + column..].iter_mut().step_by(WIDTH);
+                slots.zip(row).for_each(|(slot, &w)| *slot = w);
+            }
+            Storage::Bf16 => {
+                let shift = 16 * (column / 32);
+                let words = self.data.words_mut()[start + column % 32..].iter_mut().step_by(32);
+                for (word, &w) in words.zip(row) {
+                    let bits = u32::from(bf16::from_f32(w).to_bits());
+                    *word = (*word & !(0xFFFF << shift)) | (bits << shift);
+                }
+            }
+        }
+    }
+
+    /// Copies row `output` into `row` `[inputs]`.
+    ///
+    /// # Panics
+    /// If there is no such row, or `row` has another length.
+    pub fn copy_row(&self, output: usize, row: &mut [f32]) {
+        assert!(output < self.outputs, "row {output} of {}", self.outputs);
+        assert_eq!(row.len(), self.inputs, "length of a row");
+        let start = self.panel_start(output / WIDTH);
+        let column = output % WIDTH;
+        match self.storage {
+            Storage::F32 => {
+                let slots = self.data.values()[start + column..].iter().step_by(WIDTH);
+                row.iter_mut().zip(slots).for_each(|(w, &slot)| *w = slot);
+            }
+            Storage::Bf16 => {
+                let shift = 16 * (column / 32);
+                let words = self.data.words()[start + column % 32..].iter().step_by(32);
+                for (w, word) in row.iter_mut().zip(words) {
+                    *w = f32::from_bits((word >> shift) << 16);
+                }
+            }
+        }
+    }
+
+    /// The matrix as row-major f32.
+    pub fn unpack(&self) -> Vec<f32> {
+        let mut rows = vec![0.0; self.outputs * self.inputs];
+        for (output, row) in rows.chunks_exact_mut(self.inputs.max(1)).enumerate() {
+            self.copy_row(output, row);
+        }
+        rows
+    }
+
+    /// Number of rows.
+    pub fn outputs(&self) -> usize {
+        self.outputs
+    }
+
+    /// Number of columns.
+    pub fn inputs(&self) -> usize {
+        self.inputs
+    }
+
+    /// How the weights are kept.
+    pub fn storage(&self) -> Storage {
+        self.storage
+    }
+
+    /// Bytes the weights occupy.
+    pub fn bytes(&self) -> usize {
+        self.data.bytes()
+    }
+
+    /// Number of panels.
+    pub(crate) fn panels(&self) -> usize {
+        self.outputs.div_ceil(WIDTH)
+    }
+
+    /// Outputs of a panel that are not padding.
+    pub(crate) fn columns(&self, panel: usize) -> usize {
+        WIDTH.min(self.outputs - panel * WIDTH)
+    }
+
+    /// Inputs `from .. from + columns` of a panel turned over, as `[64 outputs, 64 inputs]`.
+    pub(crate) fn turned(
+        &self,
+        panel: usize,
+        from: usize,
+        columns: usize,
+        (turned, room): (&mut [f32], &mut [f32]),
+    ) {
+        let block = self.block(panel, from, columns, room);
+        transpose(block, WIDTH, (columns, WIDTH), turned);
+    }
+
+    fn panel_start(&self, panel: usize) -> usize {
+        panel * self.inputs * words_per_row(self.storage)
+    }
+
+    /// Rows `from .. from + depth` of a panel as f32 `[depth, 64]`: the stored ones, or widened
+    /// into `room`.
+    pub(crate) fn block<'a>(
+        &'a self,
+        panel: usize,
+        from: usize,
+        depth: usize,
+        room: &'a mut [f32],
+    ) -> &'a [f32] {
+        let words = words_per_row(self.storage);
+        let start = self.panel_start(panel) + from * words;
+        match self.storage {
+            Storage::F32 => &self.data.values()[start..][..depth * words],
+            Storage::Bf16 => {
+                let room = &mut room[..depth * WIDTH];
+                widen(&self.data.words()[start..][..depth * words], room);
+                room
+            }
+        }
+    }
+}
+
+/// 32-bit words for one input's 64 outputs.
+fn words_per_row(storage: Storage) -> usize {
+    match storage {
+        Storage::F32 => WIDTH,
+        Storage::Bf16 => WIDTH / 2,
+    }
+}

@@ -1,0 +1,189 @@
+//! The vector units of the CPU behind one small trait.
+//!
+//! A kernel is written once, generic over [`Simd`], as a [`Kernel`]; [`run`] picks the best
+//! instruction set of the machine at run time. A value of a [`Simd`] type is the proof that its
+//! instructions exist, so arithmetic on vectors is safe and only pointer access is not.
+//!
+//! ```text
+//!  linear, attention, head, …     one generic body each (impl Kernel)
+//!            │ run(kernel)
+//!            ▼
+//!     Avx512 │ Avx2 │ Portable    (the last is what the compiler vectorises: NEON, SSE2)
+//! ```
+
+mod portable;
+#[cfg(target_arch = "x86_64")]
+mod avx2;
+#[cfg(target_arch = "x86_64")]
+mod avx512;
+pub(crate) mod math;
+
+use std::sync::atomic::{AtomicU8, Ordering};
+
+/// Vectors of `LANES` f32 values and what kernels do with them.
+pub(crate) trait Simd: Copy + Send + Sync + 'static {
+    /// A vector register.
+    type V: Copy + Send + Sync;
+    /// Values in a register.
+    const LANES: usize;
+    /// Registers across one tile of a matrix product; six rows of them fit the register file.
+    const TILE: usize;
+
+    fn splat(self, value: f32) -> Self::V;
+    fn add(self, a: Self::V, b: Self::V) -> Self::V;
+    fn sub(self, a: Self::V, b: Self::V) -> Self::V;
+    fn mul(self, a: Self::V, b: Self::V) -> Self::V;
+    fn div(self, a: Self::V, b: Self::V) -> Self::V;
+    /// `a·b + c`, rounded once where the machine can.
+    fn fma(self, a: Self::V, b: Self::V, c: Self::V) -> Self::V;
+    fn sqrt(self, a: Self::V) -> Self::V;
+    /// The larger; `b` where either is NaN.
+    fn max(self, a: Self::V, b: Self::V) -> Self::V;
+    /// The smaller; `b` where either is NaN.
+    fn min(self, a: Self::V, b: Self::V) -> Self::V;
+    /// To the nearest integer.
+    fn round(self, a: Self::V) -> Self::V;
+    /// `2ⁿ` for integer-valued `−126 ≤ n ≤ 127`.
+    fn pow2(self, n: Self::V) -> Self::V;
+    /// `yes` where `ab.0 < ab.1`, else `no`.
+    fn select_less(self, ab: (Self::V, Self::V), yes: Self::V, no: Self::V) -> Self::V;
+    /// Sum over lanes, always in the same order.
+    fn sum(self, a: Self::V) -> f32;
+    /// Largest lane.
+    fn top(self, a: Self::V) -> f32;
+
+    /// Loads `LANES` values.
+    ///
+    /// # Safety
+    /// They must be readable at `at`.
+    unsafe fn load(self, at: *const f32) -> Self::V;
+    /// Stores `LANES` values.
+    ///
+    /// # Safety
+    /// They must be writable at `at`.
+    unsafe fn store(self, at: *mut f32, value: Self::V);
+    /// Transposes `LANES × LANES` values; rows lie `from_row` and `to_row` values apart.
+    ///
+    /// # Safety
+    /// All rows must be readable at `from` and writable at `to`, without overlap.
+    unsafe fn transpose(self, from: (*const f32, usize), to: (*mut f32, usize));
+    /// Loads `LANES` words, each two bf16 values: the f32 of the low and of the high halves.
+    ///
+    /// # Safety
+    /// They must be readable at `at`.
+    unsafe fn load_bf16(self, at: *const u32) -> (Self::V, Self::V);
+
+    /// The first `LANES` values of a slice.
+    #[inline(always)]
+    fn get(self, from: &[f32]) -> Self::V {
+        assert!(from.len() >= Self::LANES);
+        // SAFETY: the slice is long enough.
+        unsafe { self.load(from.as_ptr()) }
+    }
+
+    /// Stores into the first `LANES` values of a slice.
+    #[inline(always)]
+    fn put(self, to: &mut [f32], value: Self::V) {
+        assert!(to.len() >= Self::LANES);
+        // SAFETY: the slice is long enough.
+        unsafe { self.store(to.as_mut_ptr(), value) }
+    }
+
+    /// A slice shorter than a register, padded with `fill`.
+    #[inline(always)]
+    fn get_short(self, from: &[f32], fill: f32) -> Self::V {
+        let mut lanes = [fill; 16];
+        lanes[..from.len()].copy_from_slice(from);
+        self.get(&lanes)
+    }
+
+    /// Stores the first values of a register into a shorter slice.
+    #[inline(always)]
+    fn put_short(self, to: &mut [f32], value: Self::V) {
+        let mut lanes = [0.0; 16];
+        self.put(&mut lanes, value);
+        to.copy_from_slice(&lanes[..to.len()]);
+    }
+}
+
+/// A computation written for any instruction set.
+pub(crate) trait Kernel {
+    type Output;
+    /// Must be `#[inline(always)]`, as must all it calls with `simd`: only then is the body
+    /// compiled with the instructions of `S`.
+    fn run<S: Simd>(self, simd: S) -> Self::Output;
+}
+
+/// An instruction set the kernels are written for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[repr(u8)]
+pub enum Isa {
+    /// Plain Rust, as the compiler vectorises it for the target (NEON on ARM).
+    Portable,
+    /// AVX2 with FMA.
+    Avx2,
+    /// AVX-512F.
+    Avx512,
+}
+
+/// The sets this machine has, worst first.
+pub fn available() -> Vec<Isa> {
+    let mut sets = vec![Isa::Portable];
+    #[cfg(target_arch = "x86_64")]
+    {
+        if is_x86_feature_detected!("avx2") && is_x86_feature_detected!("fma") {
+            sets.push(Isa::Avx2);
+            if is_x86_feature_detected!("avx512f") {
+                sets.push(Isa::Avx512);
+            }
+        }
+    }
+    sets
+}
+
+/// Above every [`Isa`]: not looked yet.
+const UNKNOWN: u8 = u8::MAX;
+static CHOSEN: AtomicU8 = AtomicU8::new(UNKNOWN);
+
+/// The set in use.
+pub fn chosen() -> Isa {
+    match CHOSEN.load(Ordering::Relaxed) {
+        0 => Isa::Portable,
+        1 => Isa::Avx2,
+        2 => Isa::Avx512,
+        _ => limit(Isa::Avx512),
+    }
+}
+
+/// Uses the best available set that is not above `most`, from now on, in the whole process; for
+/// tests, comparisons, and repeating another machine's rounding. Returns the set.
+pub fn limit(most: Isa) -> Isa {
+    let best = available().into_iter().filter(|&set| set <= most).max();
+    let best = best.unwrap_or(Isa::Portable);
+    CHOSEN.store(best as u8, Ordering::Relaxed);
+    best
+}
+
+/// Runs a kernel on the instruction set in use.
+pub(crate) fn run<K: Kernel>(kernel: K) -> K::Output {
+    match chosen() {
+        // SAFETY: `limit` stores this set only where AVX-512F was detected.
+        #[cfg(target_arch = "x86_64")]
+        Isa::Avx512 => unsafe { avx512::run(kernel) },
+        // SAFETY: `limit` stores this set only where AVX2 and FMA were detected.
+        #[cfg(target_arch = "x86_64")]
+        Isa::Avx2 => unsafe { avx2::run(kernel) },
+        _ => kernel.run(portable::Portable),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn limits() {
+        assert!(available().contains(&chosen()));
+        assert!(available().is_sorted());
+    }
+}

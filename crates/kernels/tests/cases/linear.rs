@@ -1,0 +1,125 @@
+//! Linear layers.
+
+use super::{close, random};
+use kernels::linear;
+use kernels::packed::{Packed, Storage};
+use kernels::reference;
+
+/// Rows, inputs, outputs: tile and panel edges, depths around the block, one of everything.
+const SHAPES: [(usize, usize, usize); 14] = [
+    (1, 1, 1),
+    (1, 576, 192),
+    (2, 3, 65),
+    (3, 129, 63),
+    (5, 64, 128),
+    (6, 128, 64),
+    (7, 127, 130),
+    (8, 257, 1),
+    (13, 40, 200),
+    (64, 33, 66),
+    (127, 65, 70),
+    (130, 20, 190),
+    (257, 70, 9),
+    (300, 300, 100),
+];
+
+pub(crate) fn forward() {
+    for (i, (rows, inputs, outputs)) in SHAPES.into_iter().enumerate() {
+        let (x, w) = (random(rows * inputs, i as u64), random(outputs * inputs, 99));
+        let b = random(outputs, 7);
+        for storage in [Storage::F32, Storage::Bf16] {
+            let weight = Packed::pack(&w, outputs, inputs, storage);
+            for bias in [None, Some(&b[..])] {
+                let (mut y, mut slow) = (vec![f32::NAN; rows * outputs], vec![0.0; rows * outputs]);
+                linear::forward(&x, &weight, bias, &mut y);
+                reference::linear::forward(&x, &weight.unpack(), bias, inputs, &mut slow);
+                close(&y, &slow, 2e-6, &format!("{rows}×{inputs}×{outputs} {storage:?}"));
+            }
+        }
+    }
+}
+
+pub(crate) fn backward() {
+    for (i, (rows, inputs, outputs)) in SHAPES.into_iter().enumerate() {
+        let (dy, w) = (random(rows * outputs, i as u64), random(outputs * inputs, 98));
+        for storage in [Storage::F32, Storage::Bf16] {
+            let weight = Packed::pack(&w, outputs, inputs, storage);
+            let mut slow = vec![0.0; rows * inputs];
+            reference::linear::backward(&dy, &weight.unpack(), inputs, &mut slow);
+            let what = format!("{rows}×{inputs}×{outputs} {storage:?}");
+            let mut dx = vec![f32::NAN; rows * inputs];
+            linear::backward(&dy, &weight, &mut dx);
+            close(&dx, &slow, 2e-6, &what);
+            linear::backward_add(&dy, &weight, &mut dx);
+            let twice: Vec<f32> = slow.iter().map(|v| v * 2.0).collect();
+            close(&dx, &twice, 2e-6, &what);
+        }
+    }
+}
+
+pub(crate) fn weight_gradient() {
+    for (i, (rows, inputs, outputs)) in SHAPES.into_iter().enumerate() {
+        let (dy, x) = (random(rows * outputs, i as u64), random(rows * inputs, 97));
+        let mut fast = random(outputs * inputs, 3);
+        let mut slow = fast.clone();
+        linear::weight_gradient(&dy, &x, inputs, &mut fast);
+        reference::linear::weight_gradient(&dy, &x, inputs, &mut slow);
+        close(&fast, &slow, 2e-6, &format!("{rows}×{inputs}×{outputs}"));
+    }
+    let mut untouched = vec![1.0; 6];
+    linear::weight_gradient(&[], &[], 3, &mut untouched);
+    assert_eq!(untouched, [1.0; 6], "no rows, no gradient");
+}
+
+pub(crate) fn bias_gradient() {
+    for (rows, columns) in [(1, 1), (3, 700), (1000, 37), (513, 64)] {
+        let dy = random(rows * columns, 5);
+        let mut fast = random(columns, 6);
+        let mut slow = fast.clone();
+        linear::bias_gradient(&dy, &mut fast);
+        reference::linear::bias_gradient(&dy, &mut slow);
+        close(&fast, &slow, 2e-6, &format!("{rows}×{columns}"));
+    }
+}
+
+/// A row's result has the same bits alone, in a batch of any size, and on any number of threads.
+pub(crate) fn batch_invariant() {
+    let (rows, inputs, outputs) = (300, 300, 200);
+    let x = random(rows * inputs, 1);
+    let weight = Packed::pack(&random(inputs * outputs, 2), outputs, inputs, Storage::F32);
+    let forward = |x: &[f32]| {
+        let mut y = vec![0.0; x.len() / inputs * outputs];
+        linear::forward(x, &weight, None, &mut y);
+        y
+    };
+    let backward = |dy: &[f32]| {
+        let mut dx = vec![0.0; dy.len() / outputs * inputs];
+        linear::backward(dy, &weight, &mut dx);
+        dx
+    };
+    let y = forward(&x);
+    let dx = backward(&y);
+    for batch in [1, 2, 5, 8, 11, 16, 129] {
+        for (x, y) in x.chunks(batch * inputs).zip(y.chunks(batch * outputs)).take(3) {
+            assert_eq!(forward(x), y, "forward, {batch} at a time");
+        }
+        for (dy, dx) in y.chunks(batch * outputs).zip(dx.chunks(batch * inputs)).take(3) {
+            assert_eq!(backward(dy), dx, "backward, {batch} at a time");
+        }
+    }
+    for threads in [1, 3, 8] {
+        let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
+        assert_eq!(pool.install(|| forward(&x)), y, "{threads} threads");
+        assert_eq!(pool.install(|| backward(&y)), dx, "{threads} threads");
+    }
+}
+
+pub(crate) fn packing() {
+    for (outputs, inputs) in [(1, 1), (64, 3), (65, 7), (200, 33)] {
+        let rows = random(outputs * inputs, 11);
+        let packed = Packed::pack(&rows, outputs, inputs, Storage::F32);
+        assert_eq!(packed.unpack(), rows);
+        let rounded: Vec<f32> = rows.iter().map(|&w| half::bf16::from_f32(w).to_f32()).collect();
+        assert_eq!(Packed::pack(&rows, outputs, inputs, Storage::Bf16).unpack(), rounded);
+    }
+}

@@ -1,0 +1,40 @@
+//! Every fast kernel against its slow twin. Each instruction set is its own test binary, because
+//! the choice is one of the process.
+
+pub(crate) mod linear;
+
+use rand::{Rng, SeedableRng};
+use rand_chacha::ChaCha8Rng;
+
+/// Declares all cases as tests on one instruction set.
+macro_rules! on {
+    ($isa:expr) => {
+        cases::on!($isa; linear: forward, backward, weight_gradient, bias_gradient, batch_invariant,
+            packing);
+    };
+    ($isa:expr; $($file:ident: $($case:ident),+);+ $(;)?) => {$(
+        mod $file {$(
+            #[test]
+            fn $case() {
+                kernels::simd::limit($isa);
+                super::cases::$file::$case();
+            }
+        )+}
+    )+};
+}
+pub(crate) use on;
+
+/// Values in −1..1, the same for the same seed.
+pub(crate) fn random(len: usize, seed: u64) -> Vec<f32> {
+    let mut rng = ChaCha8Rng::seed_from_u64(seed);
+    (0..len).map(|_| (rng.next_u32() >> 8) as f32 / (1 << 23) as f32 - 1.0).collect()
+}
+
+/// Asserts that `fast` is within `tolerance` of `slow`, relative to `slow`'s largest value.
+pub(crate) fn close(fast: &[f32], slow: &[f32], tolerance: f32, what: &str) {
+    assert_eq!(fast.len(), slow.len(), "{what}");
+    let size = slow.iter().fold(1e-30_f32, |m, v| m.max(v.abs()));
+    for (i, (f, s)) in fast.iter().zip(slow).enumerate() {
+        assert!((f - s).abs() <= tolerance * size, "{what}: [{i}] is {f}, not {s}, size {size}");
+    }
+}
