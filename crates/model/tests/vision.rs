@@ -34,11 +34,15 @@ fn tensor(golden: &Golden, name: &str) -> Tensor {
     Tensor::from_vec(golden.f32(name), &golden.shape(name))
 }
 
+/// States reach 110, where an f32 holds steps of 8e-6: PyTorch's own f32 result is 9e-5 away from
+/// its f64 one at the worst place, so what is allowed grows a little with the value.
+const STATES: Tolerance = Tolerance { absolute: 1e-4, relative: 1e-6 };
+
 fn check_states(case: &str, pixels: &str, states: &str) {
     let reference = Golden::open(golden(case).join("reference.safetensors"));
     let got = open(case).hidden_states(&tensor(&reference, pixels)).expect("golden file");
     assert_eq!(got.shape(), reference.shape(states));
-    assert_close(states, got.as_slice(), &reference.f32(states), Tolerance::absolute(1e-4));
+    assert_close(states, got.as_slice(), &reference.f32(states), STATES);
 }
 
 #[test]
