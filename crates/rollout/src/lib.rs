@@ -12,8 +12,8 @@
 //!
 //! ```no_run
 //! use std::path::Path;
-//! use std::sync::Arc;
-//! use rollout::{GenerateConfig, Prompt, Sampling};
+//! use model::feature_cache::FeatureCache;
+//! use rollout::{GenerateConfig, ImageEncoder, Prompt, Sampling};
 //!
 //! # fn main() -> Result<(), Box<dyn std::error::Error>> {
 //! let folder = Path::new("model");
@@ -22,7 +22,8 @@
 //! let sample: schema::Sample = serde_json::from_str(r#"{"messages":[{"role":"user","content":"Hi"}]}"#)?;
 //!
 //! let prompt = processor.prompt(&sample, Path::new("."))?;
-//! let features = rollout::encode(&vlm, &prompt.images)?.map(Arc::new);
+//! let mut encoder = ImageEncoder::new(&vlm, FeatureCache::new(None, 1 << 30));
+//! let features = encoder.encode(&vlm, &prompt.images)?;
 //! let prompts = [Prompt::new(&prompt, features, 0)];
 //!
 //! let mut config = GenerateConfig::new(&processor, Sampling::at_temperature(1.0, 7), 128);
@@ -46,6 +47,6 @@ pub mod score;
 
 pub use error::Error;
 pub use generate::{CACHE_BYTES, GenerateConfig, Progress, generate};
-pub use prompt::{Prompt, encode};
+pub use prompt::{ImageEncoder, Prompt};
 pub use sampler::Sampling;
 pub use score::{Group, score};

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use model::feature_cache::{CacheCounts, FeatureCache, FeatureKey};
 use model::pack::{ImageSlot, image_slots};
 use model::vlm::{Vlm, stack};
 use preprocess::TiledImage;
@@ -49,13 +50,49 @@ impl Prompt {
     }
 }
 
-/// The features of a prompt's images, encoded here and now; none for a prompt without images.
-pub fn encode(vlm: &Vlm, images: &[TiledImage]) -> Result<Option<Tensor>, Error> {
-    let mut parts = Vec::with_capacity(images.len());
-    for image in images {
-        let size = image.settings().tile_size;
-        let shape = [image.num_tiles(), 3, size, size];
-        parts.push(vlm.features(&Tensor::from_vec(image.pixel_values()?, &shape))?);
+/// Encodes images, each once: the encoder is frozen, so features come from the cache if they can.
+pub struct ImageEncoder {
+    cache: FeatureCache,
+    /// What features depend on beside the image.
+    encoder: [u8; 32],
+}
+
+impl ImageEncoder {
+    /// For this model's encoder as it is now.
+    pub fn new(vlm: &Vlm, cache: FeatureCache) -> Self {
+        Self { cache, encoder: vlm.encoder_hash() }
     }
-    Ok((!parts.is_empty()).then(|| stack(&parts.iter().collect::<Vec<_>>())))
+
+    /// The features of a prompt's images, one after the other; none for a prompt without images.
+    ///
+    /// # Errors
+    ///
+    /// When an image is damaged or does not fit the encoder.
+    pub fn encode(
+        &mut self,
+        vlm: &Vlm,
+        images: &[TiledImage],
+    ) -> Result<Option<Arc<Tensor>>, Error> {
+        let mut parts = Vec::with_capacity(images.len());
+        for image in images {
+            let key = FeatureKey::new(&image.key(), &self.encoder);
+            parts.push(self.cache.get_or_compute(key, || features(vlm, image))?);
+        }
+        Ok(match parts.len() {
+            0 | 1 => parts.pop(),
+            _ => Some(Arc::new(stack(&parts.iter().map(Arc::as_ref).collect::<Vec<_>>()))),
+        })
+    }
+
+    /// What the cache did so far.
+    pub fn counts(&self) -> &CacheCounts {
+        self.cache.counts()
+    }
+}
+
+/// The features of one image, encoded here and now.
+fn features(vlm: &Vlm, image: &TiledImage) -> Result<Tensor, Error> {
+    let size = image.settings().tile_size;
+    let shape = [image.num_tiles(), 3, size, size];
+    Ok(vlm.features(&Tensor::from_vec(image.pixel_values()?, &shape))?)
 }

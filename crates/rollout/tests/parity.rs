@@ -2,11 +2,13 @@
 //! checkpoint of 345,000 parameters in the InternVL layout.
 
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 
+use model::feature_cache::FeatureCache;
 use model::vlm::Vlm;
 use preprocess::Processor;
-use rollout::{Error, GenerateConfig, Group, Progress, Prompt, Sampling, generate, score};
+use rollout::{
+    Error, GenerateConfig, Group, ImageEncoder, Progress, Prompt, Sampling, generate, score,
+};
 use schema::{Completion, FinishReason};
 use tensor::DType;
 use testkit::{Golden, Tolerance, assert_close};
@@ -32,8 +34,9 @@ impl Model {
         let base = golden("preprocess/tests/golden/internvl-six-b");
         let sample = serde_json::from_str(line).expect("a sample");
         let prompt = self.processor.prompt(&sample, &base).expect("a prompt");
-        let features = rollout::encode(&self.vlm, &prompt.images).expect("features");
-        Prompt::new(&prompt, features.map(Arc::new), stream)
+        let mut encoder = ImageEncoder::new(&self.vlm, FeatureCache::new(None, 0));
+        let features = encoder.encode(&self.vlm, &prompt.images).expect("features");
+        Prompt::new(&prompt, features, stream)
     }
 
     /// The reference's prompt: an image of three tiles and a question.
