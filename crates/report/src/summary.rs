@@ -113,6 +113,24 @@ pub struct Curve {
     pub lines: Vec<Line>,
 }
 
+impl Curve {
+    /// A chart of keys of one `metrics.jsonl` file: pairs of what a line is called and its key.
+    pub fn of(title: &str, metrics: &str, lines: &[(&str, &str)]) -> Self {
+        let line = |&(label, key): &(&str, &str)| Line {
+            label: label.to_owned(),
+            metrics: metrics.to_owned(),
+            key: key.to_owned(),
+        };
+        let lines = lines.iter().map(line).collect();
+        Self { title: title.to_owned(), percent: false, lines }
+    }
+
+    /// The same with an axis from 0 to 100 %.
+    pub fn in_percent(self) -> Self {
+        Self { percent: true, ..self }
+    }
+}
+
 /// One line of a [`Curve`]: a key of a `metrics.jsonl` file over its `step`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Line {

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use report::{Answer, Comparison, Curve, Example, Fact, Interval, Line, RunSummary, Stage};
+use report::{Answer, Comparison, Curve, Example, Fact, Interval, RunSummary, Stage};
 
 /// A black 1x1 PNG.
 const PIXEL: &str = "data:image/png;base64,iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAAAAAA6fptVAAAACklEQVR4nGNgAAAAAgABSK+kcQAAAABJRU5ErkJggg==";
@@ -35,13 +35,6 @@ fn summary(folder: &Path) -> RunSummary {
         })
         .collect();
     std::fs::write(folder.join("metrics.jsonl"), rows).expect("the folder is writable");
-    let line =
-        |key: &str| Line { label: key.into(), metrics: "metrics.jsonl".into(), key: key.into() };
-    let curve = |title: &str, percent, keys: &[&str]| Curve {
-        title: title.into(),
-        percent,
-        lines: keys.iter().map(|k| line(k)).collect(),
-    };
     let answer = |stage: &str, completion: &str, correct| Answer {
         stage: stage.into(),
         completion: completion.into(),
@@ -79,9 +72,10 @@ fn summary(folder: &Path) -> RunSummary {
             p_value: 0.00005,
         }],
         curves: vec![
-            curve("Loss", false, &["loss"]),
-            curve("Reward", true, &["reward", "missing"]),
-            curve("Nothing", false, &["absent"]),
+            Curve::of("Loss", "metrics.jsonl", &[("loss", "loss")]),
+            Curve::of("Reward", "metrics.jsonl", &[("mean", "reward"), ("missing", "missing")])
+                .in_percent(),
+            Curve::of("Nothing", "metrics.jsonl", &[("absent", "absent")]),
         ],
         examples: vec![example; 5],
         ..RunSummary::titled(ATTACK)

@@ -92,13 +92,14 @@ pub struct Sampler<'a> {
     banned: &'a [u32],
     /// Filtered logits, then unnormalised probabilities: one for each token of the vocabulary.
     weights: Vec<f32>,
+    unordered: Vec<f32>,
     ranked: Vec<u32>,
 }
 
 impl<'a> Sampler<'a> {
     /// A sampler that never chooses a token of `banned`.
     pub fn new(sampling: &'a Sampling, banned: &'a [u32]) -> Self {
-        Self { sampling, banned, weights: Vec::new(), ranked: Vec::new() }
+        Self { sampling, banned, weights: Vec::new(), unordered: Vec::new(), ranked: Vec::new() }
     }
 
     /// Chooses one token from a row of logits; `seen` holds the distinct tokens of prompt and output.
@@ -145,8 +146,8 @@ impl<'a> Sampler<'a> {
         if k == 0 || k >= n {
             return;
         }
-        let mut sorted = self.weights.clone();
-        let (_, &mut threshold, _) = sorted.select_nth_unstable_by(n - k, f32::total_cmp);
+        self.unordered.clone_from(&self.weights);
+        let (_, &mut threshold, _) = self.unordered.select_nth_unstable_by(n - k, f32::total_cmp);
         self.weights.iter_mut().filter(|z| **z < threshold).for_each(|z| *z = f32::NEG_INFINITY);
     }
 

@@ -3,6 +3,7 @@
 
 use std::path::{Path, PathBuf};
 
+use model::cache::KvCache;
 use model::feature_cache::FeatureCache;
 use model::vlm::Vlm;
 use preprocess::Processor;
@@ -83,6 +84,26 @@ fn greedy_tokens_are_the_references() {
     assert_eq!(groups[0][0].text, text["greedy_text"].as_str().unwrap());
 }
 
+// transformers 5.23, `language_model.*` of the checkpoint in a Qwen2ForCausalLM:
+//   model.generate(torch.tensor([PROMPT]), do_sample=False, max_new_tokens=16,
+//                  repetition_penalty=penalty, eos_token_id=None, pad_token_id=0)[0, 9:]
+#[test]
+fn a_penalised_completion_is_the_references() {
+    const PROMPT: [u32; 9] = [421, 84, 82, 68, 81, 198, 7, 7, 100];
+    #[rustfmt::skip]
+    let cases = [
+        (1.0, [81, 154, 358, 115, 178, 52, 251, 335, 255, 109, 210, 42, 7, 403, 294, 112]),
+        (1.3, [251, 335, 358, 115, 178, 178, 178, 178, 178, 102, 98, 215, 403, 294, 112, 231]),
+    ];
+    let model = Model::load();
+    for (penalty, expected) in cases {
+        let sampling = Sampling { repetition_penalty: penalty, ..Sampling::greedy() };
+        let config = GenerateConfig { stop_ids: Vec::new(), ..model.config(sampling, 16) };
+        let groups = model.generate(&[Prompt::text(PROMPT.to_vec(), 0)], &config).unwrap();
+        assert_eq!(groups[0][0].token_ids, expected, "penalty {penalty}");
+    }
+}
+
 /// Decoding adds up a prompt and a growing completion in another order than a packed pass does;
 /// 1e-4 in f32 is what GRPO's first ratio may be off.
 #[test]
@@ -128,9 +149,13 @@ fn company_and_cache_size_change_nothing() {
         .map(|p| model.generate(std::slice::from_ref(p), &config).unwrap().remove(0))
         .collect();
     assert_eq!(ids(&together), ids(&alone));
-    // Room for one long prompt and two samples: prompts and samples have to wait for each other.
-    config.cache_bytes = 3 * 2 * 2 * 16 * 4 * (prompts[5].ids.len() + 40);
-    assert_eq!(ids(&model.generate(&prompts, &config).unwrap()), ids(&together));
+    // From room for one long prompt and one sample up: prompts and samples wait for each other.
+    let longest = prompts.iter().map(|prompt| prompt.ids.len()).max().unwrap();
+    let bytes_per_row = KvCache::bytes_per_row(model.vlm.llm.config());
+    for room in [19, 20, 38, 60, 150] {
+        config.cache_bytes = bytes_per_row * (longest + room);
+        assert_eq!(ids(&model.generate(&prompts, &config).unwrap()), ids(&together), "{room}");
+    }
     // Samples of a group differ from each other.
     let first = &together[0];
     assert!(first[0].token_ids != first[1].token_ids && first[1].token_ids != first[2].token_ids);
