@@ -1,2 +1,88 @@
-//! The `sightline` binary.
-fn main() {}
+//! The `sightline` binary: from parts to a model that looks and reasons, one subcommand a stage.
+//!
+//! ```text
+//! assets ─► assemble ─► inspect                    parts become a model
+//!              │
+//!              ├─► preprocess, generate, logprobs  it is run
+//! data ────────┼─► sft ─► grpo ─► eval             it is trained and measured
+//!              └─► demo                            all of it, on real small parts
+//! ```
+//!
+//! The shell around the libraries: arguments, files, progress, exit codes. Standard output carries
+//! results (`--json` for programs), standard error progress, warnings and errors. Exit codes are 0
+//! done, 1 failed, 2 wrong usage or configuration.
+//!
+//! This crate does not compute anything that another could: what a command does is a library call.
+
+mod args;
+mod overrides;
+mod failure;
+mod output;
+mod progress;
+mod lines;
+mod loaded;
+mod commands;
+
+use std::io::Write;
+use std::process::ExitCode;
+
+use anyhow::{Context as _, Result};
+use clap::{CommandFactory, Parser};
+
+use args::{Cli, Command};
+use output::Output;
+use progress::Progress;
+
+/// Where a command's words go.
+#[derive(Clone, Debug)]
+pub(crate) struct Context {
+    /// Results.
+    pub(crate) output: Output,
+    /// Progress and warnings.
+    pub(crate) progress: Progress,
+}
+
+fn main() -> ExitCode {
+    let arguments = std::env::args_os().map(|argument| argument.to_string_lossy().into_owned());
+    let spelled = overrides::spell_out(&Cli::command(), arguments.collect());
+    let cli = match Cli::try_parse_from(spelled) {
+        Ok(cli) => cli,
+        Err(message) => {
+            // Nobody to tell when the stream is closed.
+            drop(message.print());
+            return ExitCode::from(message.exit_code().try_into().unwrap_or(2));
+        }
+    };
+    let Err(error) = run(&cli) else { return ExitCode::SUCCESS };
+    let (code, message) = failure::verdict(&error);
+    if let Some(message) = message {
+        drop(writeln!(std::io::stderr(), "error: {message}"));
+    }
+    ExitCode::from(code)
+}
+
+fn run(cli: &Cli) -> Result<()> {
+    use_threads(cli.threads)?;
+    let output = Output { json: cli.json };
+    let context = Context { output, progress: Progress::new(cli.quiet) };
+    match &cli.command {
+        Command::Assets(command) => commands::assets::run(command, &context),
+        Command::Assemble(args) => commands::assemble::run(args, &context),
+        Command::Inspect(args) => commands::inspect::run(args, &context),
+        Command::Preprocess(args) => commands::preprocess::run(args, &context),
+        Command::Generate(args) => commands::generate::run(args, &context),
+        Command::Logprobs(args) => commands::logprobs::run(args, &context),
+        Command::Data(command) => commands::data::run(command, &context),
+        Command::Sft(args) => commands::sft::run(&args.recipe, &context),
+        Command::Grpo(args) => commands::grpo::run(&args.recipe, &context),
+        Command::Eval(args) => commands::eval::run(&args.recipe, &context),
+        Command::Demo(args) => commands::demo::run(args, &context),
+    }
+}
+
+/// The pool that every kernel runs in.
+fn use_threads(threads: Option<u16>) -> Result<()> {
+    let Some(threads) = threads else { return Ok(()) };
+    let pool = rayon::ThreadPoolBuilder::new().num_threads(threads.into());
+    pool.build_global().context("cannot start threads")
+}

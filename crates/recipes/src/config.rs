@@ -26,7 +26,14 @@ pub trait Recipe: Serialize + DeserializeOwned {
     fn validate(&self) -> Result<(), Error>;
 }
 
-/// Keys that no field took.
+/// A recipe that trains, and so writes checkpoints.
+pub trait Training: Recipe {
+    /// Where the run writes, and when.
+    fn output(&self) -> (&RunConfig, &CheckpointConfig);
+}
+
+/// Keys that no field took. A recipe's flattened parts must not flatten others themselves: serde
+/// would leave their keys here too.
 pub type Unknown = BTreeMap<String, Value>;
 
 /// Which model a run starts from and which of its parts train.
@@ -90,17 +97,11 @@ pub struct RunConfig {
     /// `latest`, `latest-valid`, `never`, or the path of a checkpoint to go on from.
     #[serde(default = "latest")]
     pub resume_from_checkpoint: String,
-    /// When checkpoints are written, and how many stay.
-    #[serde(flatten)]
-    pub checkpoint: CheckpointConfig,
 }
 
-/// The optimiser and the learning rate over the run.
+/// The learning rate over the run.
 #[derive(Clone, Debug, Serialize, Deserialize)]
-pub struct UpdateConfig {
-    /// AdamW and clipping.
-    #[serde(flatten)]
-    pub optimizer: OptimizerConfig,
+pub struct RateConfig {
     /// Shape of the learning rate.
     #[serde(default = "cosine")]
     pub lr_scheduler_type: LrSchedulerType,
@@ -144,16 +145,16 @@ impl ModelConfig {
     }
 }
 
-impl UpdateConfig {
+impl RateConfig {
     /// The engine's settings for a run of `max_steps`.
-    pub fn engine(&self, max_steps: u64) -> EngineConfig {
+    pub fn engine(&self, optimizer: &OptimizerConfig, max_steps: u64) -> EngineConfig {
         let schedule = ScheduleConfig {
             lr_scheduler_type: self.lr_scheduler_type,
             warmup_ratio: self.warmup_ratio,
             warmup_steps: 0,
             max_steps,
         };
-        EngineConfig { optimizer: self.optimizer.clone(), schedule }
+        EngineConfig { optimizer: optimizer.clone(), schedule }
     }
 }
 

@@ -81,7 +81,9 @@ pub enum Error {
         source: serde_json::Error,
     },
     /// No group of any rollout held right and wrong answers both.
-    #[error("{num_rollouts} rollouts without a group of mixed outcomes: the questions are too easy or too hard for the policy")]
+    #[error(
+        "{num_rollouts} rollouts without a group of mixed outcomes: the questions are too easy or too hard for the policy"
+    )]
     NothingToLearn {
         /// Rollouts tried.
         num_rollouts: usize,

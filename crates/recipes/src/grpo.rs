@@ -48,13 +48,21 @@ pub fn grpo(config: &GrpoConfig, watch: Watch) -> Result<Policy, Error> {
     let Watch { events, notices } = watch;
     let mut policy = Policy::load(&config.model, &config.run)?;
     let questions = Questions::read(config, &mut policy)?;
-    let engine_config = config.update.engine(config.num_steps(questions.prompts.len()));
+    let engine_config =
+        config.rate.engine(&config.optimizer, config.num_steps(questions.prompts.len()));
     let engine = Engine::new(policy.parameters()?, engine_config)?;
     let mut task = GrpoTask::new(config, policy, &questions)?;
-    let (mut run, resumed) = start(config, &config.run, engine, &mut task, events)?;
+    let (mut run, resumed) = start(config, engine, &mut task, events)?;
     let journal = Journal::open(&config.run.output_dir, run.engine().steps_taken())?;
     let order = Order::shuffled(questions.prompts.len(), config.run.seed);
-    let mut state = Loop { config, questions: &questions, order, buffer: ReplayBuffer::default(), journal, notices };
+    let mut state = Loop {
+        config,
+        questions: &questions,
+        order,
+        buffer: ReplayBuffer::default(),
+        journal,
+        notices,
+    };
     if let Some(saved) = resumed {
         state.restore(&saved)?;
     }
@@ -145,7 +153,10 @@ impl Loop<'_> {
         let indices: Vec<usize> = self.order.by_ref().take(self.config.num_prompts()).collect();
         let prompts: Vec<_> = (first..)
             .zip(&indices)
-            .map(|(stream, &index)| rollout::Prompt { stream, ..self.questions.prompts[index].clone() })
+            .map(|(stream, &index)| rollout::Prompt {
+                stream,
+                ..self.questions.prompts[index].clone()
+            })
             .collect();
         let policy = task.policy();
         let generate = self.generate_config(policy);
@@ -153,8 +164,13 @@ impl Loop<'_> {
         let mut progress = |progress: rollout::Progress| {
             notices(&Notice::Rollout { done: progress.num_done, total: progress.num_total });
         };
-        let completions =
-            rollout::generate(&policy.vlm, &policy.processor.tokenizer, &prompts, &generate, &mut progress)?;
+        let completions = rollout::generate(
+            &policy.vlm,
+            &policy.processor.tokenizer,
+            &prompts,
+            &generate,
+            &mut progress,
+        )?;
         let scorer = Scorer::new(self.config);
         Ok(indices
             .into_iter()

@@ -77,7 +77,8 @@ impl Policy {
         if let Some(checkpoint) = &config.adapter_name_or_path {
             load_trained(&mut vlm, checkpoint)?;
         }
-        let folder = config.feature_cache.clone().unwrap_or_else(|| run.output_dir.join("features"));
+        let folder =
+            config.feature_cache.clone().unwrap_or_else(|| run.output_dir.join("features"));
         let features = FeatureCache::new(Some(&folder), FEATURE_RAM_BYTES);
         let keep = if config.gradient_checkpointing { Keep::Inputs } else { Keep::All };
         let encoder = vlm.encoder_hash();

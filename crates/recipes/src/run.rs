@@ -1,11 +1,9 @@
 //! What every recipe does around its loop: start or resume in the output folder, and tell who watches.
 
-use engine::{
-    Checkpoints, Counts, Engine, Event, Observer, Run, RunParts, Start, Task, TaskState,
-};
+use engine::{Checkpoints, Counts, Engine, Event, Observer, Run, RunParts, Start, Task, TaskState};
 
-use crate::config::{Recipe, RunConfig, resolved};
 use crate::Error;
+use crate::config::{Recipe, Training, resolved};
 
 /// Something a recipe found that its user should know.
 #[derive(Debug)]
@@ -57,14 +55,14 @@ const INCIDENTAL: [&str; 5] =
 
 /// Opens the output folder, writes the resolved configuration there, and goes on from a checkpoint
 /// if there is one; returns the recipe's own state from it.
-pub(crate) fn start<R: Recipe, T: Task>(
+pub(crate) fn start<R: Training, T: Task>(
     recipe: &R,
-    config: &RunConfig,
     engine: Engine,
     task: &mut T,
     observer: Observer,
 ) -> Result<(Run, Option<TaskState>), Error> {
-    let checkpoints = Checkpoints::open(&config.output_dir, config.checkpoint.clone(), WEIGHTS_FILE)?;
+    let (config, saving) = recipe.output();
+    let checkpoints = Checkpoints::open(&config.output_dir, saving.clone(), WEIGHTS_FILE)?;
     let text = resolved(recipe)?;
     let path = config.output_dir.join("config.toml");
     std::fs::write(&path, &text).map_err(|source| Error::Io { path, source })?;

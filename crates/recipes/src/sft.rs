@@ -10,7 +10,10 @@ use std::collections::BTreeMap;
 use std::path::Path;
 
 use data::{Dataset, Order};
-use engine::{Counts, Engine, Parameters, StepLoss, Task, TaskError, TaskState};
+use engine::{
+    CheckpointConfig, Counts, Engine, OptimizerConfig, Parameters, StepLoss, Task, TaskError,
+    TaskState,
+};
 use loss::Reduction;
 use model::pack::Pack;
 use preprocess::Example;
@@ -20,7 +23,7 @@ use tensor::Gradients;
 use tensor::ops::LogProbs;
 
 use crate::Error;
-use crate::config::{ModelConfig, Recipe, RunConfig, Unknown, UpdateConfig};
+use crate::config::{ModelConfig, RateConfig, Recipe, RunConfig, Training, Unknown};
 use crate::policy::{Policy, slots};
 use crate::run::{Notice, Watch, engine_counts, loss_counts, start, steps_for};
 
@@ -33,9 +36,15 @@ pub struct SftConfig {
     /// Where the run reads and writes.
     #[serde(flatten)]
     pub run: RunConfig,
-    /// Optimiser and learning rate.
+    /// When checkpoints are written, and how many stay.
     #[serde(flatten)]
-    pub update: UpdateConfig,
+    pub checkpoint: CheckpointConfig,
+    /// AdamW and clipping.
+    #[serde(flatten)]
+    pub optimizer: OptimizerConfig,
+    /// The learning rate over the run.
+    #[serde(flatten)]
+    pub rate: RateConfig,
     /// Samples in a micro-batch; with `packing`, packs of `max_length` tokens.
     pub per_device_train_batch_size: usize,
     /// Micro-batches in a step.
@@ -104,6 +113,24 @@ fn yes() -> bool {
     true
 }
 
+impl SftConfig {
+    /// Steps of a run over samples of so many tokens together.
+    pub fn num_steps(&self, num_samples: usize, num_tokens: usize) -> u64 {
+        let step = self.per_device_train_batch_size * self.gradient_accumulation_steps;
+        match (self.max_steps, self.packing) {
+            (0, true) => steps_for(num_tokens, self.num_train_epochs, self.max_length * step),
+            (0, false) => steps_for(num_samples, self.num_train_epochs, step),
+            (steps, _) => steps,
+        }
+    }
+}
+
+impl Training for SftConfig {
+    fn output(&self) -> (&RunConfig, &CheckpointConfig) {
+        (&self.run, &self.checkpoint)
+    }
+}
+
 impl Recipe for SftConfig {
     fn unknown(&self) -> &Unknown {
         &self.unknown
@@ -111,8 +138,8 @@ impl Recipe for SftConfig {
 
     fn validate(&self) -> Result<(), Error> {
         self.model.trainable()?;
-        self.update.engine(self.max_steps.max(1)).validate()?;
-        self.run.checkpoint.validate()?;
+        self.rate.engine(&self.optimizer, self.max_steps.max(1)).validate()?;
+        self.checkpoint.validate()?;
         let positive = [
             ("per_device_train_batch_size", self.per_device_train_batch_size),
             ("gradient_accumulation_steps", self.gradient_accumulation_steps),
@@ -134,8 +161,11 @@ pub fn sft(config: &SftConfig, watch: Watch) -> Result<Policy, Error> {
     let policy = Policy::load(&config.model, &config.run)?;
     let mut task = SftTask::new(config, policy, &mut notices)?;
     let mut batches = Batches::new(config, &task);
-    let engine = Engine::new(task.policy.parameters()?, config.update.engine(batches.max_steps(config)))?;
-    let (mut run, resumed) = start(config, &config.run, engine, &mut task, events)?;
+    let engine = Engine::new(
+        task.policy.parameters()?,
+        config.rate.engine(&config.optimizer, task.num_steps(config)),
+    )?;
+    let (mut run, resumed) = start(config, engine, &mut task, events)?;
     if let Some(position) = resumed.and_then(|state| state.value["position"].as_u64()) {
         batches.order.seek(position);
     }
@@ -156,8 +186,6 @@ struct Batches {
     accumulation: usize,
     /// Tokens of a pack, where packs are filled by tokens.
     budget: Option<usize>,
-    num_samples: usize,
-    num_tokens: usize,
 }
 
 impl Batches {
@@ -172,19 +200,6 @@ impl Batches {
             size: config.per_device_train_batch_size,
             accumulation: config.gradient_accumulation_steps,
             budget: config.packing.then_some(config.max_length),
-            num_samples,
-            num_tokens: task.examples.iter().map(|example| example.ids.len()).sum(),
-        }
-    }
-
-    fn max_steps(&self, config: &SftConfig) -> u64 {
-        if config.max_steps > 0 {
-            return config.max_steps;
-        }
-        let step = self.size * self.accumulation;
-        match self.budget {
-            Some(budget) => steps_for(self.num_tokens, config.num_train_epochs, budget * step),
-            None => steps_for(self.num_samples, config.num_train_epochs, step),
         }
     }
 
@@ -253,6 +268,11 @@ impl SftTask {
         Ok(task)
     }
 
+    fn num_steps(&self, config: &SftConfig) -> u64 {
+        let num_tokens = self.examples.iter().map(|example| example.ids.len()).sum();
+        config.num_steps(self.examples.len(), num_tokens)
+    }
+
     /// Says what will not train, and refuses a run of which nothing would.
     fn check(
         &self,
@@ -283,9 +303,7 @@ impl Task for SftTask {
 
     fn count(&self, batch: &Vec<usize>) -> Counts {
         let num_targets = batch.iter().map(|&index| self.examples[index].num_targets());
-        num_targets
-            .map(|n| engine_counts(loss::Counts::sequence(n, self.reduction)))
-            .sum()
+        num_targets.map(|n| engine_counts(loss::Counts::sequence(n, self.reduction))).sum()
     }
 
     fn samples(&self, batch: &Vec<usize>) -> Vec<String> {
@@ -306,7 +324,8 @@ impl Task for SftTask {
             images.extend(&example.images);
         }
         let images = self.policy.image_input(&images)?;
-        let (reduction, totals, sequences) = (self.reduction, loss_counts(totals), pack.sequences.clone());
+        let (reduction, totals, sequences) =
+            (self.reduction, loss_counts(totals), pack.sequences.clone());
         let mut loss = StepLoss::default();
         let dlogp = |scored: &LogProbs| {
             let mut gradient = Vec::with_capacity(scored.log_prob.len());
@@ -319,7 +338,8 @@ impl Task for SftTask {
             gradient
         };
         let pass = self.policy.pass(1.0);
-        let scored = self.policy.vlm.forward_backward(&pack, images.borrow(), pass, dlogp, gradients)?;
+        let scored =
+            self.policy.vlm.forward_backward(&pack, images.borrow(), pass, dlogp, gradients)?;
         loss.value = loss.sample_values.iter().sum();
         loss.metrics = metrics(&scored, totals.tokens);
         Ok(loss)

@@ -1,11 +1,12 @@
 //! The keys of `sightline grpo`, under TRL's names where it has one.
 
 use advantage::{ReplayConfig, Scale};
+use engine::{CheckpointConfig, OptimizerConfig};
 use loss::{Clip, Kl, KlEstimator, Objective, Reduction, Surrogate};
 use serde::{Deserialize, Serialize};
 
 use crate::Error;
-use crate::config::{ModelConfig, Recipe, RunConfig, Unknown, UpdateConfig};
+use crate::config::{ModelConfig, RateConfig, Recipe, RunConfig, Training, Unknown};
 use crate::run::steps_for;
 
 /// The keys of `sightline grpo`.
@@ -17,9 +18,15 @@ pub struct GrpoConfig {
     /// Where the run reads and writes.
     #[serde(flatten)]
     pub run: RunConfig,
-    /// Optimiser and learning rate.
+    /// When checkpoints are written, and how many stay.
     #[serde(flatten)]
-    pub update: UpdateConfig,
+    pub checkpoint: CheckpointConfig,
+    /// AdamW and clipping.
+    #[serde(flatten)]
+    pub optimizer: OptimizerConfig,
+    /// The learning rate over the run.
+    #[serde(flatten)]
+    pub rate: RateConfig,
     /// Completions in a micro-batch; a multiple of `num_generations`.
     pub per_device_train_batch_size: usize,
     /// Micro-batches in a step.
@@ -213,6 +220,12 @@ impl GrpoConfig {
     }
 }
 
+impl Training for GrpoConfig {
+    fn output(&self) -> (&RunConfig, &CheckpointConfig) {
+        (&self.run, &self.checkpoint)
+    }
+}
+
 impl Recipe for GrpoConfig {
     fn unknown(&self) -> &Unknown {
         &self.unknown
@@ -220,8 +233,8 @@ impl Recipe for GrpoConfig {
 
     fn validate(&self) -> Result<(), Error> {
         self.model.trainable()?;
-        self.update.engine(self.max_steps.max(1)).validate()?;
-        self.run.checkpoint.validate()?;
+        self.rate.engine(&self.optimizer, self.max_steps.max(1)).validate()?;
+        self.checkpoint.validate()?;
         if self.num_generations < 2 {
             return Err(Error::Value {
                 key: "num_generations",

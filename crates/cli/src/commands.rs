@@ -1,0 +1,15 @@
+//! One file for each subcommand, in the order of the pipeline.
+
+pub(crate) mod assets;
+pub(crate) mod assemble;
+pub(crate) mod inspect;
+pub(crate) mod preprocess;
+pub(crate) mod generate;
+pub(crate) mod logprobs;
+pub(crate) mod data;
+mod plan;
+mod training;
+pub(crate) mod sft;
+pub(crate) mod grpo;
+pub(crate) mod eval;
+pub(crate) mod demo;

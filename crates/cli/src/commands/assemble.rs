@@ -1,0 +1,159 @@
+//! `sightline assemble`: a model from parts, or a trained checkpoint as a full folder.
+
+use std::path::Path;
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use ::model::assemble::{Assembled, IMAGE_TOKENS, Language, Parts, Settings, assemble, reassemble};
+use ::model::vlm::Vlm;
+use ::model::weights::{Checkpoint, Stored};
+use anyhow::{Context as _, Result, anyhow, bail};
+use preprocess::{ChatTemplate, LanguageFiles, Processor, add_special_tokens};
+use recipes::policy::load_trained;
+use serde::Serialize;
+use tensor::DType;
+
+use crate::Context;
+use crate::args::AssembleArgs;
+use crate::failure::usage;
+use crate::output::count;
+
+/// What `--model` with `--adapter` wrote.
+#[derive(Serialize)]
+struct Merged {
+    output: String,
+    model: String,
+    adapter: String,
+    num_parameters: usize,
+}
+
+/// What was built, and where.
+#[derive(Serialize)]
+struct Built {
+    output: String,
+    #[serde(flatten)]
+    assembled: Assembled,
+}
+
+/// Builds, rebuilds or merges, depending on what is given.
+pub(crate) fn run(args: &AssembleArgs, context: &Context) -> Result<()> {
+    match (&args.vision, &args.model, &args.llm, &args.adapter) {
+        (Some(vision), None, Some(llm), _) => build(args, llm, Some(vision), context),
+        (None, Some(_), Some(llm), None) => build(args, llm, None, context),
+        (None, Some(model), None, Some(adapter)) => merge(args, model, adapter, context),
+        (None, Some(_), Some(_), Some(_)) => Err(usage(anyhow!(
+            "--model with --llm keeps the model's adapter and takes no --adapter; merge first \
+             (--model with --adapter), then swap the language model of what that writes"
+        ))),
+        _ => Err(usage(anyhow!("--model needs --llm to swap, or --adapter to merge"))),
+    }
+}
+
+/// From parts, or under the encoder and adapter of `--model`.
+fn build(args: &AssembleArgs, llm: &Path, vision: Option<&Path>, context: &Context) -> Result<()> {
+    let mut text = LanguageFiles::load(llm)?;
+    let original = text.tokenizer.clone();
+    add_special_tokens(&mut text.tokenizer, &IMAGE_TOKENS)?;
+    if let Some(path) = &args.chat_template {
+        let template = std::fs::read_to_string(path);
+        text.chat_template = Some(template.with_context(|| path.display().to_string())?);
+    }
+    check_template(&text, llm)?;
+    let language = Language {
+        weights: llm,
+        original_tokenizer: &original,
+        tokenizer: &text.tokenizer,
+        chat_template: text.chat_template.as_deref(),
+    };
+    let settings = Settings {
+        unshuffle: args.unshuffle,
+        tile_size: args.tile,
+        max_tiles: args.max_tiles,
+        thumbnail: !args.no_thumbnail,
+        adapter_scale: (args.adapter_scale != 0.0).then_some(args.adapter_scale),
+        seed: args.seed,
+        stored: None,
+    };
+    let write_text = |folder: &Path| text.save(folder).map_err(anyhow::Error::from);
+    let assembled = match (vision, &args.model) {
+        (Some(vision), _) => {
+            let parts = Parts { vision, language, adapter: args.adapter.as_deref() };
+            assemble(&parts, &settings, &args.output, write_text)?
+        }
+        (None, Some(model)) => reassemble(model, language, &settings, &args.output, write_text)?,
+        (None, None) => bail!("neither --vision nor --model is given"),
+    };
+    // What was written must read back: a tokenizer or template that fails does so here.
+    Processor::load(&args.output)?;
+    let built = Built { output: args.output.display().to_string(), assembled };
+    context.output.show(&built, describe)
+}
+
+/// An image must survive the template, or the model would never see it.
+fn check_template(text: &LanguageFiles, llm: &Path) -> Result<()> {
+    let advice = || {
+        format!(
+            "the chat template of {} has no place for an image; give one that prints a user's \
+             message['content'] with --chat-template",
+            llm.display()
+        )
+    };
+    let Some(source) = &text.chat_template else {
+        bail!("{} has no chat template; give one with --chat-template", llm.display());
+    };
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |time| time.as_secs());
+    let template = ChatTemplate::new(source, &text.special_tokens(), now)?;
+    template.check_image_slot().with_context(advice)
+}
+
+fn describe(built: &Built) -> String {
+    let Built { output, assembled } = built;
+    let Assembled { vision, llm, adapter, adapter_widths: [features, hidden], .. } = assembled;
+    let tokens = assembled
+        .image_tokens
+        .iter()
+        .map(|(token, id, is_new)| format!("{token} {id}{}", if *is_new { " (new)" } else { "" }));
+    format!(
+        "{output}: {vision} + {llm}, {} parameters\n\
+         adapter: {adapter}, from {features} to {hidden} values\n\
+         images: tiles of {tile}x{tile} pixels, {} tokens a tile\n\
+         image tokens: {}; {} tokens in all",
+        count(assembled.num_parameters),
+        assembled.tokens_per_tile,
+        tokens.collect::<Vec<_>>().join(", "),
+        assembled.vocab_size,
+        tile = assembled.tile_size,
+    )
+}
+
+/// The model with a checkpoint's trained values in place of its own.
+fn merge(args: &AssembleArgs, model: &Path, adapter: &Path, context: &Context) -> Result<()> {
+    let stored = stored(model)?;
+    let mut vlm = Vlm::load(model, DType::F32)?;
+    load_trained(&mut vlm, adapter)?;
+    vlm.llm.merge_lora();
+    vlm.save(&args.output, stored)?;
+    let tensors = Checkpoint::open(&args.output)?.tensors();
+    let sizes = tensors.iter().map(|tensor| tensor.shape.iter().product::<usize>());
+    let merged = Merged {
+        output: args.output.display().to_string(),
+        model: model.display().to_string(),
+        adapter: adapter.display().to_string(),
+        num_parameters: sizes.sum(),
+    };
+    context.output.show(&merged, |merged| {
+        let Merged { output, model, adapter, num_parameters } = merged;
+        format!("{output}: {model} with {adapter}, {} parameters", count(*num_parameters))
+    })
+}
+
+/// The number format of most of a model's bytes, which its successor keeps; f32 where that is
+/// none of ours.
+fn stored(model: &Path) -> Result<Stored> {
+    let formats = [Stored::F32, Stored::F16, Stored::Bf16];
+    let tensors = Checkpoint::open(model)?.tensors();
+    let bytes = |format: &Stored| {
+        let same = tensors.iter().filter(|tensor| tensor.dtype == format.name());
+        same.map(|tensor| tensor.bytes).sum::<u64>()
+    };
+    Ok(formats.into_iter().max_by_key(bytes).unwrap_or(Stored::F32))
+}

@@ -1,0 +1,88 @@
+//! `sightline data`: the demo's task, and easy-VQA.
+
+use std::path::PathBuf;
+
+use ::assets::{AssetKind, MNIST_TABLE};
+use ::data::digits::{self, DigitFiles, DigitTask};
+use ::data::easy_vqa::{self, EasyVqaFiles};
+use anyhow::Result;
+use serde::Serialize;
+
+use super::{assets, demo};
+use crate::Context;
+use crate::args::{CacheArgs, DataCommand, DigitsArgs, EasyVqaArgs, Operators};
+use crate::failure::usage;
+
+/// What was written.
+#[derive(Serialize)]
+struct Written {
+    train: PathBuf,
+    held_out: PathBuf,
+    num_train: usize,
+    num_held_out: usize,
+    /// Everything that determines the files.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    task: Option<DigitTask>,
+}
+
+/// Builds a data set.
+pub(crate) fn run(command: &DataCommand, context: &Context) -> Result<()> {
+    let written = match command {
+        DataCommand::Digits(args) => build_digits(args, context)?,
+        DataCommand::EasyVqa(args) => build_easy_vqa(args, context)?,
+    };
+    context.output.show(&written, |written| {
+        let Written { train, held_out, num_train, num_held_out, .. } = written;
+        format!(
+            "{}: {num_train} samples\n{}: {num_held_out} samples",
+            train.display(),
+            held_out.display()
+        )
+    })
+}
+
+fn build_digits(args: &DigitsArgs, context: &Context) -> Result<Written> {
+    let task = digit_task(args);
+    let table = fetch(&args.cache, AssetKind::Mnist, context)?.join(MNIST_TABLE);
+    let files = digits::build(&task, &digits::read_table(&table)?, &args.output);
+    let DigitFiles { train, held_out, .. } = files.map_err(option_or_failure)?;
+    let (num_train, num_held_out) = (task.num_train, task.num_held_out);
+    Ok(Written { train, held_out, num_train, num_held_out, task: Some(task) })
+}
+
+/// The demo's task, but for what is given.
+fn digit_task(args: &DigitsArgs) -> DigitTask {
+    let task = demo::task(args.seed);
+    let operators = args.operators.clone().map_or(task.operators, |Operators(given)| given);
+    DigitTask {
+        seed: args.seed,
+        operators,
+        num_digits: args.num_digits.unwrap_or(task.num_digits),
+        max_digit: args.max_digit.unwrap_or(task.max_digit),
+        tile: args.tile.unwrap_or(task.tile),
+        operator_place: args.operator_place.unwrap_or(task.operator_place),
+        paper: args.paper.unwrap_or(task.paper),
+        thought: args.thought.unwrap_or(task.thought),
+        num_train: args.train.unwrap_or(task.num_train),
+        num_held_out: args.held_out.unwrap_or(task.num_held_out),
+        held_out_share: args.held_out_share.unwrap_or(task.held_out_share),
+    }
+}
+
+fn build_easy_vqa(args: &EasyVqaArgs, context: &Context) -> Result<Written> {
+    let source = fetch(&args.cache, AssetKind::EasyVqa, context)?;
+    let EasyVqaFiles { train, held_out, num_train, num_held_out } =
+        easy_vqa::build(&source, args.questions, &args.output)?;
+    Ok(Written { train, held_out, num_train, num_held_out, task: None })
+}
+
+fn fetch(cache: &CacheArgs, kind: AssetKind, context: &Context) -> Result<PathBuf> {
+    assets::fetch(&assets::open(cache)?, kind, &context.progress)
+}
+
+fn option_or_failure(error: ::data::Error) -> anyhow::Error {
+    match error {
+        ::data::Error::Option { .. } => usage(error),
+        other => other.into(),
+    }
+}

@@ -1,0 +1,22 @@
+//! `sightline grpo`: reinforcement with verifiable rewards.
+
+use anyhow::Result;
+use recipes::grpo::{GrpoConfig, grpo};
+
+use super::plan::Plan;
+use super::training::{Spectator, settings, show_plan};
+use crate::Context;
+use crate::args::RecipeArgs;
+
+/// Trains, or says what training would be.
+pub(crate) fn run(args: &RecipeArgs, context: &Context) -> Result<()> {
+    let config: GrpoConfig = settings(args)?;
+    if args.dry_run {
+        return show_plan(&config, Plan::grpo(&config)?, context);
+    }
+    let spectator = Spectator::new("grpo", &context.progress);
+    let trained = grpo(&config, spectator.watch());
+    spectator.finish();
+    trained?;
+    spectator.conclude(config.run.output_dir, context)
+}

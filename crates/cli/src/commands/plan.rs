@@ -1,0 +1,170 @@
+//! What a training run would do: counted and estimated before weights load.
+
+use std::fmt;
+use std::path::Path;
+
+use ::data::{Dataset, prompt_of};
+use ::model::inspect::{Memory, Workload, inspect};
+use ::model::llm::Keep;
+use anyhow::{Context as _, Result};
+use preprocess::{Processor, TiledImage};
+use recipes::config::ModelConfig;
+use recipes::grpo::GrpoConfig;
+use recipes::sft::SftConfig;
+use serde::Serialize;
+
+use crate::output::{bytes, count};
+
+/// Rank where the recipe names none.
+const LORA_RANK: usize = 8;
+
+/// The plan of a run.
+#[derive(Clone, Debug, Serialize)]
+pub(super) struct Plan {
+    /// Samples that are used.
+    num_samples: usize,
+    /// Samples that are too long.
+    num_too_long: usize,
+    /// Samples without an image.
+    num_text_only: usize,
+    /// Tokens of all samples that are used; of their prompts where completions are sampled.
+    num_tokens: usize,
+    /// Tokens of the longest.
+    longest: usize,
+    /// Optimiser steps.
+    steps: u64,
+    /// Rows that the largest micro-batch may have.
+    micro_batch_rows: usize,
+    /// What trains.
+    trainable: String,
+    /// Parameters that train.
+    num_parameters: usize,
+    /// Estimate for the largest micro-batch.
+    memory: Memory,
+}
+
+/// What a data set amounts to.
+#[derive(Default)]
+struct Measured {
+    num_samples: usize,
+    num_too_long: usize,
+    num_text_only: usize,
+    num_tokens: usize,
+    longest: usize,
+    most_tiles: usize,
+}
+
+impl Measured {
+    fn add(&mut self, length: usize, images: &[TiledImage]) {
+        self.num_samples += 1;
+        self.num_text_only += usize::from(images.is_empty());
+        self.num_tokens += length;
+        self.longest = self.longest.max(length);
+        self.most_tiles = self.most_tiles.max(images.iter().map(TiledImage::num_tiles).sum());
+    }
+}
+
+impl Plan {
+    /// Of supervised fine-tuning.
+    pub(super) fn sft(config: &SftConfig) -> Result<Self> {
+        let (dataset, processor) = open(&config.model, &config.run.dataset)?;
+        let mut measured = Measured::default();
+        for index in 0..dataset.samples.len() {
+            let example = processor.example(&dataset.samples[index], base(&dataset));
+            let example = example.with_context(|| dataset.place(index))?;
+            match example.ids.len() > config.max_length {
+                true => measured.num_too_long += 1,
+                false => measured.add(example.ids.len(), &example.images),
+            }
+        }
+        let steps = config.num_steps(measured.num_samples, measured.num_tokens);
+        let size = config.per_device_train_batch_size;
+        let (rows, together) = match config.packing {
+            true => (config.max_length, config.max_length / measured.longest.max(1)),
+            false => (size * measured.longest, size),
+        };
+        Self::finish(&config.model, &measured, steps, (rows, together))
+    }
+
+    /// Of group-relative policy optimisation.
+    pub(super) fn grpo(config: &GrpoConfig) -> Result<Self> {
+        let (dataset, processor) = open(&config.model, &config.run.dataset)?;
+        let mut measured = Measured::default();
+        for index in 0..dataset.samples.len() {
+            let prompt = processor.prompt(&prompt_of(&dataset.samples[index]), base(&dataset));
+            let prompt = prompt.with_context(|| dataset.place(index))?;
+            measured.add(prompt.ids.len(), &prompt.images);
+        }
+        let groups = config.per_device_train_batch_size / config.num_generations;
+        let completions = config.per_device_train_batch_size * config.max_completion_length;
+        let rows = groups * measured.longest + completions;
+        let steps = config.num_steps(measured.num_samples);
+        Self::finish(&config.model, &measured, steps, (rows, groups))
+    }
+
+    /// `rows` of the largest micro-batch, and how many samples are `together` in it.
+    fn finish(
+        config: &ModelConfig,
+        measured: &Measured,
+        steps: u64,
+        (rows, together): (usize, usize),
+    ) -> Result<Self> {
+        let workload = Workload {
+            num_tokens: rows,
+            num_tiles: together * measured.most_tiles,
+            dtype: config.dtype.into(),
+            keep: if config.gradient_checkpointing { Keep::Inputs } else { Keep::All },
+            lora_rank: config.lora_r.unwrap_or(LORA_RANK),
+        };
+        let trainable = config.trainable()?.to_string();
+        let inspection = inspect(&config.model_name_or_path, &workload)?;
+        let trains = inspection.trains.into_iter().find(|trains| trains.setting == trainable);
+        let trains = trains.with_context(|| {
+            format!("{}: not an assembled model", config.model_name_or_path.display())
+        })?;
+        Ok(Self {
+            num_samples: measured.num_samples,
+            num_too_long: measured.num_too_long,
+            num_text_only: measured.num_text_only,
+            num_tokens: measured.num_tokens,
+            longest: measured.longest,
+            steps,
+            micro_batch_rows: rows,
+            trainable,
+            num_parameters: trains.num_parameters,
+            memory: trains.memory,
+        })
+    }
+}
+
+fn open(config: &ModelConfig, dataset: &Path) -> Result<(Dataset, Processor)> {
+    Ok((Dataset::read(dataset)?, Processor::load(&config.model_name_or_path)?))
+}
+
+fn base(dataset: &Dataset) -> &Path {
+    dataset.path.parent().unwrap_or(Path::new(""))
+}
+
+impl fmt::Display for Plan {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { num_samples, num_too_long, num_text_only, num_tokens, longest, .. } = self;
+        writeln!(f, "samples   {num_samples} of {num_tokens} tokens, the longest {longest}")?;
+        if *num_too_long > 0 {
+            writeln!(f, "          {num_too_long} more are too long")?;
+        }
+        if *num_text_only > 0 {
+            writeln!(f, "          {num_text_only} without an image")?;
+        }
+        writeln!(f, "steps     {}, up to {} rows at once", self.steps, self.micro_batch_rows)?;
+        writeln!(f, "trains    {}: {} parameters", self.trainable, count(self.num_parameters))?;
+        let Memory { weights, optimizer, activations, .. } = self.memory;
+        write!(
+            f,
+            "memory    {} (weights {}, optimizer {}, activations {}; an estimate)",
+            bytes(self.memory.total()),
+            bytes(weights),
+            bytes(optimizer),
+            bytes(activations)
+        )
+    }
+}

@@ -1,0 +1,186 @@
+//! What `sft` and `grpo` share: settings from file and options, progress, and the closing words.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use anyhow::Result;
+use engine::{Event, StepReport};
+use recipes::config::{Recipe, resolved};
+use recipes::run::{Notice, Watch};
+use serde::Serialize;
+
+use super::plan::Plan;
+use crate::Context;
+use crate::args::RecipeArgs;
+use crate::failure::usage;
+use crate::progress::{Meter, Progress, Unit};
+
+/// Metrics worth a place beside the bar.
+const SHOWN: [(&str, &str); 3] = [
+    ("reward", "reward"),
+    ("effective_fraction/before", "effective"),
+    ("completions/mean_length", "length"),
+];
+
+/// The recipe that file and options make; errors are the user's to mend.
+pub(super) fn settings<R: Recipe>(args: &RecipeArgs) -> Result<R> {
+    recipes::config::load(args.config.as_deref(), &args.overrides).map_err(usage)
+}
+
+/// What a dry run prints.
+#[derive(Serialize)]
+struct DryRun<'a, R> {
+    config: &'a R,
+    plan: Plan,
+}
+
+/// Prints the resolved settings and the plan.
+pub(super) fn show_plan<R: Recipe>(config: &R, plan: Plan, context: &Context) -> Result<()> {
+    let text = resolved(config)?;
+    context.output.show(&DryRun { config, plan }, |run| format!("{text}\n{}", run.plan))
+}
+
+/// What a run left behind.
+#[derive(Serialize)]
+struct Outcome {
+    output_dir: PathBuf,
+    /// Steps taken in all.
+    steps: u64,
+    /// The newest checkpoint.
+    checkpoint: Option<PathBuf>,
+    /// Of the last step.
+    metrics: BTreeMap<String, f64>,
+}
+
+/// Shows a run to its user, and remembers how it ended.
+#[derive(Clone)]
+pub(crate) struct Spectator(Arc<Mutex<Seen>>);
+
+/// What there was to see so far.
+struct Seen {
+    what: &'static str,
+    progress: Progress,
+    meter: Option<Meter>,
+    steps: u64,
+    message: String,
+    checkpoint: Option<PathBuf>,
+    metrics: BTreeMap<String, f64>,
+}
+
+impl Spectator {
+    /// For a run called `what`.
+    pub(crate) fn new(what: &'static str, progress: &Progress) -> Self {
+        Self(Arc::new(Mutex::new(Seen {
+            what,
+            progress: progress.clone(),
+            meter: None,
+            steps: 0,
+            message: String::new(),
+            checkpoint: None,
+            metrics: BTreeMap::new(),
+        })))
+    }
+
+    /// What the recipe calls.
+    pub(crate) fn watch(&self) -> Watch {
+        let (events, notices) = (self.clone(), self.clone());
+        Watch {
+            events: Box::new(move |event: &Event<'_>| events.seen().event(event)),
+            notices: Box::new(move |notice: &Notice| notices.seen().notice(notice)),
+        }
+    }
+
+    /// Ends the bar.
+    pub(crate) fn finish(&self) {
+        self.seen().meter.take().into_iter().for_each(Meter::finish);
+    }
+
+    /// Prints how the run ended.
+    pub(super) fn conclude(&self, output_dir: PathBuf, context: &Context) -> Result<()> {
+        self.finish();
+        let seen = self.seen();
+        let outcome = Outcome {
+            output_dir,
+            steps: seen.steps,
+            checkpoint: seen.checkpoint.clone(),
+            metrics: seen.metrics.clone(),
+        };
+        context.output.show(&outcome, |outcome| {
+            let steps = format!("{}: {} steps", outcome.output_dir.display(), outcome.steps);
+            let metrics: String = outcome
+                .metrics
+                .iter()
+                .map(|(name, value)| format!("\n  {name} {value:.6}"))
+                .collect();
+            let place = outcome.checkpoint.as_ref().map(|path| path.display().to_string());
+            match place {
+                Some(place) => format!("{steps}, newest checkpoint {place}{metrics}"),
+                None => format!("{steps}{metrics}"),
+            }
+        })
+    }
+
+    /// A panic elsewhere loses no more than a bar.
+    fn seen(&self) -> MutexGuard<'_, Seen> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Seen {
+    fn event(&mut self, event: &Event<'_>) {
+        match event {
+            Event::Resumed { step, max_steps, path } => {
+                self.steps = *step;
+                self.checkpoint = Some(path.to_path_buf());
+                let text =
+                    format!("{}: going on from {} ({step}/{max_steps})", self.what, path.display());
+                self.progress.note(&text);
+                let meter = self.meter();
+                meter.set_total(*max_steps);
+                meter.start_at(*step);
+            }
+            Event::SetAside { path, reason } => {
+                self.progress.warn(&format!("{reason}; set aside as {}", path.display()));
+            }
+            Event::Step(report) => self.step(report),
+            Event::Saved { path, .. } => self.checkpoint = Some(path.to_path_buf()),
+        }
+    }
+
+    fn step(&mut self, report: &StepReport) {
+        self.steps = report.step;
+        self.metrics = report.all_metrics();
+        self.message = format!("loss {:.4}", report.loss);
+        for (name, label) in SHOWN {
+            if let Some(value) = report.metrics.get(name) {
+                self.message += &format!(", {label} {value:.2}");
+            }
+        }
+        let message = self.message.clone();
+        let meter = self.meter();
+        meter.set_total(report.max_steps);
+        meter.set(report.step, &message);
+    }
+
+    fn notice(&mut self, notice: &Notice) {
+        match notice {
+            Notice::TooLong { count, max_length } => self.progress.warn(&format!(
+                "{count} samples of more than max_length = {max_length} tokens are left out"
+            )),
+            Notice::TextOnly { count, of } => self.progress.warn(&format!(
+                "{count} of {of} samples have no image and give the adapter no gradient"
+            )),
+            Notice::Rollout { done, total } => {
+                let (steps, message) =
+                    (self.steps, format!("rollout {done}/{total}, {}", self.message));
+                self.meter().set(steps, message.trim_end_matches(", "));
+            }
+        }
+    }
+
+    fn meter(&mut self) -> &mut Meter {
+        let Self { what, progress, meter, .. } = self;
+        meter.get_or_insert_with(|| progress.meter(what, Unit::Items, None))
+    }
+}

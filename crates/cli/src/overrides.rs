@@ -1,0 +1,122 @@
+//! `--key value` for every key of a recipe, beside the options that clap knows.
+//!
+//! The keys live in the recipes' own types, so clap cannot list them: what it does not know becomes
+//! `--set key=value` before it looks.
+//!
+//! ```text
+//! sft --config a.toml --learning_rate 1e-3 --packing --json
+//! sft --config a.toml --set=learning_rate=1e-3 --set=packing=true --json
+//! ```
+
+use clap::{Arg, ArgAction, Command};
+
+/// Names of other commands' options, and the keys they mean here.
+const ALIASES: [(&str, &str); 4] = [
+    ("model", "model_name_or_path"),
+    ("adapter", "adapter_name_or_path"),
+    ("input", "dataset"),
+    ("output", "output_dir"),
+];
+
+/// The arguments with recipe keys spelled as `--set`; those of other commands as they are.
+pub(crate) fn spell_out(command: &Command, arguments: Vec<String>) -> Vec<String> {
+    let recipes = ["sft", "grpo", "eval"];
+    let named = arguments.iter().position(|argument| recipes.contains(&argument.as_str()));
+    // An option of the binary may stand before the command, nothing else.
+    let recipe = named.filter(|&at| at == 1 || arguments[1].starts_with('-'));
+    let Some(subcommand) = recipe.and_then(|at| command.find_subcommand(&arguments[at])) else {
+        return arguments;
+    };
+    let known: Vec<&Arg> = command.get_arguments().chain(subcommand.get_arguments()).collect();
+    rewrite(&known, arguments)
+}
+
+fn rewrite(known: &[&Arg], arguments: Vec<String>) -> Vec<String> {
+    let mut spelled = Vec::with_capacity(arguments.len());
+    let mut arguments = arguments.into_iter().peekable();
+    while let Some(argument) = arguments.next() {
+        let Some(key) = argument.strip_prefix("--").filter(|key| !key.is_empty()) else {
+            spelled.push(argument);
+            continue;
+        };
+        let (key, value) = match key.split_once('=') {
+            Some((key, value)) => (key, Some(value.to_owned())),
+            None => (key, None),
+        };
+        let option = known.iter().find(|option| option.get_long() == Some(key));
+        if option.is_some() || ["help", "version"].contains(&key) {
+            let takes_value = option.is_some_and(|o| matches!(o.get_action(), ArgAction::Set));
+            spelled.push(argument.clone());
+            spelled.extend(arguments.next_if(|_| takes_value && value.is_none()));
+            continue;
+        }
+        // A key without a value switches something on.
+        let value = value.or_else(|| arguments.next_if(|next| !next.starts_with("--")));
+        let value = value.unwrap_or_else(|| "true".to_owned());
+        spelled.push(format!("--set={}={value}", full_name(key)));
+    }
+    spelled
+}
+
+fn full_name(key: &str) -> String {
+    let aliased = ALIASES.iter().find(|(alias, _)| *alias == key);
+    aliased.map_or_else(|| key.replace('-', "_"), |(_, name)| (*name).to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::{CommandFactory, Parser};
+
+    use super::*;
+    use crate::args::{Cli, Command as Stage};
+
+    fn parse(line: &str) -> Cli {
+        let arguments = line.split(' ').map(str::to_owned).collect();
+        Cli::try_parse_from(spell_out(&Cli::command(), arguments)).unwrap()
+    }
+
+    fn check(line: &str, expected: &[(&str, &str)]) {
+        let (Stage::Sft(crate::args::SftArgs { recipe })
+        | Stage::Grpo(crate::args::GrpoArgs { recipe })
+        | Stage::Eval(crate::args::EvalArgs { recipe })) = parse(line).command
+        else {
+            panic!("{line}: no recipe");
+        };
+        let found: Vec<_> =
+            recipe.overrides.iter().map(|(k, v)| (k.as_str(), v.as_str())).collect();
+        assert_eq!(found, expected, "{line}");
+    }
+
+    #[test]
+    fn keys_values_and_switches() {
+        check("sightline sft --learning_rate 1e-3", &[("learning_rate", "1e-3")]);
+        check("sightline sft --learning-rate=1e-3", &[("learning_rate", "1e-3")]);
+        check("sightline grpo --beta -0.5 --packing", &[("beta", "-0.5"), ("packing", "true")]);
+        check("sightline --quiet sft --a 1 --json --b 2", &[("a", "1"), ("b", "2")]);
+        check("sightline --threads 2 sft --a b=c", &[("a", "b=c")]);
+        check("sightline eval --adapter run", &[("adapter_name_or_path", "run")]);
+        check("sightline sft --config sft.toml --dry-run", &[]);
+    }
+
+    #[test]
+    fn what_clap_knows_stays() {
+        let cli = parse("sightline grpo --a 1 --config sft --dry-run --threads 3");
+        assert_eq!(cli.threads, Some(3));
+        let Stage::Grpo(args) = cli.command else { panic!("not grpo") };
+        assert!(args.recipe.dry_run);
+        assert_eq!(args.recipe.config.unwrap().to_str(), Some("sft"));
+    }
+
+    #[test]
+    fn other_commands_reject_unknown_options() {
+        let arguments = ["sightline", "inspect", "vlm", "--learning_rate", "1"];
+        let spelled = spell_out(&Cli::command(), arguments.map(str::to_owned).to_vec());
+        assert_eq!(spelled, arguments);
+        assert!(Cli::try_parse_from(spelled).is_err());
+    }
+
+    #[test]
+    fn the_declaration_is_sound() {
+        Cli::command().debug_assert();
+    }
+}
