@@ -61,7 +61,7 @@ pub struct Evaluation {
 ///
 /// # Errors
 ///
-/// A damaged image, or those of [`rollout::generate`].
+/// A damaged image, or those of [`rollout::generate()`].
 pub fn evaluate(
     subject: &mut Subject,
     questions: &[Question],
