@@ -5,20 +5,28 @@ use std::ops::Range;
 use crate::product::WIDTH;
 use crate::simd::{self, Kernel, Simd};
 
-/// `to[c·64 + r] = from[r·row + c]` for `r < size.0 ≤ 64` and `c < size.1`.
-pub(crate) fn transpose(from: &[f32], row: usize, size: (usize, usize), to: &mut [f32]) {
+/// `to[c·to_row + r] = from[r·from_row + c]` for `r < size.0` and `c < size.1`.
+pub(crate) fn transpose(
+    (from, from_row): (&[f32], usize),
+    size: (usize, usize),
+    (to, to_row): (&mut [f32], usize),
+) {
     let (rows, columns) = size;
-    assert!(rows <= WIDTH && columns <= row, "{rows} rows of {columns} in {row}");
-    assert!(rows == 0 || from.len() >= (rows - 1) * row + columns, "block to transpose");
-    assert!(columns == 0 || to.len() >= (columns - 1) * WIDTH + rows, "room to transpose into");
-    simd::run(Transpose { from, row, size, to });
+    if rows == 0 || columns == 0 {
+        return;
+    }
+    assert!(columns <= from_row && rows <= to_row, "{rows}×{columns}, {from_row} and {to_row}");
+    assert!(from.len() >= (rows - 1) * from_row + columns, "block to transpose");
+    assert!(to.len() >= (columns - 1) * to_row + rows, "room to transpose into");
+    simd::run(Transpose { from, from_row, size, to, to_row });
 }
 
 struct Transpose<'a> {
     from: &'a [f32],
-    row: usize,
+    from_row: usize,
     size: (usize, usize),
     to: &'a mut [f32],
+    to_row: usize,
 }
 
 impl Kernel for Transpose<'_> {
@@ -31,17 +39,17 @@ impl Kernel for Transpose<'_> {
             (rows / S::LANES * S::LANES, columns / S::LANES * S::LANES);
         for r in (0..whole_rows).step_by(S::LANES) {
             for c in (0..whole_columns).step_by(S::LANES) {
-                let from = self.from[r * self.row + c..].as_ptr();
-                let to = self.to[c * WIDTH + r..].as_mut_ptr();
+                let from = self.from[r * self.from_row + c..].as_ptr();
+                let to = self.to[c * self.to_row + r..].as_mut_ptr();
                 // SAFETY: `transpose` checked that rows up to `rows` and columns up to `columns`
                 // lie inside both slices, and the square ends before them.
-                unsafe { s.transpose((from, self.row), (to, WIDTH)) }
+                unsafe { s.transpose((from, self.from_row), (to, self.to_row)) }
             }
         }
         for r in 0..rows {
             let done = if r < whole_rows { whole_columns } else { 0 };
             for c in done..columns {
-                self.to[c * WIDTH + r] = self.from[r * self.row + c];
+                self.to[c * self.to_row + r] = self.from[r * self.from_row + c];
             }
         }
     }
@@ -97,7 +105,7 @@ mod tests {
         let from: Vec<f32> = (0..64 * 70).map(|i| i as f32).collect();
         for (rows, columns) in [(64, 64), (1, 70), (17, 33), (64, 5), (8, 16), (0, 3)] {
             let mut to = vec![-1.0; 70 * WIDTH];
-            transpose(&from, 70, (rows, columns), &mut to);
+            transpose((&from, 70), (rows, columns), (&mut to, WIDTH));
             for (i, &value) in to.iter().enumerate() {
                 let (c, r) = (i / WIDTH, i % WIDTH);
                 let inside = r < rows && c < columns;

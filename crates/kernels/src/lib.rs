@@ -3,6 +3,7 @@
 pub mod reference;
 pub mod simd;
 mod threads;
+mod pointwise;
 mod buffer;
 mod block;
 mod product;

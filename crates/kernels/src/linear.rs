@@ -5,16 +5,24 @@
 //! Backward, blocks of a panel are turned over into a scratch that stays in cache. A row of a
 //! result never depends on how many other rows there are.
 
-use crate::block::copy_columns;
+use std::ops::Range;
+
+use crate::block::{copy_columns, transpose};
 use crate::buffer::scratch;
-use crate::packed::Packed;
-use crate::product::{Left, Out, Right, WIDTH, product};
+use crate::packed::{Packed, Stored};
+use crate::product::{Left, Out, Rows, Stream, StreamBf16, WIDTH, product};
 use crate::threads::{Shared, for_each, part};
 
 /// Depth of a block of the right side: 32 KiB, which the first-level cache holds.
 const DEPTH: usize = 128;
 /// Most rows of the left side a task takes: they stay in the second-level cache.
 const ROWS: usize = 128;
+/// Most inputs of a weight-gradient task, which turns over the gradients it meets.
+const GRADIENT_INPUTS: usize = 256;
+/// Up to this many rows the weights come from memory faster than they are used: decoding.
+const STREAMED: usize = 16;
+/// Rows of a panel between asking memory and use, when each is used once.
+const AHEAD: usize = 64;
 /// Most rows of a backward task, which turns over the weights it meets.
 const BACKWARD_ROWS: usize = 256;
 
@@ -53,10 +61,8 @@ pub(crate) unsafe fn forward_block(
 ) {
     let (rows, columns) = (x.len() / weight.inputs(), weight.columns(panel));
     let out = Out { at: y, row: weight.outputs(), columns, add: false };
-    scratch(DEPTH * WIDTH, |room| {
-        // SAFETY: the caller vouches for `y`.
-        unsafe { panel_product(x, weight, panel, out, room) }
-    });
+    // SAFETY: the caller vouches for `y`.
+    unsafe { panel_product(x, weight, panel, out) }
     let Some(bias) = bias else { return };
     for r in 0..rows {
         // SAFETY: the block the product has just written.
@@ -69,21 +75,32 @@ pub(crate) unsafe fn forward_block(
 ///
 /// # Safety
 /// `out` must be writable for `x`'s rows and nobody else's meanwhile.
-pub(crate) unsafe fn panel_product(
-    x: &[f32],
-    weight: &Packed,
-    panel: usize,
-    out: Out,
-    room: &mut [f32],
-) {
+pub(crate) unsafe fn panel_product(x: &[f32], weight: &Packed, panel: usize, out: Out) {
     let rows = x.len() / weight.inputs();
     for from in (0..weight.inputs()).step_by(DEPTH) {
         let depth = DEPTH.min(weight.inputs() - from);
-        let block = weight.block(panel, from, depth, room);
         let left = Left { at: x[from..].as_ptr(), row: weight.inputs(), step: 1 };
-        let right = Right { at: block.as_ptr(), step: WIDTH };
-        // SAFETY: `x` holds whole rows of `inputs`, `block` `depth` rows of 64, `out` is vouched for.
-        unsafe { product(left, right, Out { add: out.add || from > 0, ..out }, rows, depth) }
+        let out = Out { add: out.add || from > 0, ..out };
+        // SAFETY: `x` holds whole rows of `inputs`, each right side `depth` rows, and the caller
+        // vouches for `out`.
+        unsafe {
+            if rows <= STREAMED {
+                let ahead = if rows <= 6 { AHEAD } else { DEPTH };
+                match weight.stored(panel, from, depth) {
+                    Stored::F32(at) => {
+                        product(left, Stream { at: at.as_ptr(), ahead }, out, rows, depth)
+                    }
+                    Stored::Bf16(at) => {
+                        product(left, StreamBf16 { at: at.as_ptr(), ahead }, out, rows, depth)
+                    }
+                }
+            } else {
+                scratch(DEPTH * WIDTH, |room| {
+                    let block = weight.block(panel, from, depth, room);
+                    product(left, Rows { at: block.as_ptr(), step: WIDTH }, out, rows, depth);
+                });
+            }
+        }
     }
 }
 
@@ -126,15 +143,22 @@ fn backward_into(dy: &[f32], weight: &Packed, dx: &mut [f32], add: bool) {
 /// `out` must be writable for `dy`'s rows and nobody else's meanwhile.
 unsafe fn backward_block(dy: &[f32], weight: &Packed, from: usize, out: Out) {
     let rows = dy.len() / weight.outputs();
-    scratch(2 * WIDTH * WIDTH, |room| {
-        let (turned, room) = room.split_at_mut(WIDTH * WIDTH);
-        for panel in 0..weight.panels() {
-            weight.turned(panel, from, out.columns, (turned, room));
-            let left = Left { at: dy[panel * WIDTH..].as_ptr(), row: weight.outputs(), step: 1 };
-            let right = Right { at: turned.as_ptr(), step: WIDTH };
-            let out = Out { add: out.add || panel > 0, ..out };
-            // SAFETY: `dy` holds whole rows, `turned` 64 of 64, and the caller vouches for `out`.
-            unsafe { product(left, right, out, rows, weight.columns(panel)) }
+    scratch((DEPTH + WIDTH) * WIDTH, |room| {
+        let (turned, room) = room.split_at_mut(DEPTH * WIDTH);
+        for start in (0..weight.outputs()).step_by(DEPTH) {
+            let depth = DEPTH.min(weight.outputs() - start);
+            for (i, turned) in turned[..depth.next_multiple_of(WIDTH) * WIDTH]
+                .chunks_exact_mut(WIDTH * WIDTH)
+                .enumerate()
+            {
+                weight.turned(start / WIDTH + i, from, out.columns, (turned, room));
+            }
+            let left = Left { at: dy[start..].as_ptr(), row: weight.outputs(), step: 1 };
+            let right = Rows { at: turned.as_ptr(), step: WIDTH };
+            let out = Out { add: out.add || start > 0, ..out };
+            // SAFETY: `dy` holds whole rows, `turned` `depth` rows of 64, and the caller vouches
+            // for `out`.
+            unsafe { product(left, right, out, rows, depth) }
         }
     });
 }
@@ -146,26 +170,49 @@ unsafe fn backward_block(dy: &[f32], weight: &Packed, from: usize, out: Out) {
 pub fn weight_gradient(dy: &[f32], x: &[f32], inputs: usize, gradient: &mut [f32]) {
     let outputs = gradient.len() / inputs.max(1);
     let rows = check(x.len(), inputs, dy.len(), outputs);
-    let blocks = inputs.div_ceil(WIDTH);
+    let across = inputs.div_ceil(GRADIENT_INPUTS);
     let gradient = Shared::new(gradient);
-    for_each(outputs.div_ceil(ROWS) * blocks, 2 * rows * outputs * inputs, |task| {
-        let mine = part(outputs, ROWS, task / blocks);
-        let from = task % blocks * WIDTH;
-        let columns = WIDTH.min(inputs - from);
-        let first = mine.start * inputs + from;
-        let at = gradient.at(first, first + (mine.len() - 1) * inputs + columns - 1);
-        let out = Out { at, row: inputs, columns, add: true };
-        scratch(DEPTH * WIDTH, |room| {
-            for start in (0..rows).step_by(DEPTH) {
-                let depth = DEPTH.min(rows - start);
-                copy_columns(&x[start * inputs..], inputs, from..from + columns, depth, room);
-                let left =
-                    Left { at: dy[start * outputs + mine.start..].as_ptr(), row: 1, step: outputs };
-                let right = Right { at: room.as_ptr(), step: WIDTH };
-                // SAFETY: `dy` holds whole rows, `room` `depth` of 64; the block is this task's own.
-                unsafe { product(left, right, out, mine.len(), depth) }
+    for_each(outputs.div_ceil(ROWS) * across, 2 * rows * outputs * inputs, |task| {
+        let mine = part(outputs, ROWS, task / across);
+        let columns =
+            task % across * GRADIENT_INPUTS..inputs.min((task % across + 1) * GRADIENT_INPUTS);
+        let first = mine.start * inputs + columns.start;
+        let last = (mine.end - 1) * inputs + columns.end - 1;
+        let out = Out { at: gradient.at(first, last), row: inputs, columns: 0, add: true };
+        // SAFETY: outputs × inputs is this task's own block, checked by `at` to lie inside.
+        unsafe { gradient_block((dy, outputs, mine), (x, inputs, columns), out) }
+    });
+}
+
+/// Adds the product of some columns of `dy` and some of `x`, both `[rows, width]`, to `out`.
+///
+/// # Safety
+/// `out` must be writable for these outputs and inputs, and nobody else's meanwhile.
+unsafe fn gradient_block(
+    (dy, outputs, mine): (&[f32], usize, Range<usize>),
+    (x, inputs, columns): (&[f32], usize, Range<usize>),
+    out: Out,
+) {
+    let rows = x.len() / inputs;
+    scratch(ROWS * DEPTH + DEPTH * WIDTH, |room| {
+        let (turned, block) = room.split_at_mut(ROWS * DEPTH);
+        for start in (0..rows).step_by(DEPTH) {
+            let depth = DEPTH.min(rows - start);
+            let from = (&dy[start * outputs + mine.start..], outputs);
+            transpose(from, (depth, mine.len()), (turned, DEPTH));
+            let left = Left { at: turned.as_ptr(), row: DEPTH, step: 1 };
+            for from in columns.clone().step_by(WIDTH) {
+                let width = WIDTH.min(columns.end - from);
+                copy_columns(&x[start * inputs..], inputs, from..from + width, depth, block);
+                let right = Rows { at: block.as_ptr(), step: WIDTH };
+                // SAFETY: `turned` holds a row of `depth` for each output, `block` `depth` rows of
+                // 64, and the caller vouches for `out`.
+                unsafe {
+                    let at = out.at.add(from - columns.start);
+                    product(left, right, Out { at, columns: width, ..out }, mine.len(), depth);
+                }
             }
-        });
+        }
     });
 }
 

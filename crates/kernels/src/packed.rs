@@ -22,6 +22,14 @@ pub enum Storage {
     Bf16,
 }
 
+/// Rows of a panel as they lie in memory.
+pub(crate) enum Stored<'a> {
+    /// 64 values a row.
+    F32(&'a [f32]),
+    /// 32 words a row.
+    Bf16(&'a [u32]),
+}
+
 /// A matrix `[outputs, inputs]` in panels of 64 outputs, the last padded with zeros.
 #[derive(Clone, Debug)]
 pub struct Packed {
@@ -139,11 +147,21 @@ impl Packed {
         (turned, room): (&mut [f32], &mut [f32]),
     ) {
         let block = self.block(panel, from, columns, room);
-        transpose(block, WIDTH, (columns, WIDTH), turned);
+        transpose((block, WIDTH), (columns, WIDTH), (turned, WIDTH));
     }
 
     fn panel_start(&self, panel: usize) -> usize {
         panel * self.inputs * words_per_row(self.storage)
+    }
+
+    /// Rows `from .. from + depth` of a panel as they are stored.
+    pub(crate) fn stored(&self, panel: usize, from: usize, depth: usize) -> Stored<'_> {
+        let words = words_per_row(self.storage);
+        let start = self.panel_start(panel) + from * words;
+        match self.storage {
+            Storage::F32 => Stored::F32(&self.data.values()[start..][..depth * words]),
+            Storage::Bf16 => Stored::Bf16(&self.data.words()[start..][..depth * words]),
+        }
     }
 
     /// Rows `from .. from + depth` of a panel as f32 `[depth, 64]`: the stored ones, or widened
@@ -155,13 +173,11 @@ impl Packed {
         depth: usize,
         room: &'a mut [f32],
     ) -> &'a [f32] {
-        let words = words_per_row(self.storage);
-        let start = self.panel_start(panel) + from * words;
-        match self.storage {
-            Storage::F32 => &self.data.values()[start..][..depth * words],
-            Storage::Bf16 => {
+        match self.stored(panel, from, depth) {
+            Stored::F32(rows) => rows,
+            Stored::Bf16(words) => {
                 let room = &mut room[..depth * WIDTH];
-                widen(&self.data.words()[start..][..depth * words], room);
+                widen(words, room);
                 room
             }
         }

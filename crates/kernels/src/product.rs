@@ -26,11 +26,88 @@ pub(crate) struct Left {
     pub(crate) step: usize,
 }
 
-/// Element `(k, c)` lies at `at + k·step + c`; all 64 columns are readable.
+/// Where the right side's row of 64 columns for each `k` comes from.
+pub(crate) trait Right: Copy {
+    /// `LANES` columns from `column` on.
+    ///
+    /// # Safety
+    /// Row `k` must exist.
+    unsafe fn load<S: Simd>(self, s: S, k: usize, column: usize) -> S::V;
+    /// Asks memory for a row to come, if rows come from memory at all.
+    fn announce<S: Simd>(self, s: S, k: usize);
+}
+
+/// Element `(k, c)` lies at `at + k·step + c`, in cache; all 64 columns are readable.
 #[derive(Clone, Copy)]
-pub(crate) struct Right {
+pub(crate) struct Rows {
     pub(crate) at: *const f32,
     pub(crate) step: usize,
+}
+
+impl Right for Rows {
+    #[inline(always)]
+    unsafe fn load<S: Simd>(self, s: S, k: usize, column: usize) -> S::V {
+        // SAFETY: the caller vouches for row `k`.
+        unsafe { s.load(self.at.add(k * self.step + column)) }
+    }
+
+    #[inline(always)]
+    fn announce<S: Simd>(self, _: S, _: usize) {}
+}
+
+/// Rows of a packed f32 panel, streamed from memory.
+#[derive(Clone, Copy)]
+pub(crate) struct Stream {
+    pub(crate) at: *const f32,
+    /// How many rows before its use a row is asked for; 0 for never.
+    pub(crate) ahead: usize,
+}
+
+impl Right for Stream {
+    #[inline(always)]
+    unsafe fn load<S: Simd>(self, s: S, k: usize, column: usize) -> S::V {
+        // SAFETY: the caller vouches for row `k`.
+        unsafe { s.load(self.at.add(k * WIDTH + column)) }
+    }
+
+    #[inline(always)]
+    fn announce<S: Simd>(self, s: S, k: usize) {
+        if self.ahead > 0 {
+            let row = self.at.wrapping_add((k + self.ahead) * WIDTH);
+            (0..4).for_each(|line| s.prefetch(row.wrapping_add(line * 16)));
+        }
+    }
+}
+
+/// Rows of a packed bf16 panel, streamed from memory and widened on the way.
+#[derive(Clone, Copy)]
+pub(crate) struct StreamBf16 {
+    pub(crate) at: *const u32,
+    /// As in [`Stream`].
+    pub(crate) ahead: usize,
+}
+
+impl Right for StreamBf16 {
+    #[inline(always)]
+    unsafe fn load<S: Simd>(self, s: S, k: usize, column: usize) -> S::V {
+        // SAFETY: the caller vouches for row `k`, which is 32 words.
+        unsafe {
+            let row = self.at.add(k * (WIDTH / 2));
+            if column < WIDTH / 2 {
+                s.load_bf16(row.add(column)).0
+            } else {
+                s.load_bf16(row.add(column - WIDTH / 2)).1
+            }
+        }
+    }
+
+    #[inline(always)]
+    fn announce<S: Simd>(self, s: S, k: usize) {
+        if self.ahead > 0 {
+            let row = self.at.wrapping_add((k + self.ahead) * (WIDTH / 2)).cast::<f32>();
+            (0..2).for_each(|line| s.prefetch(row.wrapping_add(line * 16)));
+        }
+    }
 }
 
 /// Element `(r, c)` lies at `at + r·row + c`; only the first `columns ≤ 64` are touched.
@@ -47,20 +124,20 @@ pub(crate) struct Out {
 ///
 /// # Safety
 /// The elements described must be readable, `out`'s writable and nobody else's meanwhile.
-pub(crate) unsafe fn product(left: Left, right: Right, out: Out, rows: usize, depth: usize) {
+pub(crate) unsafe fn product<R: Right>(left: Left, right: R, out: Out, rows: usize, depth: usize) {
     simd::run(Product { left, right, out, rows, depth });
 }
 
 /// Built only by [`product`], whose caller vouches for the pointers.
-struct Product {
+struct Product<R: Right> {
     left: Left,
-    right: Right,
+    right: R,
     out: Out,
     rows: usize,
     depth: usize,
 }
 
-impl Kernel for Product {
+impl<R: Right> Kernel for Product<R> {
     type Output = ();
 
     #[inline(always)]
@@ -78,34 +155,51 @@ impl Kernel for Product {
             unsafe {
                 let left = Left { at: self.left.at.add(row * self.left.row), ..self.left };
                 let out = Out { at: self.out.at.add(row * self.out.row), ..self.out };
-                strip(s, left, self.right, out, height, self.depth);
+                let block = Block { left, right: self.right, out, depth: self.depth };
+                match height {
+                    1 => strip::<S, R, 1>(s, block),
+                    2 => strip::<S, R, 2>(s, block),
+                    3 => strip::<S, R, 3>(s, block),
+                    4 => strip::<S, R, 4>(s, block),
+                    5 => strip::<S, R, 5>(s, block),
+                    _ => strip::<S, R, ROWS>(s, block),
+                }
             }
             row += height;
         }
     }
 }
 
-/// Up to six rows, all columns.
+/// A product of few rows.
+#[derive(Clone, Copy)]
+struct Block<R: Right> {
+    left: Left,
+    right: R,
+    out: Out,
+    depth: usize,
+}
+
+/// `H` rows, all columns, one register tile after the other.
 ///
 /// # Safety
 /// As [`product`].
 #[inline(always)]
-unsafe fn strip<S: Simd>(s: S, left: Left, right: Right, out: Out, height: usize, depth: usize) {
-    let tile_columns = S::LANES * S::TILE;
+unsafe fn strip<S: Simd, R: Right, const H: usize>(s: S, block: Block<R>) {
+    let width = S::LANES * S::TILE;
     let mut column = 0;
-    while column < out.columns {
-        let columns = tile_columns.min(out.columns - column);
+    while column < block.out.columns {
+        let columns = width.min(block.out.columns - column);
         // SAFETY: the tile is part of the block; `spill` gives narrow tiles room of their own.
         unsafe {
-            let right = Right { at: right.at.add(column), ..right };
-            let out = Out { at: out.at.add(column), columns, ..out };
-            if columns == tile_columns {
-                tile_of_height(s, left, right, out, height, depth);
-            } else {
-                spill(s, left, right, out, height, depth);
+            let out = Out { at: block.out.at.add(column), columns, ..block.out };
+            let block = Block { out, ..block };
+            match (columns == width, S::TILE) {
+                (true, 4) => tile::<S, R, H, 4>(s, block, column),
+                (true, _) => tile::<S, R, H, 2>(s, block, column),
+                (false, _) => spill::<S, R, H>(s, block, column),
             }
         }
-        column += tile_columns;
+        column += width;
     }
 }
 
@@ -114,82 +208,39 @@ unsafe fn strip<S: Simd>(s: S, left: Left, right: Right, out: Out, height: usize
 /// # Safety
 /// As [`product`].
 #[inline(always)]
-unsafe fn spill<S: Simd>(s: S, left: Left, right: Right, out: Out, height: usize, depth: usize) {
-    let mut aside = [0.0_f32; ROWS * WIDTH];
-    let room = Out { at: aside.as_mut_ptr(), row: WIDTH, columns: WIDTH, add: out.add };
-    // SAFETY: `aside` holds six rows of 64; `out` is touched in its first `columns` only.
+unsafe fn spill<S: Simd, R: Right, const H: usize>(s: S, block: Block<R>, column: usize) {
+    let mut aside = [[0.0_f32; WIDTH]; H];
+    let out = block.out;
+    let room = Out { at: aside.as_mut_ptr().cast(), row: WIDTH, ..out };
+    // SAFETY: `aside` holds the tile at full width; of `out` only `columns` are touched.
     unsafe {
-        for r in 0..height {
-            if out.add {
-                let from = out.at.add(r * out.row);
-                from.copy_to_nonoverlapping(room.at.add(r * WIDTH), out.columns);
-            }
+        for (r, aside) in aside.iter_mut().enumerate().filter(|_| out.add) {
+            out.at.add(r * out.row).copy_to_nonoverlapping(aside.as_mut_ptr(), out.columns);
         }
-        tile_of_height(s, left, right, room, height, depth);
-        for r in 0..height {
-            let to = out.at.add(r * out.row);
-            to.copy_from_nonoverlapping(room.at.add(r * WIDTH), out.columns);
-        }
-    }
-}
-
-/// # Safety
-/// As [`product`], for a tile of full width.
-#[inline(always)]
-unsafe fn tile_of_height<S: Simd>(
-    s: S,
-    left: Left,
-    right: Right,
-    out: Out,
-    height: usize,
-    depth: usize,
-) {
-    // SAFETY: the caller's promise is passed on.
-    unsafe {
-        match height {
-            1 => tile_of_width::<S, 1>(s, left, right, out, depth),
-            2 => tile_of_width::<S, 2>(s, left, right, out, depth),
-            3 => tile_of_width::<S, 3>(s, left, right, out, depth),
-            4 => tile_of_width::<S, 4>(s, left, right, out, depth),
-            5 => tile_of_width::<S, 5>(s, left, right, out, depth),
-            _ => tile_of_width::<S, ROWS>(s, left, right, out, depth),
-        }
-    }
-}
-
-/// # Safety
-/// As [`product`], for `R` rows.
-#[inline(always)]
-unsafe fn tile_of_width<S: Simd, const R: usize>(
-    s: S,
-    left: Left,
-    right: Right,
-    out: Out,
-    depth: usize,
-) {
-    // SAFETY: the caller's promise is passed on.
-    unsafe {
+        let block = Block { out: room, ..block };
         match S::TILE {
-            4 => tile::<S, R, 4>(s, left, right, out, depth),
-            _ => tile::<S, R, 2>(s, left, right, out, depth),
+            4 => tile::<S, R, H, 4>(s, block, column),
+            _ => tile::<S, R, H, 2>(s, block, column),
+        }
+        for (r, aside) in aside.iter().enumerate() {
+            out.at.add(r * out.row).copy_from_nonoverlapping(aside.as_ptr(), out.columns);
         }
     }
 }
 
-/// `R` rows by `N` registers, accumulated in registers over the whole depth.
+/// `H` rows by `N` registers from `column` on, summed in registers over the whole depth.
 ///
 /// # Safety
-/// As [`product`], for `R` rows and `N · LANES` columns.
+/// As [`product`], for `N · LANES` columns.
 #[inline(always)]
-unsafe fn tile<S: Simd, const R: usize, const N: usize>(
+unsafe fn tile<S: Simd, R: Right, const H: usize, const N: usize>(
     s: S,
-    left: Left,
-    right: Right,
-    out: Out,
-    depth: usize,
+    block: Block<R>,
+    column: usize,
 ) {
-    let mut sums = [[s.splat(0.0); N]; R];
-    // SAFETY: rows `0..R`, columns `0..N·LANES` and depths `0..depth` are the caller's promise.
+    let Block { left, right, out, depth } = block;
+    let mut sums = [[s.splat(0.0); N]; H];
+    // SAFETY: rows `0..H`, `N · LANES` columns and depths `0..depth` are the caller's promise.
     unsafe {
         if out.add {
             for (r, row) in sums.iter_mut().enumerate() {
@@ -199,14 +250,15 @@ unsafe fn tile<S: Simd, const R: usize, const N: usize>(
             }
         }
         for k in 0..depth {
+            right.announce(s, k);
             let mut columns = [s.splat(0.0); N];
-            for (c, column) in columns.iter_mut().enumerate() {
-                *column = s.load(right.at.add(k * right.step + c * S::LANES));
+            for (c, values) in columns.iter_mut().enumerate() {
+                *values = right.load(s, k, column + c * S::LANES);
             }
             for (r, row) in sums.iter_mut().enumerate() {
                 let value = s.splat(*left.at.add(r * left.row + k * left.step));
-                for (sum, column) in row.iter_mut().zip(columns) {
-                    *sum = s.fma(value, column, *sum);
+                for (sum, values) in row.iter_mut().zip(columns) {
+                    *sum = s.fma(value, values, *sum);
                 }
             }
         }

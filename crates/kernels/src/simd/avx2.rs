@@ -86,6 +86,12 @@ impl Simd for Avx2 {
     }
 
     #[inline(always)]
+    fn prefetch(self, at: *const f32) {
+        // SAFETY: a prefetch never faults.
+        unsafe { _mm_prefetch::<_MM_HINT_T0>(at.cast()) }
+    }
+
+    #[inline(always)]
     unsafe fn load(self, at: *const f32) -> __m256 {
         // SAFETY: the caller vouches for `at`; `self` exists only where AVX2 does.
         unsafe { _mm256_loadu_ps(at) }

@@ -80,6 +80,12 @@ impl Simd for Avx512 {
     }
 
     #[inline(always)]
+    fn prefetch(self, at: *const f32) {
+        // SAFETY: a prefetch never faults.
+        unsafe { _mm_prefetch::<_MM_HINT_T0>(at.cast()) }
+    }
+
+    #[inline(always)]
     unsafe fn load(self, at: *const f32) -> __m512 {
         // SAFETY: the caller vouches for `at`; `self` exists only where AVX-512F does.
         unsafe { _mm512_loadu_ps(at) }

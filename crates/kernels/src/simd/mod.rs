@@ -52,6 +52,9 @@ pub(crate) trait Simd: Copy + Send + Sync + 'static {
     /// Largest lane.
     fn top(self, a: Self::V) -> f32;
 
+    /// Asks for the cache line at `at`, which may be any address.
+    fn prefetch(self, at: *const f32);
+
     /// Loads `LANES` values.
     ///
     /// # Safety

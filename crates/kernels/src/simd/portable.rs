@@ -104,6 +104,9 @@ impl Simd for Portable {
     }
 
     #[inline(always)]
+    fn prefetch(self, _: *const f32) {}
+
+    #[inline(always)]
     unsafe fn load(self, at: *const f32) -> Quad {
         // SAFETY: the caller vouches for `at`.
         Quad(unsafe { at.cast::<[f32; 4]>().read() })

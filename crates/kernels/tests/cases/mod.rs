@@ -2,6 +2,7 @@
 //! the choice is one of the process.
 
 pub(crate) mod linear;
+pub(crate) mod rows;
 
 use rand::{Rng, SeedableRng};
 use rand_chacha::ChaCha8Rng;
@@ -10,7 +11,8 @@ use rand_chacha::ChaCha8Rng;
 macro_rules! on {
     ($isa:expr) => {
         cases::on!($isa; linear: forward, backward, weight_gradient, bias_gradient, batch_invariant,
-            packing);
+            packing;
+            rows: norms, rotations, activations, updates);
     };
     ($isa:expr; $($file:ident: $($case:ident),+);+ $(;)?) => {$(
         mod $file {$(
