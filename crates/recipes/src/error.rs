@@ -88,6 +88,14 @@ pub enum Error {
         /// Rollouts tried.
         num_rollouts: usize,
     },
+    /// Low-rank terms without the configuration that says how they are scaled.
+    #[error("{}: it holds low-rank terms, whose scale is in the config.toml of their run, in the folder above: {source}", file.display())]
+    LoraScale {
+        /// The file of trained values.
+        file: PathBuf,
+        /// Why the configuration cannot be read.
+        source: std::io::Error,
+    },
     /// No sample to train on.
     #[error("{}: no samples", path.display())]
     Empty {

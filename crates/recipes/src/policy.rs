@@ -1,5 +1,6 @@
 //! The model under training with what it reads: tokenizer, template and cached vision features.
 
+use std::collections::{HashMap, HashSet};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -9,7 +10,7 @@ use model::llm::Keep;
 use model::lora::LoraConfig;
 use model::pack::ImageSlot;
 use model::vlm::{Images, Pass, Trainable, Vlm, stack};
-use model::weights::Checkpoint;
+use model::weights::{Checkpoint, StoredTensor};
 use preprocess::{Processor, TiledImage};
 use tensor::Tensor;
 
@@ -71,11 +72,12 @@ impl Policy {
         let mut vlm = Vlm::load(folder, config.dtype.into())?;
         if trainable == Trainable::AdapterLora {
             let rank = config.lora_r.unwrap_or(LORA_RANK);
-            let alpha = config.lora_alpha.unwrap_or(2.0 * rank as f32);
+            let alpha = config.lora_alpha.unwrap_or_else(|| default_alpha(rank));
             vlm.llm.add_lora(LoraConfig { rank, alpha }, run.seed);
         }
         if let Some(checkpoint) = &config.adapter_name_or_path {
-            load_trained(&mut vlm, checkpoint)?;
+            let taken = load_trained(&mut vlm, checkpoint)?;
+            check_all_train(&vlm, trainable, checkpoint, &taken)?;
         }
         let folder =
             config.feature_cache.clone().unwrap_or_else(|| run.output_dir.join("features"));
@@ -148,13 +150,18 @@ fn pixels(images: &[&TiledImage]) -> Result<Tensor, Error> {
     Ok(Tensor::from_vec(values, &[num_tiles, 3, size, size]))
 }
 
-/// Takes over trained values from a checkpoint folder or its file.
+/// Takes over trained values from a checkpoint folder or its file; the names of what was taken.
+/// Low-rank terms that the model lacks are added to it first.
 ///
 /// # Errors
 /// A file that cannot be read, or names or shapes that are not the model's.
-pub fn load_trained(vlm: &mut Vlm, path: &Path) -> Result<(), Error> {
-    let mut checkpoint = Checkpoint::open(&weights_file(path))?;
-    let mut values = std::collections::HashMap::new();
+pub fn load_trained(vlm: &mut Vlm, path: &Path) -> Result<Vec<String>, Error> {
+    let file = weights_file(path);
+    let mut checkpoint = Checkpoint::open(&file)?;
+    if let Some(rank) = low_rank(&checkpoint).filter(|_| vlm.llm.lora().is_none()) {
+        vlm.llm.add_lora(LoraConfig { rank, alpha: lora_alpha(&file, rank)? }, 0);
+    }
+    let mut values = HashMap::new();
     for trainable in Trainable::ALL {
         for parameter in vlm.parameters(trainable) {
             if checkpoint.contains(&parameter.name) {
@@ -165,7 +172,49 @@ pub fn load_trained(vlm: &mut Vlm, path: &Path) -> Result<(), Error> {
     }
     checkpoint.finish()?;
     vlm.set_parameters(|name| values.get(name).map(Vec::as_slice));
-    Ok(())
+    Ok(values.into_keys().collect())
+}
+
+/// What a run starts from must be in its own checkpoints too: they would be incomplete otherwise.
+fn check_all_train(
+    vlm: &Vlm,
+    trainable: Trainable,
+    checkpoint: &Path,
+    taken: &[String],
+) -> Result<(), Error> {
+    let trains: HashSet<String> =
+        vlm.parameters(trainable).into_iter().map(|parameter| parameter.name).collect();
+    let Some(frozen) = taken.iter().filter(|name| !trains.contains(*name)).min() else {
+        return Ok(());
+    };
+    Err(Error::Contradiction {
+        first: format!("adapter_name_or_path = {:?}, which holds {frozen},", checkpoint.display()),
+        second: format!("trainable = \"{trainable}\""),
+        why: "checkpoints of this run would lack it; build a model with it first (sightline assemble --model … --adapter …)",
+    })
+}
+
+/// Rank of the low-rank terms in a checkpoint, if it has any.
+fn low_rank(checkpoint: &Checkpoint) -> Option<usize> {
+    let is_down = |tensor: &&StoredTensor| tensor.name.ends_with(".lora_A.weight");
+    checkpoint.tensors().iter().find(is_down).map(|tensor| tensor.shape[0])
+}
+
+/// The scale of a checkpoint's low-rank terms, which the configuration of its run tells.
+fn lora_alpha(file: &Path, rank: usize) -> Result<f32, Error> {
+    let run = file.parent().and_then(Path::parent).unwrap_or(Path::new(""));
+    let path = run.join("config.toml");
+    let text = std::fs::read_to_string(&path)
+        .map_err(|source| Error::LoraScale { file: file.to_owned(), source })?;
+    let config: toml::Table =
+        toml::from_str(&text).map_err(|source| Error::Config { path: Some(path), source })?;
+    let alpha = config.get("lora_alpha");
+    let alpha = alpha.and_then(|alpha| alpha.as_float().or(alpha.as_integer().map(|n| n as f64)));
+    Ok(alpha.map_or_else(|| default_alpha(rank), |alpha| alpha as f32))
+}
+
+fn default_alpha(rank: usize) -> f32 {
+    2.0 * rank as f32
 }
 
 /// The file of trained values that `path` names: a checkpoint folder, or the file itself.
