@@ -1,7 +1,24 @@
-// NOTE: the fast version of this file is being written by helper K2 (lead's order); helper K1 keeps to linear, norm, rotary, activation, optimizer, pool.
-//! Attention over spans.
+//! Attention over spans: scores are never materialised beyond a block of 64 keys
+//! (arXiv:2205.14135), and rows of a past that many spans share are read once for several of them.
+//!
+//! ```text
+//!   spans ─► plan: tasks of ~96 rows (queries × heads of a group) and the keys they see
+//!                                   │ per task and key-value head
+//!        64 keys, turned over ─►  scores = Q·Kᵀ ─► running softmax ─► sum += P·V
+//! ```
+//!
+//! A row of a result depends on its own span alone, never on the other spans or the threads.
+
+mod plan;
+mod pack;
+mod softmax;
+mod forward;
+mod backward;
 
 use std::ops::Range;
+
+pub use backward::backward;
+pub use forward::forward;
 
 /// Head counts and width of one attention layer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -12,6 +29,32 @@ pub struct Heads {
     pub key_value: usize,
     /// Width of one head.
     pub dim: usize,
+}
+
+impl Heads {
+    /// Query heads that share one key-value head.
+    fn group(&self) -> usize {
+        self.query / self.key_value
+    }
+
+    /// `dim` in whole blocks of columns.
+    fn padded(&self) -> usize {
+        self.dim.next_multiple_of(crate::product::WIDTH)
+    }
+
+    fn scale(&self) -> f32 {
+        (1.0 / (self.dim as f64).sqrt()) as f32
+    }
+
+    /// Checks the shapes; returns the numbers of query and key rows.
+    fn check(&self, q: &[f32], k: &[f32], v: &[f32]) -> (usize, usize) {
+        assert!(self.dim > 0 && self.key_value > 0, "{self:?}");
+        assert_eq!(self.query % self.key_value, 0, "query heads per key-value head");
+        let (query, key) = (self.query * self.dim, self.key_value * self.dim);
+        assert_eq!((q.len() % query, k.len() % key), (0, 0), "rows of {self:?}");
+        assert_eq!(k.len(), v.len(), "keys and values");
+        (q.len() / query, k.len() / key)
+    }
 }
 
 /// One run of queries and the keys it may see.
@@ -37,5 +80,3 @@ impl Span {
         if self.causal { self.own.len() + i + 1 - self.queries.len() } else { self.own.len() }
     }
 }
-
-pub use crate::reference::attention::{backward, forward};

@@ -1,7 +1,24 @@
-// NOTE: the fast version of this file is being written by helper K2 (lead's order); helper K1 keeps to linear, norm, rotary, activation, optimizer, pool.
-//! Log-probability head.
+//! Log-probability head: the largest product of a model, without its result ever existing.
+//!
+//! ```text
+//!   128 rows of hidden ─► logits of 128 tokens ─► running softmax, entropy, target
+//!                              │ wanted: the gradient
+//!                              ▼
+//!                         Σ e^(z − top)·W        turned panels, while they are in the cache
+//! ```
+//!
+//! The vocabulary is cut into the same parts whatever the number of rows and threads, and the
+//! parts of a row are joined in order: a row's result depends on that row alone.
+
+mod pass;
+mod softmax;
+mod weight;
+
+use rayon::prelude::*;
 
 use crate::packed::Packed;
+use pass::Pass;
+pub use weight::weight_gradient;
 
 /// What the head says of one target per row.
 #[derive(Clone, Debug)]
@@ -23,7 +40,15 @@ pub enum Want {
     Gradient,
 }
 
-/// Log-probabilities of `targets` under `softmax(hidden·Wᵀ / T)`.
+/// Rows visited at once: bounds the partial gradients kept.
+const WAVE: usize = 512;
+
+/// Log-probabilities of `targets` under `softmax(hidden·Wᵀ / T)`, their entropies and, if wanted,
+/// the gradient `(W[target] − E_p[W]) / T` of each with respect to its row of `hidden`
+/// `[rows, inputs]`.
+///
+/// # Panics
+/// If a target is outside the vocabulary, or `hidden` is not one row a target.
 pub fn log_probs(
     hidden: &[f32],
     head: &Packed,
@@ -31,19 +56,34 @@ pub fn log_probs(
     temperature: f32,
     want: Want,
 ) -> LogProbs {
-    let rows = head.unpack();
-    let all = crate::reference::head::log_probs(hidden, &rows, head.inputs(), targets, temperature);
-    LogProbs { gradient: all.gradient.filter(|_| want == Want::Gradient), ..all }
+    let inputs = head.inputs();
+    check(hidden, head, targets);
+    let mut all = LogProbs { log_prob: vec![], entropy: vec![], gradient: None };
+    let mut gradient = match want {
+        Want::LogProbs => vec![],
+        Want::Gradient => vec![0.0; hidden.len()],
+    };
+    for (i, targets) in targets.chunks(WAVE).enumerate() {
+        let hidden = &hidden[i * WAVE * inputs..][..targets.len() * inputs];
+        let (rows, means) = Pass { hidden, head, targets, temperature, want }.run();
+        all.log_prob.extend(rows.iter().map(|row| row.log_prob()));
+        all.entropy.extend(rows.iter().map(|row| row.entropy()));
+        if want == Want::Gradient {
+            let to = gradient[i * WAVE * inputs..][..hidden.len()].par_chunks_exact_mut(inputs);
+            to.enumerate().for_each(|(r, to)| {
+                head.copy_row(targets[r] as usize, to);
+                let mean = means.row(r, &rows[r]);
+                to.iter_mut().zip(mean).for_each(|(to, mean)| *to = (*to - mean) / temperature);
+            });
+        }
+    }
+    all.gradient = (want == Want::Gradient).then_some(gradient);
+    all
 }
 
-/// Adds `Σ_rows dlogp·∂logp/∂W` to `gradient` `[vocabulary, inputs]`.
-pub fn weight_gradient(
-    (hidden, head): (&[f32], &Packed),
-    targets: &[u32],
-    temperature: f32,
-    dlogp: &[f32],
-    gradient: &mut [f32],
-) {
-    let rows = head.unpack();
-    crate::reference::head::weight_gradient((hidden, &rows), targets, temperature, dlogp, gradient);
+fn check(hidden: &[f32], head: &Packed, targets: &[u32]) {
+    assert_eq!(hidden.len(), targets.len() * head.inputs(), "rows and targets");
+    for &target in targets {
+        assert!((target as usize) < head.outputs(), "target {target} of {}", head.outputs());
+    }
 }

@@ -2,6 +2,8 @@
 //! the choice is one of the process.
 
 pub(crate) mod linear;
+pub(crate) mod attention;
+pub(crate) mod head;
 pub(crate) mod rows;
 
 use rand::{Rng, SeedableRng};
@@ -12,6 +14,10 @@ macro_rules! on {
     ($isa:expr) => {
         cases::on!($isa; linear: forward, backward, weight_gradient, bias_gradient, batch_invariant,
             packing;
+            attention: like_the_slow_twin, extreme_scores, any_threads, company_changes_nothing,
+            unseen_rows_are_not_read, a_query_that_sees_nothing, bad_spans;
+            head: like_the_slow_twin, gradient_of_the_weights, extreme_logits, even_distribution,
+            any_threads, company_changes_nothing, not_a_number_stays, target_outside;
             rows: norms, rotations, activations, updates);
     };
     ($isa:expr; $($file:ident: $($case:ident),+);+ $(;)?) => {$(
@@ -39,4 +45,13 @@ pub(crate) fn close(fast: &[f32], slow: &[f32], tolerance: f32, what: &str) {
     for (i, (f, s)) in fast.iter().zip(slow).enumerate() {
         assert!((f - s).abs() <= tolerance * size, "{what}: [{i}] is {f}, not {s}, size {size}");
     }
+}
+
+/// Asserts that `compute` gives the same bits on one, two and three threads.
+pub(crate) fn same_on_any_threads(what: &str, compute: impl Fn() -> Vec<f32> + Send + Sync) {
+    let results = [1, 2, 3].map(|threads| {
+        let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().expect("a pool");
+        pool.install(&compute).into_iter().map(f32::to_bits).collect::<Vec<_>>()
+    });
+    assert!(results[0] == results[1] && results[0] == results[2], "{what}");
 }

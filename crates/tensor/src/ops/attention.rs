@@ -46,6 +46,7 @@ pub fn attention_backward(
     kernels::attention::backward(
         dout.as_slice(),
         (q.as_slice(), k.as_slice(), v.as_slice()),
+        (attended.out.as_slice(), attended.log_sum_exp.as_slice()),
         spans,
         heads,
         (dq.as_mut_slice(), dk.as_mut_slice(), dv.as_mut_slice()),
