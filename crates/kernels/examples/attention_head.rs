@@ -2,7 +2,7 @@
 //!
 //! `cargo run --release -p kernels --example attention_head`
 
-#![allow(clippy::print_stdout, reason = "its result")]
+#![expect(clippy::print_stdout, reason = "its result")]
 
 use std::hint::black_box;
 use std::time::Instant;

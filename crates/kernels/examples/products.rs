@@ -2,6 +2,8 @@
 //!
 //! `cargo run --release -p kernels --example products`
 
+#![expect(clippy::print_stdout, reason = "its result")]
+
 use std::hint::black_box;
 use std::time::Instant;
 

@@ -1,12 +1,15 @@
 //! SwiGLU and GELU with their gradients.
 
-use crate::pointwise::{Pointwise, apply};
+use crate::formula::{Formula, map};
 use crate::simd::Simd;
 use crate::simd::math::{normal, sigmoid};
 
-/// `silu(gate) · up` (arXiv:2002.05202, equation 6).
+/// `silu(gate)·up` (arXiv:2002.05202, equation 6).
+///
+/// # Panics
+/// If the lengths differ; so for all functions here.
 pub fn swiglu(gate: &[f32], up: &[f32], y: &mut [f32]) {
-    apply(Swiglu, [gate, up], [y]);
+    map(Swiglu, [gate, up], [y]);
 }
 
 /// Gradient of [`swiglu`] with respect to gate and up.
@@ -15,104 +18,92 @@ pub fn swiglu_backward(
     (gate, up): (&[f32], &[f32]),
     (dgate, dup): (&mut [f32], &mut [f32]),
 ) {
-    apply(SwigluBackward, [dy, gate, up], [dgate, dup]);
+    map(Swiglu, [dy, gate, up], [dgate, dup]);
 }
 
 /// GELU by the error function, `x·Φ(x)` (arXiv:1606.08415).
 pub fn gelu_erf(x: &[f32], y: &mut [f32]) {
-    apply(GeluErf, [x], [y]);
+    map(GeluErf, [x], [y]);
 }
 
 /// Gradient of [`gelu_erf`].
 pub fn gelu_erf_backward(dy: &[f32], x: &[f32], dx: &mut [f32]) {
-    apply(GeluErfBackward, [dy, x], [dx]);
+    map(GeluErf, [dy, x], [dx]);
 }
 
 /// GELU by its tanh approximation, `x/2·(1 + tanh(√(2/π)·(x + 0.044715·x³)))`.
 pub fn gelu_tanh(x: &[f32], y: &mut [f32]) {
-    apply(GeluTanh, [x], [y]);
+    map(GeluTanh, [x], [y]);
 }
 
 /// Gradient of [`gelu_tanh`].
 pub fn gelu_tanh_backward(dy: &[f32], x: &[f32], dx: &mut [f32]) {
-    apply(GeluTanhBackward, [dy, x], [dx]);
+    map(GeluTanh, [dy, x], [dx]);
 }
 
 #[derive(Clone, Copy)]
 struct Swiglu;
 
-impl Pointwise<2, 1> for Swiglu {
+impl Formula<2, 1> for Swiglu {
     #[inline(always)]
-    fn apply<S: Simd>(self, s: S, [gate, up]: [S::V; 2]) -> [S::V; 1] {
+    fn at<S: Simd>(self, s: S, [gate, up]: [S::V; 2], _: [S::V; 1]) -> [S::V; 1] {
         [s.mul(s.mul(gate, sigmoid(s, gate)), up)]
     }
 }
 
-#[derive(Clone, Copy)]
-struct SwigluBackward;
-
-impl Pointwise<3, 2> for SwigluBackward {
+impl Formula<3, 2> for Swiglu {
     #[inline(always)]
-    fn apply<S: Simd>(self, s: S, [dy, gate, up]: [S::V; 3]) -> [S::V; 2] {
-        let one = s.splat(1.0);
-        let logistic = sigmoid(s, gate);
-        let slope = s.mul(logistic, s.fma(gate, s.sub(one, logistic), one));
-        [s.mul(s.mul(dy, up), slope), s.mul(dy, s.mul(gate, logistic))]
+    fn at<S: Simd>(self, s: S, [dy, gate, up]: [S::V; 3], _: [S::V; 2]) -> [S::V; 2] {
+        let (one, open) = (s.splat(1.0), sigmoid(s, gate));
+        // silu′(g) = σ(g)·(1 + g·(1 − σ(g)))
+        let slope = s.mul(open, s.fma(gate, s.sub(one, open), one));
+        [s.mul(s.mul(dy, up), slope), s.mul(dy, s.mul(gate, open))]
     }
 }
 
 #[derive(Clone, Copy)]
 struct GeluErf;
 
-impl Pointwise<1, 1> for GeluErf {
+impl Formula<1, 1> for GeluErf {
     #[inline(always)]
-    fn apply<S: Simd>(self, s: S, [x]: [S::V; 1]) -> [S::V; 1] {
+    fn at<S: Simd>(self, s: S, [x]: [S::V; 1], _: [S::V; 1]) -> [S::V; 1] {
         [s.mul(x, normal(s, x).0)]
     }
 }
 
-#[derive(Clone, Copy)]
-struct GeluErfBackward;
-
-impl Pointwise<2, 1> for GeluErfBackward {
+impl Formula<2, 1> for GeluErf {
     #[inline(always)]
-    fn apply<S: Simd>(self, s: S, [dy, x]: [S::V; 2]) -> [S::V; 1] {
-        let (cdf, density) = normal(s, x);
-        [s.mul(dy, s.fma(x, density, cdf))]
+    fn at<S: Simd>(self, s: S, [dy, x]: [S::V; 2], _: [S::V; 1]) -> [S::V; 1] {
+        let (below, density) = normal(s, x);
+        [s.mul(dy, s.fma(x, density, below))]
     }
 }
 
-/// `√(2/π)` and the weight of the cubic term.
-const TANH: (f32, f32) = (0.797_884_6, 0.044_715);
-
+/// Written with the logistic function, `(1 + tanh u)/2 = σ(2u)`.
 #[derive(Clone, Copy)]
 struct GeluTanh;
 
-impl Pointwise<1, 1> for GeluTanh {
+impl GeluTanh {
+    /// `2·√(2/π)` and `2·√(2/π)·0.044715`.
+    const INNER: (f32, f32) = (1.595_769, 0.071_354_814);
+}
+
+impl Formula<1, 1> for GeluTanh {
     #[inline(always)]
-    fn apply<S: Simd>(self, s: S, [x]: [S::V; 1]) -> [S::V; 1] {
-        [s.mul(x, tanh_gate(s, x))]
+    fn at<S: Simd>(self, s: S, [x]: [S::V; 1], _: [S::V; 1]) -> [S::V; 1] {
+        let slope = s.fma(s.mul(x, x), s.splat(Self::INNER.1), s.splat(Self::INNER.0));
+        [s.mul(x, sigmoid(s, s.mul(x, slope)))]
     }
 }
 
-#[derive(Clone, Copy)]
-struct GeluTanhBackward;
-
-impl Pointwise<2, 1> for GeluTanhBackward {
+impl Formula<2, 1> for GeluTanh {
     #[inline(always)]
-    fn apply<S: Simd>(self, s: S, [dy, x]: [S::V; 2]) -> [S::V; 1] {
-        let one = s.splat(1.0);
-        let gate = tanh_gate(s, x);
-        let inner = s.fma(s.mul(x, x), s.splat(3.0 * TANH.1), one);
-        let slope = s.mul(s.splat(2.0 * TANH.0), inner);
-        let bend = s.mul(s.mul(x, gate), s.mul(s.sub(one, gate), slope));
-        [s.mul(dy, s.add(gate, bend))]
+    fn at<S: Simd>(self, s: S, [dy, x]: [S::V; 2], _: [S::V; 1]) -> [S::V; 1] {
+        let square = s.mul(x, x);
+        let inner = s.mul(x, s.fma(square, s.splat(Self::INNER.1), s.splat(Self::INNER.0)));
+        let slope = s.fma(square, s.splat(3.0 * Self::INNER.1), s.splat(Self::INNER.0));
+        let below = sigmoid(s, inner);
+        let spread = s.mul(below, s.sub(s.splat(1.0), below));
+        [s.mul(dy, s.fma(s.mul(x, slope), spread, below))]
     }
-}
-
-/// `(1 + tanh u)/2 = σ(2u)`, which loses nothing where `tanh u` is near −1.
-#[inline(always)]
-fn tanh_gate<S: Simd>(s: S, x: S::V) -> S::V {
-    let cube = s.fma(s.mul(x, x), s.splat(TANH.1), s.splat(1.0));
-    sigmoid(s, s.mul(s.splat(2.0 * TANH.0), s.mul(x, cube)))
 }

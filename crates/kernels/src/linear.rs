@@ -216,23 +216,6 @@ unsafe fn gradient_block(
     });
 }
 
-/// `db += Σ_rows dy`; also the gradient of any other per-column addend.
-///
-/// # Panics
-/// If `dy` is not whole rows of `gradient`'s length.
-pub fn bias_gradient(dy: &[f32], gradient: &mut [f32]) {
-    assert_eq!(dy.len() % gradient.len().max(1), 0, "rows of a bias gradient");
-    // Partial sums over a few rows first: the rounding error grows with their number, not with
-    // the number of rows.
-    for rows in dy.chunks(gradient.len().max(1) * 64) {
-        let mut partial = vec![0.0; gradient.len()];
-        for row in rows.chunks_exact(gradient.len()) {
-            partial.iter_mut().zip(row).for_each(|(p, v)| *p += v);
-        }
-        gradient.iter_mut().zip(&partial).for_each(|(g, p)| *g += p);
-    }
-}
-
 /// The number of rows of `[rows, inputs]` and `[rows, outputs]`.
 fn check(inner: usize, inputs: usize, outer: usize, outputs: usize) -> usize {
     assert!(inputs > 0 && outputs > 0, "a matrix of [{outputs}, {inputs}]");

@@ -1,245 +1,268 @@
-//! RMSNorm and LayerNorm over the last axis: one kernel, with or without centring.
+//! RMSNorm and LayerNorm over the last axis.
 //!
 //! Shapes: `x`, `y`, `dy`, `dx` are `[rows, columns]`; `weight`, `bias` and their gradients
 //! `[columns]`.
 
-use crate::pointwise::row_blocks;
-use crate::simd::{Kernel, Simd, run};
-use crate::threads::Shared;
+use crate::columns::{Factor, column_sums};
+use crate::formula::{Formula, Map, fold};
+use crate::simd::{self, Kernel, Simd};
+use crate::threads::{Shared, for_each};
 
-/// Rows of one task.
-const ROWS: usize = 64;
-/// Columns of one task where gradients of weights are summed over rows.
-const COLUMNS: usize = 256;
-/// Floating-point operations a value takes.
-const COST: usize = 8;
+/// Rows of a task.
+const ROWS: usize = 16;
 
 /// RMSNorm, `y = x / √(mean(x²) + ε) · w` (arXiv:1910.07467, equation 4).
+///
+/// # Panics
+/// If the lengths are not those of one set of shapes.
 pub fn rms_norm(x: &[f32], weight: &[f32], epsilon: f32, y: &mut [f32]) {
-    forward::<false>(x, (weight, None), epsilon, y);
+    rows(weight.len(), x, y, |x, y| {
+        simd::run(Forward { x, weight, bias: None, epsilon, y });
+    });
 }
 
 /// LayerNorm, `y = (x − mean) / √(variance + ε) · w + b` (arXiv:1607.06450, equation 4).
+///
+/// # Panics
+/// If the lengths are not those of one set of shapes.
 pub fn layer_norm(x: &[f32], weight: &[f32], bias: &[f32], epsilon: f32, y: &mut [f32]) {
-    forward::<true>(x, (weight, Some(bias)), epsilon, y);
+    assert_eq!(bias.len(), weight.len(), "length of a norm's bias");
+    rows(weight.len(), x, y, |x, y| {
+        simd::run(Forward { x, weight, bias: Some(bias), epsilon, y });
+    });
 }
 
 /// Gradient of [`rms_norm`]: writes `dx`, adds to `dweight`.
+///
+/// # Panics
+/// If the lengths are not those of one set of shapes.
 pub fn rms_norm_backward(
-    rows: (&[f32], &[f32]),
+    (dy, x): (&[f32], &[f32]),
     weight: &[f32],
     epsilon: f32,
     dx: &mut [f32],
     dweight: Option<&mut [f32]>,
 ) {
-    let statistics = backward::<false>(rows, weight, epsilon, dx);
+    let stats = input_gradient((dy, x), weight, (epsilon, false), dx);
     if let Some(dweight) = dweight {
-        weight_gradients(rows, &statistics, dweight, None);
+        assert_eq!(dweight.len(), weight.len(), "length of a norm's gradient");
+        column_sums(dy, Factor::Normal(x, &stats), dweight);
     }
 }
 
 /// Gradient of [`layer_norm`]: writes `dx`, adds to the gradients of weight and bias.
+///
+/// # Panics
+/// If the lengths are not those of one set of shapes.
 pub fn layer_norm_backward(
-    rows: (&[f32], &[f32]),
+    (dy, x): (&[f32], &[f32]),
     weight: &[f32],
     epsilon: f32,
     dx: &mut [f32],
     gradients: Option<(&mut [f32], &mut [f32])>,
 ) {
-    let statistics = backward::<true>(rows, weight, epsilon, dx);
+    let stats = input_gradient((dy, x), weight, (epsilon, true), dx);
     if let Some((dweight, dbias)) = gradients {
-        weight_gradients(rows, &statistics, dweight, Some(dbias));
+        let lengths = (dweight.len(), dbias.len());
+        assert_eq!(lengths, (weight.len(), weight.len()), "lengths of a norm's gradients");
+        column_sums(dy, Factor::Normal(x, &stats), dweight);
+        column_sums(dy, Factor::One, dbias);
     }
 }
 
-fn forward<const CENTRED: bool>(
-    x: &[f32],
-    (weight, bias): (&[f32], Option<&[f32]>),
-    epsilon: f32,
-    y: &mut [f32],
-) {
-    let columns = weight.len();
-    assert!(x.len() == y.len() && x.len().is_multiple_of(columns));
-    let len = x.len();
+/// Runs `task` on blocks of rows of `x` and `y`.
+fn rows(columns: usize, x: &[f32], y: &mut [f32], task: impl Fn(&[f32], &mut [f32]) + Send + Sync) {
+    assert!(columns > 0 && x.len().is_multiple_of(columns), "{} in rows of {columns}", x.len());
+    assert_eq!(x.len(), y.len(), "values of a norm");
+    let block = ROWS * columns;
     let y = Shared::new(y);
-    row_blocks(len / columns, ROWS, len * COST, |rows| {
-        for row in rows {
-            let range = row * columns..(row + 1) * columns;
-            // SAFETY: every row is written by one task.
-            let y = unsafe { y.slice(range.clone()) };
-            run(Forward::<CENTRED> { x: &x[range], weight, bias, epsilon, y });
-        }
+    for_each(x.len().div_ceil(block), x.len() * 4, |i| {
+        let range = i * block..x.len().min((i + 1) * block);
+        // SAFETY: each task has its own rows.
+        task(&x[range.clone()], unsafe { y.slice(range) });
     });
 }
 
-/// Writes `dx`; returns mean and inverse deviation of every row.
-fn backward<const CENTRED: bool>(
+/// Writes `dx` and returns mean and scale of every row; `centred` for LayerNorm.
+fn input_gradient(
     (dy, x): (&[f32], &[f32]),
     weight: &[f32],
-    epsilon: f32,
+    (epsilon, centred): (f32, bool),
     dx: &mut [f32],
 ) -> Vec<f32> {
     let columns = weight.len();
-    assert!(dy.len() == x.len() && dx.len() == x.len() && x.len().is_multiple_of(columns));
-    let (len, num_rows) = (x.len(), x.len() / columns);
-    let mut statistics = vec![0.0; 2 * num_rows];
-    let (dx, kept) = (Shared::new(dx), Shared::new(&mut statistics));
-    row_blocks(num_rows, ROWS, len * COST, |rows| {
-        for row in rows {
-            let range = row * columns..(row + 1) * columns;
-            // SAFETY: every row, and its pair of statistics, is written by one task.
-            let (dx, kept) = unsafe { (dx.slice(range.clone()), kept.slice(2 * row..2 * row + 2)) };
-            let (dy, x) = (&dy[range.clone()], &x[range]);
-            let (mean, scale) = run(Backward::<CENTRED> { dy, x, weight, epsilon, dx });
-            kept.copy_from_slice(&[mean, scale]);
-        }
+    assert!(columns > 0 && x.len().is_multiple_of(columns), "{} in rows of {columns}", x.len());
+    assert_eq!((dy.len(), dx.len()), (x.len(), x.len()), "values of a norm's gradient");
+    let num_rows = x.len() / columns;
+    let mut stats = vec![0.0; 2 * num_rows];
+    let (dx, shared) = (Shared::new(dx), Shared::new(&mut stats));
+    for_each(num_rows.div_ceil(ROWS), x.len() * 8, |i| {
+        let rows = i * ROWS..num_rows.min((i + 1) * ROWS);
+        let range = rows.start * columns..rows.end * columns;
+        let (dy, x) = (&dy[range.clone()], &x[range.clone()]);
+        // SAFETY: each task has its own rows.
+        let (dx, stats) = unsafe { (dx.slice(range), shared.slice(2 * rows.start..2 * rows.end)) };
+        simd::run(Backward { dy, x, weight, epsilon, centred, dx, stats });
     });
-    statistics
+    stats
 }
 
-/// Adds `Σ dy·x̂` to `dweight` and `Σ dy` to `dbias`, rows in order.
-fn weight_gradients(
-    (dy, x): (&[f32], &[f32]),
-    statistics: &[f32],
-    dweight: &mut [f32],
-    dbias: Option<&mut [f32]>,
-) {
-    let columns = dweight.len();
-    let dweight = Shared::new(dweight);
-    let dbias = dbias.map(Shared::new);
-    row_blocks(columns, COLUMNS, x.len() * COST, |block| {
-        // SAFETY: the blocks of columns are disjoint.
-        let dweight = unsafe { dweight.slice(block.clone()) };
-        // SAFETY: as above.
-        let mut dbias = dbias.map(|dbias| unsafe { dbias.slice(block.clone()) });
-        for (row, statistics) in statistics.chunks_exact(2).enumerate() {
-            let range = row * columns + block.start..row * columns + block.end;
-            for (i, (dy, x)) in dy[range.clone()].iter().zip(&x[range]).enumerate() {
-                dweight[i] += dy * (x - statistics[0]) * statistics[1];
-                if let Some(dbias) = dbias.as_deref_mut() {
-                    dbias[i] += dy;
-                }
-            }
-        }
-    });
-}
-
-/// One row forward.
-struct Forward<'a, const CENTRED: bool> {
+struct Forward<'a> {
     x: &'a [f32],
     weight: &'a [f32],
+    /// Present for LayerNorm.
     bias: Option<&'a [f32]>,
     epsilon: f32,
     y: &'a mut [f32],
 }
 
-impl<const CENTRED: bool> Kernel for Forward<'_, CENTRED> {
+impl Kernel for Forward<'_> {
     type Output = ();
 
     #[inline(always)]
     fn run<S: Simd>(self, s: S) {
-        let Self { x, weight, bias, epsilon, y } = self;
-        let (mean, scale) = moments::<S, CENTRED>(s, x, epsilon);
-        let (mean, scale) = (s.splat(mean), s.splat(scale));
-        let mut at = 0;
-        while at < x.len() {
-            let normal = s.mul(s.sub(load(s, x, at), mean), scale);
-            let shift = match bias {
-                Some(bias) => load(s, bias, at),
-                None => s.splat(0.0),
-            };
-            store(s, y, at, s.fma(normal, load(s, weight, at), shift));
-            at += S::LANES;
+        let columns = self.weight.len();
+        for (x, y) in self.x.chunks_exact(columns).zip(self.y.chunks_exact_mut(columns)) {
+            let (mean, scale) = moments(s, x, self.epsilon, self.bias.is_some());
+            let formula = Affine { mean, scale };
+            match self.bias {
+                Some(bias) => {
+                    let inputs = [x, self.weight, bias];
+                    Map { formula, inputs, outputs: [y] }.run(s);
+                }
+                None => Map { formula, inputs: [x, self.weight], outputs: [y] }.run(s),
+            }
         }
     }
 }
 
-/// One row backward; gives its mean and inverse deviation.
-struct Backward<'a, const CENTRED: bool> {
+struct Backward<'a> {
     dy: &'a [f32],
     x: &'a [f32],
     weight: &'a [f32],
     epsilon: f32,
+    centred: bool,
     dx: &'a mut [f32],
+    stats: &'a mut [f32],
 }
 
-impl<const CENTRED: bool> Kernel for Backward<'_, CENTRED> {
-    type Output = (f32, f32);
+impl Kernel for Backward<'_> {
+    type Output = ();
 
     #[inline(always)]
-    fn run<S: Simd>(self, s: S) -> (f32, f32) {
-        let Self { dy, x, weight, epsilon, dx } = self;
-        let (mean, scale) = moments::<S, CENTRED>(s, x, epsilon);
-        let (mean_v, scale_v) = (s.splat(mean), s.splat(scale));
-        let (mut level, mut along) = (s.splat(0.0), s.splat(0.0));
-        let mut at = 0;
-        while at < x.len() {
-            let inner = s.mul(load(s, dy, at), load(s, weight, at));
-            let normal = s.mul(s.sub(load(s, x, at), mean_v), scale_v);
-            level = s.add(level, inner);
-            along = s.fma(inner, normal, along);
-            at += S::LANES;
+    fn run<S: Simd>(self, s: S) {
+        let columns = self.weight.len();
+        let rows = self.x.chunks_exact(columns).zip(self.dy.chunks_exact(columns));
+        let outputs = self.dx.chunks_exact_mut(columns).zip(self.stats.chunks_exact_mut(2));
+        for ((x, dy), (dx, stats)) in rows.zip(outputs) {
+            let (mean, scale) = moments(s, x, self.epsilon, self.centred);
+            stats.copy_from_slice(&[mean, scale]);
+            let along = Along { mean, scale };
+            let along = fold(s, along, [x, dy, self.weight]) / columns as f32;
+            let level =
+                if self.centred { fold(s, Dot, [dy, self.weight]) / columns as f32 } else { 0.0 };
+            let formula = InputGradient { mean, scale, level, along };
+            Map { formula, inputs: [x, dy, self.weight], outputs: [dx] }.run(s);
         }
-        let count = x.len() as f32;
-        let level = s.splat(if CENTRED { s.sum(level) / count } else { 0.0 });
-        let along = s.splat(s.sum(along) / count);
-        at = 0;
-        while at < x.len() {
-            let inner = s.mul(load(s, dy, at), load(s, weight, at));
-            let normal = s.mul(s.sub(load(s, x, at), mean_v), scale_v);
-            let inner = s.sub(s.sub(inner, level), s.mul(normal, along));
-            store(s, dx, at, s.mul(scale_v, inner));
-            at += S::LANES;
-        }
-        (mean, scale)
     }
 }
 
-/// Mean (zero without centring) and inverse deviation of a row.
+/// Mean (zero unless centred) and one over the root of the mean square around it.
 #[inline(always)]
-fn moments<S: Simd, const CENTRED: bool>(s: S, x: &[f32], epsilon: f32) -> (f32, f32) {
-    let count = x.len() as f32;
-    let mut mean = 0.0;
-    if CENTRED {
-        let mut total = s.splat(0.0);
-        let mut at = 0;
-        while at < x.len() {
-            total = s.add(total, load(s, x, at));
-            at += S::LANES;
-        }
-        mean = s.sum(total) / count;
-    }
-    let mean_v = s.splat(mean);
-    let mut power = s.splat(0.0);
-    let whole = x.len() - x.len() % S::LANES;
-    let mut at = 0;
-    while at < whole {
-        let off = s.sub(s.get(&x[at..]), mean_v);
-        power = s.fma(off, off, power);
-        at += S::LANES;
-    }
-    let mut power = s.sum(power);
-    // Padding would not be zero once the mean is taken off.
-    for x in &x[whole..] {
-        power += (x - mean) * (x - mean);
-    }
-    (mean, 1.0 / (power / count + epsilon).sqrt())
+fn moments<S: Simd>(s: S, x: &[f32], epsilon: f32, centred: bool) -> (f32, f32) {
+    let len = x.len() as f32;
+    let mean = if centred { fold(s, Sum, [x]) / len } else { 0.0 };
+    let variance = fold(s, Square { mean }, [x]) / len;
+    (mean, 1.0 / (variance + epsilon).sqrt())
 }
 
-/// The vector at `at`, padded with zeros at the end of the row.
-#[inline(always)]
-fn load<S: Simd>(s: S, from: &[f32], at: usize) -> S::V {
-    match from.len() - at >= S::LANES {
-        true => s.get(&from[at..]),
-        false => s.get_short(&from[at..], 0.0),
+/// `Σ x`.
+#[derive(Clone, Copy)]
+struct Sum;
+
+impl Formula<1, 1> for Sum {
+    #[inline(always)]
+    fn at<S: Simd>(self, s: S, [x]: [S::V; 1], [sum]: [S::V; 1]) -> [S::V; 1] {
+        [s.add(sum, x)]
     }
 }
 
-/// Writes the vector at `at`, cut at the end of the row.
-#[inline(always)]
-fn store<S: Simd>(s: S, to: &mut [f32], at: usize, value: S::V) {
-    match to.len() - at >= S::LANES {
-        true => s.put(&mut to[at..], value),
-        false => s.put_short(&mut to[at..], value),
+/// `Σ (x − mean)²`.
+#[derive(Clone, Copy)]
+struct Square {
+    mean: f32,
+}
+
+impl Formula<1, 1> for Square {
+    #[inline(always)]
+    fn at<S: Simd>(self, s: S, [x]: [S::V; 1], [sum]: [S::V; 1]) -> [S::V; 1] {
+        let x = s.sub(x, s.splat(self.mean));
+        [s.fma(x, x, sum)]
+    }
+}
+
+/// `Σ a·b`.
+#[derive(Clone, Copy)]
+struct Dot;
+
+impl Formula<2, 1> for Dot {
+    #[inline(always)]
+    fn at<S: Simd>(self, s: S, [a, b]: [S::V; 2], [sum]: [S::V; 1]) -> [S::V; 1] {
+        [s.fma(a, b, sum)]
+    }
+}
+
+/// `Σ normal(x)·dy·w`.
+#[derive(Clone, Copy)]
+struct Along {
+    mean: f32,
+    scale: f32,
+}
+
+impl Formula<3, 1> for Along {
+    #[inline(always)]
+    fn at<S: Simd>(self, s: S, [x, dy, w]: [S::V; 3], [sum]: [S::V; 1]) -> [S::V; 1] {
+        let normal = s.mul(s.sub(x, s.splat(self.mean)), s.splat(self.scale));
+        [s.fma(normal, s.mul(dy, w), sum)]
+    }
+}
+
+/// `normal(x)·w`, and `+ b`.
+#[derive(Clone, Copy)]
+struct Affine {
+    mean: f32,
+    scale: f32,
+}
+
+impl Formula<2, 1> for Affine {
+    #[inline(always)]
+    fn at<S: Simd>(self, s: S, [x, w]: [S::V; 2], _: [S::V; 1]) -> [S::V; 1] {
+        [s.mul(s.mul(x, s.splat(self.scale)), w)]
+    }
+}
+
+impl Formula<3, 1> for Affine {
+    #[inline(always)]
+    fn at<S: Simd>(self, s: S, [x, w, b]: [S::V; 3], _: [S::V; 1]) -> [S::V; 1] {
+        let normal = s.mul(s.sub(x, s.splat(self.mean)), s.splat(self.scale));
+        [s.fma(normal, w, b)]
+    }
+}
+
+/// `scale·(dy·w − level − normal(x)·along)`.
+#[derive(Clone, Copy)]
+struct InputGradient {
+    mean: f32,
+    scale: f32,
+    level: f32,
+    along: f32,
+}
+
+impl Formula<3, 1> for InputGradient {
+    #[inline(always)]
+    fn at<S: Simd>(self, s: S, [x, dy, w]: [S::V; 3], _: [S::V; 1]) -> [S::V; 1] {
+        let normal = s.mul(s.sub(x, s.splat(self.mean)), s.splat(self.scale));
+        let inner = s.sub(s.mul(dy, w), s.splat(self.level));
+        [s.mul(s.splat(self.scale), s.sub(inner, s.mul(normal, s.splat(self.along))))]
     }
 }

@@ -48,7 +48,6 @@ impl<'a> Shared<'a> {
     ///
     /// # Safety
     /// No other task may touch the part while this one holds it.
-    #[expect(clippy::mut_from_ref, reason = "the caller promises that parts are disjoint")]
     pub(crate) unsafe fn slice(&self, range: Range<usize>) -> &'a mut [f32] {
         assert!(range.start <= range.end && range.end <= self.len, "{range:?} of {}", self.len);
         // SAFETY: in bounds, and disjoint from all others by the caller's promise.

@@ -146,7 +146,7 @@ impl DerefMut for Buffer {
 }
 
 fn bytes(values: &[f32]) -> usize {
-    values.len() * size_of::<f32>()
+    size_of_val(values)
 }
 
 #[cfg(test)]

@@ -1,6 +1,6 @@
 //! Linear layers.
 
-use super::{close, random};
+use super::{close, random, same_on_any_threads};
 use kernels::linear;
 use kernels::packed::{Packed, Storage};
 use kernels::reference;
@@ -71,17 +71,6 @@ pub(crate) fn weight_gradient() {
     assert_eq!(untouched, [1.0; 6], "no rows, no gradient");
 }
 
-pub(crate) fn bias_gradient() {
-    for (rows, columns) in [(1, 1), (3, 700), (1000, 37), (513, 64)] {
-        let dy = random(rows * columns, 5);
-        let mut fast = random(columns, 6);
-        let mut slow = fast.clone();
-        linear::bias_gradient(&dy, &mut fast);
-        reference::linear::bias_gradient(&dy, &mut slow);
-        close(&fast, &slow, 2e-6, &format!("{rows}×{columns}"));
-    }
-}
-
 /// A row's result has the same bits alone, in a batch of any size, and on any number of threads.
 pub(crate) fn batch_invariant() {
     let (rows, inputs, outputs) = (300, 300, 200);
@@ -107,11 +96,7 @@ pub(crate) fn batch_invariant() {
             assert_eq!(backward(dy), dx, "backward, {batch} at a time");
         }
     }
-    for threads in [1, 3, 8] {
-        let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
-        assert_eq!(pool.install(|| forward(&x)), y, "{threads} threads");
-        assert_eq!(pool.install(|| backward(&y)), dx, "{threads} threads");
-    }
+    same_on_any_threads("linear layers", || [forward(&x), backward(&y)].concat());
 }
 
 pub(crate) fn packing() {

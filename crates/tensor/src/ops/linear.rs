@@ -37,5 +37,5 @@ pub fn weight_gradient(dy: &Tensor, x: &Tensor, grad: &mut Tensor) {
 /// `grad += Σ_t dy`, `grad` being `[out]`.
 pub fn bias_gradient(dy: &Tensor, grad: &mut Tensor) {
     assert_eq!(grad.len(), dy.cols(), "shape of a bias gradient");
-    linear::bias_gradient(dy.as_slice(), grad.as_mut_slice());
+    kernels::columns::bias_gradient(dy.as_slice(), grad.as_mut_slice());
 }
