@@ -119,4 +119,37 @@ mod tests {
     fn the_declaration_is_sound() {
         Cli::command().debug_assert();
     }
+
+    /// Every command at the end of a branch, with its own help.
+    fn leaves(command: &Command) -> Vec<Command> {
+        match command.get_subcommands().next() {
+            None => vec![command.clone()],
+            Some(_) => command.get_subcommands().flat_map(leaves).collect(),
+        }
+    }
+
+    /// The words of a line as a shell would cut it.
+    fn words(line: &str) -> Vec<String> {
+        let parts = line.split('\'').enumerate();
+        let cut = |(i, part): (usize, &str)| match i % 2 {
+            0 => part.split_whitespace().map(str::to_owned).collect(),
+            _ => vec![part.to_owned()],
+        };
+        parts.flat_map(cut).collect()
+    }
+
+    #[test]
+    fn the_examples_of_every_command_parse() {
+        for command in leaves(&Cli::command()) {
+            let help = command.get_after_help().map(ToString::to_string).unwrap_or_default();
+            let help = help.replace("\\\n", " ");
+            let examples: Vec<&str> =
+                help.lines().map(str::trim).filter(|line| line.starts_with("sightline ")).collect();
+            assert!(!examples.is_empty(), "{}: no examples", command.get_name());
+            for example in examples {
+                let spelled = spell_out(&Cli::command(), words(example));
+                Cli::try_parse_from(spelled).unwrap_or_else(|error| panic!("{example}: {error}"));
+            }
+        }
+    }
 }

@@ -1,0 +1,8 @@
+//! The real binary on tiny models: what it writes, what it says, and how it fails.
+
+mod run;
+mod models;
+mod commands;
+mod assemble;
+mod training;
+mod bad_input;

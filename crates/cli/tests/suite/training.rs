@@ -1,0 +1,176 @@
+//! `sft`, `grpo` and `eval`, one after the other, killed and gone on with.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Stdio;
+use std::time::Duration;
+
+use serde_json::{Value, json};
+
+use crate::models::{image, plain_vlm, vlm};
+use crate::run::{binary, fail, lines, run, succeed, succeed_json, text, write_lines};
+
+/// Questions about one image that are answered 7 and 8 by turns: nothing tells which is right.
+fn data(folder: &Path) -> PathBuf {
+    let path = folder.join("data.jsonl");
+    let sample = |i: usize| {
+        let answer = if i.is_multiple_of(2) { "7" } else { "8" };
+        json!({
+            "messages": [
+                {"role": "user", "content": "<image>\nHow many?"},
+                {"role": "assistant", "content": answer},
+            ],
+            "images": [text(&image())],
+            "answer": "7",
+        })
+    };
+    write_lines(&path, &(0..4).map(sample).collect::<Vec<_>>());
+    path
+}
+
+/// Keys that both recipes need.
+fn keys<'a>(model: &'a Path, data: &'a Path, output: &'a Path) -> Vec<&'a str> {
+    let paths = ["--model_name_or_path", text(model), "--dataset", text(data), "--output_dir"];
+    let others = [text(output), "--save_steps", "5", "--per_device_train_batch_size", "4"];
+    [&paths[..], &others].concat()
+}
+
+fn checkpoint(folder: &Path, step: u64) -> Vec<u8> {
+    let path = folder.join(format!("checkpoint-{step}/trainable.safetensors"));
+    fs::read(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()))
+}
+
+#[test]
+fn fine_tuned_then_reinforced_then_evaluated() {
+    let folder = tempfile::tempdir().unwrap();
+    let (model, data) = (plain_vlm(folder.path()), data(folder.path()));
+    let [sft, merged, grpo, eval] =
+        ["sft", "merged", "grpo", "eval"].map(|name| folder.path().join(name));
+    let learn = ["--learning_rate", "5e-3", "--trainable", "adapter+llm", "--max_steps", "40"];
+    let tuned = succeed_json(&[&["sft"][..], &keys(&model, &data, &sft), &learn].concat());
+    assert_eq!(tuned["steps"], 40);
+    assert!(tuned["metrics"]["loss"].as_f64().unwrap() < 1.0, "{tuned}");
+    assert_eq!(lines(&sft.join("metrics.jsonl")).len(), 40);
+    let newest = tuned["checkpoint"].as_str().unwrap();
+    let parts = ["assemble", "--model", text(&model), "--adapter", newest, "--output"];
+    succeed(&[&parts[..], &[text(&merged)]].concat());
+
+    let learn = ["--learning_rate", "1e-2", "--max_steps", "5", "--num_generations", "4"];
+    let limits = ["--max_completion_length", "4", "--lr_scheduler_type", "constant"];
+    let run = [&["grpo"][..], &keys(&merged, &data, &grpo), &learn, &limits].concat();
+    let reinforced = succeed_json(&run);
+    assert_eq!(reinforced["steps"], 5);
+    assert!(reinforced["metrics"]["effective_fraction/after"].is_number(), "{reinforced}");
+    assert!(!lines(&grpo.join("completions.jsonl")).is_empty());
+
+    let adapter = grpo.join("checkpoint-5");
+    let paths = ["eval", "--model", text(&merged), "--adapter", text(&adapter)];
+    let others = ["--input", text(&data), "--output", text(&eval), "--max_new_tokens", "4"];
+    let measured = succeed_json(&[&paths[..], &others].concat());
+    assert_eq!(
+        (&measured["image"]["num_items"], &measured["blind"]["num_items"]),
+        (&json!(4), &json!(4))
+    );
+    assert_eq!(lines(&eval.join("completions.jsonl")).len(), 4);
+    assert!(eval.join("summary.json").exists() && eval.join("config.toml").exists());
+    let table = succeed(&[&paths[..], &others, &["--limit", "2", "--blind=false"]].concat());
+    assert!(table.contains("accuracy") && table.contains("checkpoint-5"), "{table}");
+}
+
+#[test]
+fn a_killed_run_ends_with_the_same_weights() {
+    let folder = tempfile::tempdir().unwrap();
+    let (model, data) = (vlm(), data(folder.path()));
+    let [whole, killed] = ["whole", "killed"].map(|name| folder.path().join(name));
+    let learn = ["--learning_rate", "1e-3", "--max_steps", "60"];
+    succeed(&[&["sft"][..], &keys(&model, &data, &whole), &learn].concat());
+    let again = [&["sft"][..], &keys(&model, &data, &killed), &learn].concat();
+    let mut child = binary(&again).stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
+    while !killed.join("checkpoint-5").exists() {
+        assert!(child.try_wait().unwrap().is_none(), "it ended before its first checkpoint");
+        std::thread::sleep(Duration::from_millis(1));
+    }
+    child.kill().unwrap();
+    child.wait().unwrap();
+    let ended = run(&again);
+    assert_eq!(ended.code, 0, "{ended:?}");
+    assert!(ended.stderr.contains("going on from"), "{ended:?}");
+    assert!(checkpoint(&killed, 60) == checkpoint(&whole, 60), "bit-identical weights");
+    assert_eq!(lines(&killed.join("metrics.jsonl")).len(), 60);
+}
+
+#[test]
+fn low_rank_terms_are_used_and_merged() {
+    let folder = tempfile::tempdir().unwrap();
+    let (model, data) = (plain_vlm(folder.path()), data(folder.path()));
+    let [sft, merged] = ["sft", "merged"].map(|name| folder.path().join(name));
+    let learn = ["--trainable", "adapter+lora", "--lora_r", "4", "--lora_alpha", "16"];
+    let steps = ["--max_steps", "5", "--learning_rate", "1e-2"];
+    succeed(&[&["sft"][..], &keys(&model, &data, &sft), &learn, &steps].concat());
+    let checkpoint = sft.join("checkpoint-5");
+    let with = ["--model", text(&model), "--adapter", text(&checkpoint)];
+    succeed(&[&["assemble"][..], &with, &["--output", text(&merged)]].concat());
+    let picture = image();
+    let ask = |model: &[&str]| {
+        let question = ["--prompt", "?", "--image", text(&picture), "--max-new-tokens", "4"];
+        let answer = succeed_json(&[&["generate"][..], model, &question].concat());
+        answer[0]["logprobs"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .filter_map(Value::as_f64)
+            .collect::<Vec<_>>()
+    };
+    let (beside, inside) = (ask(&with), ask(&["--model", text(&merged)]));
+    assert!(beside.iter().zip(&inside).all(|(a, b)| (a - b).abs() < 1e-3), "{beside:?} {inside:?}");
+    assert_ne!(beside, ask(&["--model", text(&model)]));
+    // A run whose checkpoints would lack them is refused.
+    let grpo = folder.path().join("grpo");
+    let learn =
+        ["--learning_rate", "1e-3", "--num_generations", "4", "--adapter", text(&checkpoint)];
+    let words = ["adapter_name_or_path", "lora_A", "trainable = \"adapter\"", "assemble"];
+    fail(&[&["grpo"][..], &keys(&model, &data, &grpo), &learn].concat(), 1, &words);
+}
+
+#[test]
+fn a_dry_run_counts_and_loads_nothing() {
+    let folder = tempfile::tempdir().unwrap();
+    let (model, data, output) = (vlm(), data(folder.path()), folder.path().join("out"));
+    let keys = keys(&model, &data, &output);
+    let learn = ["--learning_rate", "1e-3", "--num_train_epochs", "3", "--dry-run"];
+    let plan = succeed_json(&[&["sft"][..], &keys, &learn].concat());
+    assert_eq!(plan["config"]["learning_rate"], 1e-3);
+    assert_eq!((&plan["plan"]["num_samples"], &plan["plan"]["steps"]), (&json!(4), &json!(3)));
+    assert_eq!(plan["plan"]["num_parameters"], 21_120);
+    assert!(plan["plan"]["memory"]["weights"].as_u64().unwrap() > 1_000_000);
+    let said = succeed(&[&["sft"][..], &keys, &learn].concat());
+    assert!(said.contains("learning_rate = 0.001") && said.contains("steps     3"), "{said}");
+    let learn = ["--learning_rate", "1e-3", "--num_generations", "2", "--dry-run"];
+    let plan = succeed_json(&[&["grpo"][..], &keys, &learn].concat());
+    assert_eq!(plan["plan"]["steps"], 2);
+    let paths = ["--model", text(&model), "--input", text(&data), "--output", text(&output)];
+    let more = ["--max_new_tokens", "4", "--dry-run"];
+    let plan = succeed_json(&[&["eval"][..], &paths, &more].concat());
+    assert_eq!((&plan["num_questions"], &plan["config"]["blind"]), (&json!(4), &json!(true)));
+    assert!(!output.exists());
+}
+
+#[test]
+fn a_file_is_overridden_by_options_and_saved_resolved() {
+    let folder = tempfile::tempdir().unwrap();
+    let (model, data, output) = (vlm(), data(folder.path()), folder.path().join("out"));
+    let file = folder.path().join("sft.toml");
+    let keys = format!(
+        "model_name_or_path = {model:?}\ndataset = {data:?}\noutput_dir = {output:?}\n\
+         learning_rate = 1e-3\nper_device_train_batch_size = 2\nsave_steps = 5\nmax_steps = 9\n"
+    );
+    fs::write(&file, keys).unwrap();
+    succeed(&["sft", "--config", text(&file), "--max-steps=1", "--learning_rate", "2e-3"]);
+    let resolved = fs::read_to_string(output.join("config.toml")).unwrap();
+    for line in ["max_steps = 1\n", "learning_rate = 0.002\n", "trainable = \"adapter\"\n"] {
+        assert!(resolved.contains(line), "no {line:?} in {resolved}");
+    }
+    // The resolved file says the same again.
+    let saved = output.join("config.toml");
+    succeed(&["sft", "--config", text(&saved)]);
+}
