@@ -1,8 +1,13 @@
 //! From a TOML file and `--key value` overrides to a validated recipe.
 //!
-//! Later sources win; an unknown key is an error; the resolved file is written beside the checkpoints.
+//! ```text
+//! recipe.toml ─┐
+//! --key value ─┴─► table ─► unknown keys? ─► parts, one by one ─► recipe ─► validate ─► config.toml
+//! ```
+//!
+//! The file is flat, the structs are not: a recipe is made of parts that others share. Later sources
+//! win; an unknown key is an error; the resolved file is written beside the checkpoints.
 
-use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use engine::{CheckpointConfig, EngineConfig, LrSchedulerType, OptimizerConfig, ScheduleConfig};
@@ -14,12 +19,16 @@ use toml::{Table, Value};
 
 use crate::Error;
 
+mod keys;
+
+pub use keys::Part;
+
 /// A recipe's settings: exactly the keys of its TOML file.
 pub trait Recipe: Serialize + DeserializeOwned {
-    /// Keys that no field took.
-    fn unknown(&self) -> &Unknown;
+    /// The structs whose keys are the file's: those that the recipe flattens, or the recipe itself.
+    const PARTS: &'static [Part];
 
-    /// Checks values against each other.
+    /// Checks values against their ranges and against each other.
     ///
     /// # Errors
     /// Names the keys that disagree.
@@ -32,10 +41,6 @@ pub trait Training: Recipe {
     fn output(&self) -> (&RunConfig, &CheckpointConfig);
 }
 
-/// Keys that no field took. A recipe's flattened parts must not flatten others themselves: serde
-/// would leave their keys here too.
-pub type Unknown = BTreeMap<String, Value>;
-
 /// Which model a run starts from and which of its parts train.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct ModelConfig {
@@ -47,10 +52,11 @@ pub struct ModelConfig {
     /// What trains: `adapter`, `adapter+llm`, `adapter+vision` or `adapter+lora`.
     #[serde(default = "adapter")]
     pub trainable: String,
-    /// Rank of the low-rank terms of `adapter+lora`.
+    /// Rank of the low-rank terms of `adapter+lora`; 8 by default, as PEFT has it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub lora_r: Option<usize>,
-    /// Scale of the low-rank terms: they are multiplied by `lora_alpha / lora_r`.
+    /// Scale of the low-rank terms, which are multiplied by `lora_alpha / lora_r`; twice the rank by
+    /// default.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub lora_alpha: Option<f32>,
     /// Storage of the frozen weights: `float32` or `bfloat16`.
@@ -110,6 +116,23 @@ pub struct RateConfig {
     pub warmup_ratio: f64,
 }
 
+/// How much goes into a step, and how many steps there are.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct BatchConfig {
+    /// What a micro-batch holds: samples or, with `packing`, packs of `max_length` tokens; in GRPO
+    /// completions, a multiple of `num_generations`.
+    pub per_device_train_batch_size: usize,
+    /// Micro-batches in a step.
+    #[serde(default = "one")]
+    pub gradient_accumulation_steps: usize,
+    /// Passes over the data set; not used when `max_steps` is given.
+    #[serde(default = "one_epoch")]
+    pub num_train_epochs: f64,
+    /// Steps of the run; 0 derives them from `num_train_epochs`.
+    #[serde(default)]
+    pub max_steps: u64,
+}
+
 fn adapter() -> String {
     Trainable::Adapter.to_string()
 }
@@ -126,6 +149,14 @@ fn cosine() -> LrSchedulerType {
     LrSchedulerType::Cosine
 }
 
+fn one() -> usize {
+    1
+}
+
+fn one_epoch() -> f64 {
+    1.0
+}
+
 impl ModelConfig {
     /// What trains.
     ///
@@ -133,14 +164,23 @@ impl ModelConfig {
     /// An unknown setting, or keys that disagree.
     pub fn trainable(&self) -> Result<Trainable, Error> {
         let trainable: Trainable = self.trainable.parse()?;
+        let second = format!("trainable = \"{trainable}\"");
         let low_rank = self.lora_r.is_some() || self.lora_alpha.is_some();
         if low_rank && trainable != Trainable::AdapterLora {
             return Err(Error::Contradiction {
                 first: "lora_r or lora_alpha is set".to_owned(),
-                second: format!("trainable = {trainable:?}", trainable = self.trainable),
+                second,
                 why: "low-rank terms train under trainable = \"adapter+lora\" only",
             });
         }
+        if self.feature_cache.is_some() && trainable.vision() {
+            return Err(Error::Contradiction {
+                first: "feature_cache is set".to_owned(),
+                second,
+                why: "features of an encoder that trains change with each step",
+            });
+        }
+        in_range(self.lora_r != Some(0), "lora_r", 0, "at least 1")?;
         Ok(trainable)
     }
 }
@@ -158,10 +198,50 @@ impl RateConfig {
     }
 }
 
+impl BatchConfig {
+    /// What a step holds: micro-batches times their size.
+    pub fn step_size(&self) -> usize {
+        self.per_device_train_batch_size * self.gradient_accumulation_steps
+    }
+
+    /// Items that the run reads before it ends, where `max_steps` does not say so: `num_train_epochs`
+    /// passes over `num_items`.
+    pub fn num_items(&self, num_items: usize) -> u64 {
+        (num_items as f64 * self.num_train_epochs).ceil() as u64
+    }
+
+    /// Checks the ranges.
+    ///
+    /// # Errors
+    /// Names the key that is out of its range.
+    pub fn validate(&self) -> Result<(), Error> {
+        let (size, accumulation) =
+            (self.per_device_train_batch_size, self.gradient_accumulation_steps);
+        in_range(size > 0, "per_device_train_batch_size", size, "at least 1")?;
+        in_range(accumulation > 0, "gradient_accumulation_steps", accumulation, "at least 1")?;
+        let epochs = self.num_train_epochs;
+        let holds = epochs > 0.0 && epochs.is_finite();
+        in_range(holds, "num_train_epochs", epochs, "a finite number above 0")
+    }
+}
+
+/// Refuses a value that is out of its range.
+pub(crate) fn in_range(
+    holds: bool,
+    key: &'static str,
+    value: impl ToString,
+    expected: &'static str,
+) -> Result<(), Error> {
+    match holds {
+        true => Ok(()),
+        false => Err(Error::Value { key, value: value.to_string(), expected }),
+    }
+}
+
 /// Reads a recipe from a TOML file and overrides such as `("learning_rate", "1e-3")`.
 ///
 /// # Errors
-/// An unreadable file, a value of the wrong type, an unknown key, or values that disagree.
+/// An unreadable file, an unknown key, a value of the wrong type, or values that disagree.
 pub fn load<R: Recipe>(path: Option<&Path>, overrides: &[(String, String)]) -> Result<R, Error> {
     let mut table = match path {
         Some(path) => read(path)?,
@@ -170,12 +250,12 @@ pub fn load<R: Recipe>(path: Option<&Path>, overrides: &[(String, String)]) -> R
     for (key, text) in overrides {
         table.insert(key.replace('-', "_"), parse_value(text));
     }
-    let recipe: R = table
-        .try_into()
-        .map_err(|source| Error::Config { path: path.map(Path::to_path_buf), source })?;
-    if let Some(key) = recipe.unknown().keys().next() {
-        return Err(Error::UnknownKey { key: key.clone(), known: known_keys(&recipe) });
-    }
+    let places = [
+        path.map(|path| path.display().to_string()),
+        (path.is_none() || !overrides.is_empty()).then(|| "command line".to_owned()),
+    ];
+    let place = places.into_iter().flatten().collect::<Vec<_>>().join(" and ");
+    let recipe: R = keys::parse(&table, &place)?;
     recipe.validate()?;
     Ok(recipe)
 }
@@ -188,10 +268,11 @@ pub fn resolved<R: Recipe>(recipe: &R) -> Result<String, Error> {
     Ok(toml::to_string(recipe)?)
 }
 
-fn read(path: &Path) -> Result<Table, Error> {
+/// The table of a TOML file.
+pub(crate) fn read(path: &Path) -> Result<Table, Error> {
     let text = std::fs::read_to_string(path)
         .map_err(|source| Error::Io { path: path.to_path_buf(), source })?;
-    toml::from_str(&text).map_err(|source| Error::Config { path: Some(path.to_path_buf()), source })
+    toml::from_str(&text).map_err(|error| Error::config(&path.display().to_string(), &error))
 }
 
 /// An override is a TOML value where it parses as one, and a string otherwise.
@@ -201,11 +282,4 @@ fn parse_value(text: &str) -> Value {
         .ok()
         .and_then(|mut table| table.remove("value"))
         .unwrap_or_else(|| Value::String(text.to_owned()))
-}
-
-fn known_keys<R: Recipe>(recipe: &R) -> String {
-    let unknown = recipe.unknown();
-    let Ok(Value::Table(table)) = Value::try_from(recipe) else { return String::new() };
-    let known: Vec<_> = table.keys().filter(|key| !unknown.contains_key(*key)).cloned().collect();
-    known.join(", ")
 }

@@ -13,17 +13,19 @@ pub enum Error {
         /// Why.
         source: std::io::Error,
     },
-    /// A configuration file does not parse, or a value has the wrong type.
-    #[error("{}: {source}", path.as_deref().map_or("command line".into(), |path| path.display().to_string()))]
+    /// A configuration does not parse, lacks a key, or has a value of the wrong type.
+    #[error("{place}: {reason}")]
     Config {
-        /// The file, if there is one.
-        path: Option<PathBuf>,
-        /// What the parser says.
-        source: toml::de::Error,
+        /// The file, the command line, or both.
+        place: String,
+        /// What the parser says, with the key.
+        reason: String,
     },
     /// A key that the recipe does not have.
-    #[error("unknown key `{key}`; the keys are {known}")]
+    #[error("{place}: unknown key `{key}`; the keys are {known}")]
     UnknownKey {
+        /// The file, the command line, or both.
+        place: String,
         /// The key.
         key: String,
         /// The keys that exist.
@@ -52,6 +54,18 @@ pub enum Error {
     /// A configuration that TOML cannot hold.
     #[error("the configuration cannot be written: {0}")]
     Resolve(#[from] toml::ser::Error),
+    /// A run cannot go on under other settings than it began with.
+    #[error(
+        "{} was saved under other settings ({differences}): \
+         resume with the saved ones, or start in another folder",
+        checkpoint.display()
+    )]
+    Changed {
+        /// The checkpoint.
+        checkpoint: PathBuf,
+        /// Each key with its saved and its present value.
+        differences: String,
+    },
     /// Only samples without images, while only the image side trains.
     #[error("{path}: no sample has an image, and text alone gives the adapter no gradient; set trainable = \"adapter+llm\" or \"adapter+lora\"", path = path.display())]
     TextOnly {
@@ -64,7 +78,7 @@ pub enum Error {
         /// File and line.
         place: String,
         /// Why.
-        source: preprocess::Error,
+        source: Box<Error>,
     },
     /// A sample without a known answer, where the reward needs one.
     #[error("{place}: the rule reward needs an `answer`")]
@@ -72,13 +86,19 @@ pub enum Error {
         /// File and line.
         place: String,
     },
-    /// A saved replay buffer that does not read back.
-    #[error("{name} of the checkpoint: {source}")]
-    Buffer {
-        /// The file.
-        name: &'static str,
-        /// Why.
-        source: serde_json::Error,
+    /// No sample to train on.
+    #[error("{}: no samples", path.display())]
+    Empty {
+        /// The data set.
+        path: PathBuf,
+    },
+    /// What a recipe keeps in its checkpoint does not read back.
+    #[error("the checkpoint's {what}: {reason}")]
+    State {
+        /// A file, or an entry of `trainer_state.json`.
+        what: &'static str,
+        /// What is wrong.
+        reason: String,
     },
     /// No group of any rollout held right and wrong answers both.
     #[error(
@@ -87,20 +107,6 @@ pub enum Error {
     NothingToLearn {
         /// Rollouts tried.
         num_rollouts: usize,
-    },
-    /// Low-rank terms without the configuration that says how they are scaled.
-    #[error("{}: it holds low-rank terms, whose scale is in the config.toml of their run, in the folder above: {source}", file.display())]
-    LoraScale {
-        /// The file of trained values.
-        file: PathBuf,
-        /// Why the configuration cannot be read.
-        source: std::io::Error,
-    },
-    /// No sample to train on.
-    #[error("{}: no samples", path.display())]
-    Empty {
-        /// The data set.
-        path: PathBuf,
     },
     /// From the engine.
     #[error(transparent)]
@@ -117,4 +123,23 @@ pub enum Error {
     /// From sampling.
     #[error(transparent)]
     Rollout(#[from] rollout::Error),
+}
+
+impl Error {
+    /// What the TOML parser says, on one line unless it shows the place in the file.
+    pub(crate) fn config(place: &str, error: &toml::de::Error) -> Self {
+        let text = error.to_string();
+        let text = text.trim_end();
+        let reason = match text.starts_with("TOML parse error") {
+            true => text.to_owned(),
+            false => text.replace('\n', " "),
+        };
+        Self::Config { place: place.to_owned(), reason }
+    }
+
+    /// For `map_err`: says which sample it was.
+    pub(crate) fn of_sample<E: Into<Self>>(place: &str) -> impl FnOnce(E) -> Self {
+        let place = place.to_owned();
+        move |source| Self::Sample { place, source: Box::new(source.into()) }
+    }
 }

@@ -9,28 +9,28 @@
 //! R1V2 (arXiv:2504.16656), section 3.3. One update for each rollout, so a fresh completion's ratio is 1
 //! and needs no second pass; buffered completions carry the log-probs they were drawn with.
 
-use std::path::Path;
-use std::sync::Arc;
-
 use advantage::{Mixed, ReplayBuffer};
-use data::{Dataset, Order, prompt_of};
-use engine::{Engine, TaskState};
-use preprocess::Prompt;
-use rollout::{GenerateConfig, Sampling};
-use serde_json::json;
+use data::Order;
+use engine::{Engine, SavedFile, StepReport, TaskState};
+use rollout::GenerateConfig;
+use schema::Completion;
 
 use crate::Error;
 use crate::policy::Policy;
-use crate::run::{Notice, Watch, start};
+use crate::run::{Notice, Watch, position, start, state};
 
 mod config;
+mod questions;
 mod group;
 mod journal;
 mod task;
 
-pub use config::{GrpoConfig, LossType, RewardWeights, ScaleRewards};
+pub use config::{
+    GrpoConfig, LossType, ObjectiveConfig, RewardConfig, RewardWeights, RolloutConfig, ScaleRewards,
+};
 use group::{Group, Sampled, Scorer};
 use journal::Journal;
+use questions::Questions;
 use task::GrpoTask;
 
 /// Rollouts without a single mixed group after which a run gives up.
@@ -39,175 +39,149 @@ const MAX_EMPTY_ROLLOUTS: usize = 20;
 /// Name of the buffer's file in a checkpoint.
 const BUFFER_FILE: &str = "replay_buffer.json";
 
-/// Trains until `max_steps`; returns the policy with its last parameters.
+/// Trains until the last step; returns the policy with its last parameters. A run that has taken all
+/// its steps returns at once.
 ///
 /// # Errors
 /// Bad settings, data or model files; a non-finite loss; prompts of which none is ever answered both
 /// right and wrong; a checkpoint that cannot be written.
 pub fn grpo(config: &GrpoConfig, watch: Watch) -> Result<Policy, Error> {
-    let Watch { events, notices } = watch;
-    let mut policy = Policy::load(&config.model, &config.run)?;
-    let questions = Questions::read(config, &mut policy)?;
-    let engine_config =
-        config.rate.engine(&config.optimizer, config.num_steps(questions.prompts.len()));
-    let engine = Engine::new(policy.parameters()?, engine_config)?;
+    let Watch { events, mut notices } = watch;
+    let policy = Policy::load(&config.model, &config.run)?;
+    let questions = Questions::read(&config.run.dataset, &policy, &mut notices)?;
+    let engine = config.rate.engine(&config.optimizer, config.num_steps(questions.len()));
+    let engine = Engine::new(policy.parameters()?, engine)?;
     let mut task = GrpoTask::new(config, policy, &questions)?;
     let (mut run, resumed) = start(config, engine, &mut task, events)?;
+    if run.is_finished() {
+        return Ok(task.policy);
+    }
+    questions.encode(&mut task.policy, &mut notices)?;
     let journal = Journal::open(&config.run.output_dir, run.engine().steps_taken())?;
-    let order = Order::shuffled(questions.prompts.len(), config.run.seed);
-    let mut state = Loop {
-        config,
-        questions: &questions,
-        order,
-        buffer: ReplayBuffer::default(),
-        journal,
-        notices,
-    };
+    let mut draws = Draws::new(config, &questions, journal, notices);
     if let Some(saved) = resumed {
-        state.restore(&saved)?;
+        draws.restore(&saved)?;
     }
     while !run.is_finished() {
-        let (groups, mixed) = state.rollout(&mut task, run.engine().steps_taken() + 1)?;
-        let batches = task.micro_batches(&mixed);
+        let drawn = draws.step(&mut task, run.engine().steps_taken() + 1)?;
+        let batches = task.micro_batches(&drawn.mixed);
         let mut report = run.step(&mut task, &batches)?;
-        group::metrics(&groups, &mixed, &mut report.metrics);
-        run.record(&report, || state.save())?;
+        draws.note(&drawn, &mut report);
+        run.record(&report, || draws.save(&task.policy))?;
     }
-    Ok(task.into_policy())
-}
-
-/// The prompts of a data set, their images encoded, and their known answers.
-struct Questions {
-    prompts: Vec<rollout::Prompt>,
-    rendered: Vec<Prompt>,
-    answers: Vec<String>,
-    places: Vec<String>,
-}
-
-impl Questions {
-    fn read(config: &GrpoConfig, policy: &mut Policy) -> Result<Self, Error> {
-        let dataset = Dataset::read(&config.run.dataset)?;
-        let base = dataset.path.parent().unwrap_or(Path::new(""));
-        let mut questions =
-            Self { prompts: vec![], rendered: vec![], answers: vec![], places: vec![] };
-        for (index, sample) in dataset.samples.iter().enumerate() {
-            let place = dataset.place(index);
-            let Some(answer) = &sample.answer else { return Err(Error::NoAnswer { place }) };
-            let prompt = policy.processor.prompt(&prompt_of(sample), base);
-            let prompt = prompt.map_err(|source| Error::Sample { place: place.clone(), source })?;
-            let images: Vec<_> = prompt.images.iter().collect();
-            let features = policy.features(&images)?.map(Arc::new);
-            questions.prompts.push(rollout::Prompt::new(&prompt, features, 0));
-            questions.rendered.push(prompt);
-            questions.answers.push(answer.clone());
-            questions.places.push(place);
-        }
-        let has_images = questions.rendered.iter().any(|prompt| !prompt.images.is_empty());
-        match questions.prompts.is_empty() {
-            true => Err(Error::Empty { path: dataset.path }),
-            false if !has_images && !policy.trainable.text_trains() => {
-                Err(Error::TextOnly { path: dataset.path })
-            }
-            false => Ok(questions),
-        }
-    }
+    Ok(task.policy)
 }
 
 /// What a run carries from step to step beside the policy.
-struct Loop<'a> {
+struct Draws<'a> {
     config: &'a GrpoConfig,
     questions: &'a Questions,
     order: Order,
     buffer: ReplayBuffer<Sampled>,
+    scorer: Scorer,
     journal: Journal,
     notices: Box<dyn FnMut(&Notice)>,
 }
 
-impl Loop<'_> {
+/// What a step drew.
+struct Drawn {
+    /// All groups.
+    groups: Vec<Group>,
+    /// The completions that its update sees.
+    mixed: Mixed<Sampled>,
+    num_rollouts: usize,
+}
+
+impl<'a> Draws<'a> {
+    fn new(
+        config: &'a GrpoConfig,
+        questions: &'a Questions,
+        journal: Journal,
+        notices: Box<dyn FnMut(&Notice)>,
+    ) -> Self {
+        let order = Order::shuffled(questions.len(), config.run.seed);
+        let (buffer, scorer) = (ReplayBuffer::default(), Scorer::new(config));
+        Self { config, questions, order, buffer, scorer, journal, notices }
+    }
+
     /// Groups of this step, and the completions its update sees: those of mixed groups, refilled from
     /// the buffer. Draws further prompts while there is nothing to learn from.
-    fn rollout(
-        &mut self,
-        task: &mut GrpoTask<'_>,
-        step: u64,
-    ) -> Result<(Vec<Group>, Mixed<Sampled>), Error> {
-        let replay = self.config.replay(self.config.run.seed);
-        for _ in 0..MAX_EMPTY_ROLLOUTS {
-            let groups = self.sample(task)?;
-            self.journal.append(step, &groups, self.questions)?;
-            let fresh = task.entries(&groups, step)?;
-            let mixed = match self.config.replay_buffer {
-                true => self.buffer.mix(fresh, step, &replay),
-                false => ReplayBuffer::default().mix(fresh, step, &replay),
-            };
+    fn step(&mut self, task: &mut GrpoTask<'_>, step: u64) -> Result<Drawn, Error> {
+        let mut groups = Vec::new();
+        for num_rollouts in 1..=MAX_EMPTY_ROLLOUTS {
+            let new = self.rollout(&mut task.policy)?;
+            self.journal.append(step, &new, self.questions)?;
+            let fresh = task.entries(&new, step)?;
+            groups.extend(new);
+            let mixed = self.buffer.mix(fresh, step, &self.config.replay());
             if !mixed.entries.is_empty() {
-                return Ok((groups, mixed));
+                return Ok(Drawn { groups, mixed, num_rollouts });
             }
+            (self.notices)(&Notice::Redraw { num_rollouts });
         }
         Err(Error::NothingToLearn { num_rollouts: MAX_EMPTY_ROLLOUTS })
     }
 
-    /// The next prompts, their groups of completions, scored.
-    fn sample(&mut self, task: &mut GrpoTask<'_>) -> Result<Vec<Group>, Error> {
+    /// The groups of the next prompts, scored.
+    fn rollout(&mut self, policy: &mut Policy) -> Result<Vec<Group>, Error> {
+        // A prompt's draws are named by its place in the run.
         let first = self.order.position();
         let indices: Vec<usize> = self.order.by_ref().take(self.config.num_prompts()).collect();
-        let prompts: Vec<_> = (first..)
-            .zip(&indices)
-            .map(|(stream, &index)| rollout::Prompt {
-                stream,
-                ..self.questions.prompts[index].clone()
-            })
-            .collect();
-        let policy = task.policy();
-        let generate = self.generate_config(policy);
+        let mut prompts = Vec::with_capacity(indices.len());
+        for (stream, &index) in (first..).zip(&indices) {
+            let prompt = &self.questions.prompts[index];
+            let features = policy.features(&prompt.images)?;
+            prompts.push(rollout::Prompt::new(prompt, features, stream));
+        }
+        let completions = self.generate(policy, &prompts)?;
+        let groups = indices.into_iter().zip(completions);
+        Ok(groups.map(|(index, group)| self.scorer.score(self.questions, index, group)).collect())
+    }
+
+    fn generate(
+        &mut self,
+        policy: &Policy,
+        prompts: &[rollout::Prompt],
+    ) -> Result<Vec<Vec<Completion>>, Error> {
+        let drawing = &self.config.rollout;
+        let (sampling, length) = (self.config.sampling(), drawing.max_completion_length);
+        let config = GenerateConfig {
+            num_samples: drawing.num_generations,
+            ..GenerateConfig::new(&policy.processor, sampling, length)
+        };
         let notices = &mut self.notices;
         let mut progress = |progress: rollout::Progress| {
             notices(&Notice::Rollout { done: progress.num_done, total: progress.num_total });
         };
-        let completions = rollout::generate(
-            &policy.vlm,
-            &policy.processor.tokenizer,
-            &prompts,
-            &generate,
-            &mut progress,
-        )?;
-        let scorer = Scorer::new(self.config);
-        Ok(indices
-            .into_iter()
-            .zip(completions)
-            .map(|(index, completions)| scorer.score(self.questions, index, completions))
-            .collect())
+        let (vlm, tokenizer) = (&policy.vlm, &policy.processor.tokenizer);
+        Ok(rollout::generate(vlm, tokenizer, prompts, &config, &mut progress)?)
     }
 
-    fn generate_config(&self, policy: &Policy) -> GenerateConfig {
-        let sampling = Sampling {
-            temperature: self.config.temperature,
-            top_k: self.config.top_k,
-            top_p: self.config.top_p,
-            repetition_penalty: self.config.repetition_penalty,
-            seed: self.config.run.seed,
-        };
-        GenerateConfig {
-            num_samples: self.config.num_generations,
-            ..GenerateConfig::new(&policy.processor, sampling, self.config.max_completion_length)
-        }
+    /// Adds to a report what the engine does not know.
+    fn note(&self, drawn: &Drawn, report: &mut StepReport) {
+        group::metrics(&drawn.groups, &mut report.metrics);
+        let values = [
+            ("effective_fraction/after", drawn.mixed.effective_after),
+            ("num_rollouts", drawn.num_rollouts as f64),
+            ("replay_buffer/size", self.buffer.len() as f64),
+            ("epoch", self.order.position() as f64 / self.questions.len() as f64),
+        ];
+        report.metrics.extend(values.map(|(name, value)| (name.to_owned(), value)));
     }
 
-    fn save(&self) -> TaskState {
-        let buffer = serde_json::to_vec(&self.buffer).expect("plain numbers and strings");
-        TaskState {
-            value: json!({"position": self.order.position()}),
-            files: vec![engine::SavedFile { name: BUFFER_FILE.to_owned(), bytes: buffer }],
-        }
+    fn save(&self, policy: &Policy) -> TaskState {
+        let bytes = serde_json::to_vec(&self.buffer).expect("plain numbers");
+        let buffer = SavedFile { name: BUFFER_FILE.to_owned(), bytes };
+        state(policy, self.order.position(), vec![buffer])
     }
 
     fn restore(&mut self, saved: &TaskState) -> Result<(), Error> {
-        self.order.seek(saved.value["position"].as_u64().unwrap_or_default());
+        self.order.seek(position(saved)?);
+        let broken = |reason| Error::State { what: BUFFER_FILE, reason };
         let file = saved.files.iter().find(|file| file.name == BUFFER_FILE);
-        if let Some(file) = file {
-            self.buffer = serde_json::from_slice(&file.bytes)
-                .map_err(|source| Error::Buffer { name: BUFFER_FILE, source })?;
-        }
+        let file = file.ok_or_else(|| broken("it is missing".to_owned()))?;
+        self.buffer =
+            serde_json::from_slice(&file.bytes).map_err(|error| broken(error.to_string()))?;
         Ok(())
     }
 }

@@ -1,25 +1,34 @@
 //! The model under training with what it reads: tokenizer, template and cached vision features.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use engine::Parameters;
-use model::feature_cache::{FeatureCache, FeatureKey};
-use model::llm::Keep;
+use model::adapter;
+use model::feature_cache::{CacheCounts, FeatureCache};
+use model::llm::{Keep, LlmTraining};
 use model::lora::LoraConfig;
 use model::pack::ImageSlot;
-use model::vlm::{Images, Pass, Trainable, Vlm, stack};
-use model::weights::{Checkpoint, StoredTensor};
+use model::vision;
+use model::vlm::{Images, LLM_PREFIX, Pass, Trainable, Vlm, stack};
+use model::weights::Checkpoint;
 use preprocess::{Processor, TiledImage};
+use rollout::ImageEncoder;
 use tensor::Tensor;
 
 use crate::Error;
-use crate::config::{ModelConfig, RunConfig};
-use crate::run::WEIGHTS_FILE;
+use crate::config::{ModelConfig, RunConfig, in_range};
+use crate::run::{Notice, WEIGHTS_FILE};
 
 /// Rank of the low-rank terms where the configuration names none, as PEFT has it.
 const LORA_RANK: usize = 8;
+
+/// Name of the file in a checkpoint that says how its low-rank terms are scaled.
+pub(crate) const LORA_FILE: &str = "lora.json";
+
+/// In the names of low-rank terms, and in no others.
+const LOW_RANK: &str = ".lora_";
 
 /// Features held in memory; what does not fit is read from disk again.
 const FEATURE_RAM_BYTES: u64 = 2 << 30;
@@ -32,9 +41,8 @@ pub struct Policy {
     pub processor: Processor,
     /// What trains.
     pub trainable: Trainable,
-    features: FeatureCache,
-    /// What the features depend on beside the image.
-    encoder: [u8; 32],
+    /// Encodes each image once; `None` where the encoder trains, so that nothing it said stays true.
+    encoder: Option<ImageEncoder>,
     keep: Keep,
 }
 
@@ -60,31 +68,30 @@ impl ImageInput {
 }
 
 impl Policy {
-    /// Loads the model, adds low-rank terms where they train, takes over a trained checkpoint, and
+    /// Loads the model, takes over a trained checkpoint, adds low-rank terms where they train, and
     /// opens the feature cache.
     ///
     /// # Errors
     /// A folder that is incomplete or does not fit together, or settings that disagree.
     pub fn load(config: &ModelConfig, run: &RunConfig) -> Result<Self, Error> {
         let trainable = config.trainable()?;
-        let folder = &config.model_name_or_path;
-        let processor = Processor::load(folder)?;
-        let mut vlm = Vlm::load(folder, config.dtype.into())?;
+        let processor = Processor::load(&config.model_name_or_path)?;
+        let mut vlm = Vlm::load(&config.model_name_or_path, config.dtype.into())?;
+        let checkpoint = config.adapter_name_or_path.as_deref();
+        let taken = checkpoint.map(|path| load_trained(&mut vlm, path)).transpose()?;
         if trainable == Trainable::AdapterLora {
-            let rank = config.lora_r.unwrap_or(LORA_RANK);
-            let alpha = config.lora_alpha.unwrap_or_else(|| default_alpha(rank));
-            vlm.llm.add_lora(LoraConfig { rank, alpha }, run.seed);
+            add_lora(&mut vlm, config, run.seed)?;
         }
-        if let Some(checkpoint) = &config.adapter_name_or_path {
-            let taken = load_trained(&mut vlm, checkpoint)?;
-            check_all_train(&vlm, trainable, checkpoint, &taken)?;
+        if let (Some(path), Some(taken)) = (checkpoint, taken) {
+            check_all_train(trainable, path, taken)?;
         }
-        let folder =
-            config.feature_cache.clone().unwrap_or_else(|| run.output_dir.join("features"));
-        let features = FeatureCache::new(Some(&folder), FEATURE_RAM_BYTES);
+        let encoder = (!trainable.vision()).then(|| {
+            let default = run.output_dir.join("features");
+            let folder = config.feature_cache.as_ref().unwrap_or(&default);
+            ImageEncoder::new(&vlm, FeatureCache::new(Some(folder), FEATURE_RAM_BYTES))
+        });
         let keep = if config.gradient_checkpointing { Keep::Inputs } else { Keep::All };
-        let encoder = vlm.encoder_hash();
-        Ok(Self { vlm, processor, trainable, features, encoder, keep })
+        Ok(Self { vlm, processor, trainable, encoder, keep })
     }
 
     /// How a training pass runs at a temperature.
@@ -106,48 +113,122 @@ impl Policy {
         self.vlm.set_parameters(|name| parameters.get(name).map(Tensor::as_slice));
     }
 
-    /// Features of images, one after the other; frozen, so each image is encoded once.
+    /// Says how many of the samples of a file will not train because they have no image, and refuses
+    /// a run of which nothing would.
+    ///
+    /// # Errors
+    /// No samples; none with an image, where nothing else trains.
+    pub fn check_text(
+        &self,
+        path: &Path,
+        num_text: usize,
+        num_samples: usize,
+        notices: &mut dyn FnMut(&Notice),
+    ) -> Result<(), Error> {
+        if num_samples == 0 {
+            return Err(Error::Empty { path: path.to_owned() });
+        }
+        if num_text == 0 || self.trainable.text_trains() {
+            return Ok(());
+        }
+        notices(&Notice::TextOnly { count: num_text, of: num_samples });
+        match num_text == num_samples {
+            true => Err(Error::TextOnly { path: path.to_owned() }),
+            false => Ok(()),
+        }
+    }
+
+    /// Encodes the images of all samples before the first step, so that damage shows early and
+    /// progress can be seen. Each item is the place of a sample in its file, and its images. Does
+    /// nothing where the encoder trains.
+    ///
+    /// # Errors
+    /// A damaged image, with its place.
+    pub fn encode_all<'a>(
+        &mut self,
+        samples: impl ExactSizeIterator<Item = (&'a str, &'a [TiledImage])>,
+        notices: &mut dyn FnMut(&Notice),
+    ) -> Result<(), Error> {
+        let Some(encoder) = &mut self.encoder else { return Ok(()) };
+        let total = samples.len();
+        for (index, (place, images)) in samples.enumerate() {
+            encoder.encode(&self.vlm, images).map_err(Error::of_sample(place))?;
+            notices(&Notice::Encoding { done: index + 1, total });
+        }
+        notices(&Notice::Encoded(encoder.counts().clone()));
+        Ok(())
+    }
+
+    /// Features of a sample's images, one after the other: from the cache, or by the encoder as it is
+    /// now.
     ///
     /// # Errors
     /// A damaged image.
-    pub fn features(&mut self, images: &[&TiledImage]) -> Result<Option<Tensor>, Error> {
-        let Self { vlm, features, encoder, .. } = self;
-        let mut parts: Vec<Arc<Tensor>> = Vec::with_capacity(images.len());
-        for image in images {
-            let key = FeatureKey::new(&image.key(), encoder);
-            let compute = || Ok::<_, Error>(vlm.features(&pixels(&[image])?)?);
-            parts.push(features.get_or_compute(key, compute)?);
+    pub fn features(&mut self, images: &[TiledImage]) -> Result<Option<Arc<Tensor>>, Error> {
+        match &mut self.encoder {
+            Some(encoder) => Ok(encoder.encode(&self.vlm, images)?),
+            None if images.is_empty() => Ok(None),
+            None => Ok(Some(Arc::new(self.vlm.features(&pixels(images)?)?))),
         }
-        let parts: Vec<&Tensor> = parts.iter().map(AsRef::as_ref).collect();
-        Ok((!parts.is_empty()).then(|| stack(&parts)))
     }
 
-    /// What the images of a micro-batch contribute: features, or pixels where the encoder trains.
+    /// What the images of a micro-batch contribute, given sample by sample: features, or pixels where
+    /// the encoder trains.
     ///
     /// # Errors
     /// As for [`Self::features`].
-    pub fn image_input(&mut self, images: &[&TiledImage]) -> Result<ImageInput, Error> {
-        if self.trainable.vision() && !images.is_empty() {
-            return Ok(ImageInput::Pixels(pixels(images)?));
+    pub fn image_input<'a>(
+        &mut self,
+        samples: impl Iterator<Item = &'a [TiledImage]>,
+    ) -> Result<ImageInput, Error> {
+        if self.trainable.vision() {
+            let images: Vec<&TiledImage> = samples.flatten().collect();
+            return Ok(match images.is_empty() {
+                true => ImageInput::None,
+                false => ImageInput::Pixels(pixels(images)?),
+            });
         }
-        Ok(self.features(images)?.map_or(ImageInput::None, ImageInput::Features))
+        let mut features = Vec::new();
+        for images in samples {
+            features.extend(self.features(images)?);
+        }
+        let features: Vec<&Tensor> = features.iter().map(Arc::as_ref).collect();
+        Ok(match features.is_empty() {
+            true => ImageInput::None,
+            false => ImageInput::Features(stack(&features)),
+        })
     }
 
-    /// Share of feature look-ups that found the image encoded already.
-    pub fn feature_hit_rate(&self) -> f64 {
-        self.features.counts().hit_rate()
+    /// What the feature cache did so far; `None` where the encoder trains.
+    pub fn cache_counts(&self) -> Option<&CacheCounts> {
+        self.encoder.as_ref().map(ImageEncoder::counts)
     }
 }
 
 /// Pixels of the tiles of all images, `[tiles, 3, size, size]`.
-fn pixels(images: &[&TiledImage]) -> Result<Tensor, Error> {
-    let size = images.first().map_or(0, |image| image.settings().tile_size);
-    let mut values = Vec::new();
+fn pixels<'a>(images: impl IntoIterator<Item = &'a TiledImage>) -> Result<Tensor, Error> {
+    let (mut values, mut num_tiles, mut size) = (Vec::new(), 0, 0);
     for image in images {
         values.extend(image.pixel_values()?);
+        num_tiles += image.num_tiles();
+        size = image.settings().tile_size;
     }
-    let num_tiles = images.iter().map(|image| image.num_tiles()).sum();
     Ok(Tensor::from_vec(values, &[num_tiles, 3, size, size]))
+}
+
+/// Adds low-rank terms, unless a checkpoint has brought some that fit.
+fn add_lora(vlm: &mut Vlm, config: &ModelConfig, seed: u64) -> Result<(), Error> {
+    let Some(found) = vlm.llm.lora() else {
+        let rank = config.lora_r.unwrap_or(LORA_RANK);
+        let alpha = config.lora_alpha.unwrap_or(2.0 * rank as f32);
+        vlm.llm.add_lora(LoraConfig { rank, alpha }, seed);
+        return Ok(());
+    };
+    let expected = "the value of the low-rank terms of adapter_name_or_path";
+    let (rank, alpha) = (config.lora_r.unwrap_or(found.rank), config.lora_alpha);
+    let alpha = alpha.unwrap_or(found.alpha);
+    in_range(rank == found.rank, "lora_r", rank, expected)?;
+    in_range(alpha == found.alpha, "lora_alpha", alpha, expected)
 }
 
 /// Takes over trained values from a checkpoint folder or its file; the names of what was taken.
@@ -158,16 +239,15 @@ fn pixels(images: &[&TiledImage]) -> Result<Tensor, Error> {
 pub fn load_trained(vlm: &mut Vlm, path: &Path) -> Result<Vec<String>, Error> {
     let file = weights_file(path);
     let mut checkpoint = Checkpoint::open(&file)?;
-    if let Some(rank) = low_rank(&checkpoint).filter(|_| vlm.llm.lora().is_none()) {
-        vlm.llm.add_lora(LoraConfig { rank, alpha: lora_alpha(&file, rank)? }, 0);
+    let low_rank = checkpoint.tensors().iter().any(|tensor| tensor.name.contains(LOW_RANK));
+    if low_rank && vlm.llm.lora().is_none() {
+        vlm.llm.add_lora(read_lora(&file.with_file_name(LORA_FILE))?, 0);
     }
     let mut values = HashMap::new();
-    for trainable in Trainable::ALL {
-        for parameter in vlm.parameters(trainable) {
-            if checkpoint.contains(&parameter.name) {
-                let taken = checkpoint.take(&parameter.name, &parameter.shape)?;
-                values.insert(parameter.name, taken);
-            }
+    for (name, shape) in shapes(vlm) {
+        if checkpoint.contains(&name) {
+            let taken = checkpoint.take(&name, &shape)?;
+            values.insert(name, taken);
         }
     }
     checkpoint.finish()?;
@@ -175,18 +255,24 @@ pub fn load_trained(vlm: &mut Vlm, path: &Path) -> Result<Vec<String>, Error> {
     Ok(values.into_keys().collect())
 }
 
+/// Name and shape of every value of a model that can train.
+fn shapes(vlm: &Vlm) -> Vec<(String, Vec<usize>)> {
+    let dense = [vlm.adapter.parts(), vlm.vision.parts(), vlm.llm.parts()].into_iter().flatten();
+    let low_rank = vlm.llm.parameters(LlmTraining::Lora).into_iter();
+    dense
+        .map(|(name, part)| (name, part.shape()))
+        .chain(low_rank.map(|parameter| (parameter.name, parameter.shape)))
+        .collect()
+}
+
 /// What a run starts from must be in its own checkpoints too: they would be incomplete otherwise.
 fn check_all_train(
-    vlm: &Vlm,
     trainable: Trainable,
     checkpoint: &Path,
-    taken: &[String],
+    mut taken: Vec<String>,
 ) -> Result<(), Error> {
-    let trains: HashSet<String> =
-        vlm.parameters(trainable).into_iter().map(|parameter| parameter.name).collect();
-    let Some(frozen) = taken.iter().filter(|name| !trains.contains(*name)).min() else {
-        return Ok(());
-    };
+    taken.retain(|name| !trains(trainable, name));
+    let Some(frozen) = taken.into_iter().min() else { return Ok(()) };
     Err(Error::Contradiction {
         first: format!("adapter_name_or_path = {:?}, which holds {frozen},", checkpoint.display()),
         second: format!("trainable = \"{trainable}\""),
@@ -194,27 +280,29 @@ fn check_all_train(
     })
 }
 
-/// Rank of the low-rank terms in a checkpoint, if it has any.
-fn low_rank(checkpoint: &Checkpoint) -> Option<usize> {
-    let is_down = |tensor: &&StoredTensor| tensor.name.ends_with(".lora_A.weight");
-    checkpoint.tensors().iter().find(is_down).map(|tensor| tensor.shape[0])
+fn trains(trainable: Trainable, name: &str) -> bool {
+    let training = match name.contains(LOW_RANK) {
+        true => LlmTraining::Lora,
+        false => LlmTraining::Full,
+    };
+    name.starts_with(adapter::PREFIX)
+        || (name.starts_with(vision::PREFIX) && trainable.vision())
+        || (name.starts_with(LLM_PREFIX) && trainable.llm() == training)
 }
 
-/// The scale of a checkpoint's low-rank terms, which the configuration of its run tells.
-fn lora_alpha(file: &Path, rank: usize) -> Result<f32, Error> {
-    let run = file.parent().and_then(Path::parent).unwrap_or(Path::new(""));
-    let path = run.join("config.toml");
-    let text = std::fs::read_to_string(&path)
-        .map_err(|source| Error::LoraScale { file: file.to_owned(), source })?;
-    let config: toml::Table =
-        toml::from_str(&text).map_err(|source| Error::Config { path: Some(path), source })?;
-    let alpha = config.get("lora_alpha");
-    let alpha = alpha.and_then(|alpha| alpha.as_float().or(alpha.as_integer().map(|n| n as f64)));
-    Ok(alpha.map_or_else(|| default_alpha(rank), |alpha| alpha as f32))
-}
-
-fn default_alpha(rank: usize) -> f32 {
-    2.0 * rank as f32
+/// Rank and scale of a checkpoint's low-rank terms.
+fn read_lora(path: &Path) -> Result<LoraConfig, Error> {
+    let bytes =
+        std::fs::read(path).map_err(|source| Error::Io { path: path.to_path_buf(), source })?;
+    let broken = |reason: String| Error::State { what: LORA_FILE, reason };
+    let json: serde_json::Value =
+        serde_json::from_slice(&bytes).map_err(|error| broken(error.to_string()))?;
+    match (json["r"].as_u64(), json["lora_alpha"].as_f64()) {
+        (Some(rank), Some(alpha)) if rank > 0 => {
+            Ok(LoraConfig { rank: rank as usize, alpha: alpha as f32 })
+        }
+        _ => Err(broken(format!("{json} instead of r and lora_alpha"))),
+    }
 }
 
 /// The file of trained values that `path` names: a checkpoint folder, or the file itself.

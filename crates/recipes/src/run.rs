@@ -1,12 +1,20 @@
 //! What every recipe does around its loop: start or resume in the output folder, and tell who watches.
 
-use engine::{Checkpoints, Counts, Engine, Event, Observer, Run, RunParts, Start, Task, TaskState};
+use std::path::Path;
+
+use engine::{
+    Checkpoints, Counts, Engine, Event, Observer, Run, RunParts, SavedFile, Start, Task, TaskState,
+};
+use model::feature_cache::CacheCounts;
+use serde_json::json;
+use toml::Table;
 
 use crate::Error;
-use crate::config::{Recipe, Training, resolved};
+use crate::config::{Recipe, Training, read, resolved};
+use crate::policy::{LORA_FILE, Policy};
 
 /// Something a recipe found that its user should know.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub enum Notice {
     /// Samples longer than the limit were left out.
     TooLong {
@@ -22,12 +30,26 @@ pub enum Notice {
         /// Samples in all.
         of: usize,
     },
+    /// Samples whose images have gone through the encoder, or were found in the cache, so far.
+    Encoding {
+        /// Samples done.
+        done: usize,
+        /// Samples in all.
+        total: usize,
+    },
+    /// All images are encoded: what the cache had of them, and what it holds now.
+    Encoded(CacheCounts),
     /// Completions of this step's rollout so far.
     Rollout {
         /// Completions done.
         done: usize,
         /// Completions in all.
         total: usize,
+    },
+    /// No group of a rollout had mixed outcomes, so the step draws further prompts.
+    Redraw {
+        /// Rollouts of this step so far.
+        num_rollouts: usize,
     },
 }
 
@@ -49,12 +71,15 @@ impl Watch {
 /// Name of the file in a checkpoint that holds what trained, under the model's own tensor names.
 pub const WEIGHTS_FILE: &str = "trainable.safetensors";
 
+/// Name of the resolved configuration in an output folder.
+const CONFIG_FILE: &str = "config.toml";
+
 /// Keys that do not change what a run computes: a resume may change them.
 const INCIDENTAL: [&str; 5] =
     ["feature_cache", "output_dir", "resume_from_checkpoint", "save_steps", "save_total_limit"];
 
-/// Opens the output folder, writes the resolved configuration there, and goes on from a checkpoint
-/// if there is one; returns the recipe's own state from it.
+/// Opens the output folder, goes on from a checkpoint if there is one, and writes the resolved
+/// configuration; returns the recipe's own state from the checkpoint.
 pub(crate) fn start<R: Training, T: Task>(
     recipe: &R,
     engine: Engine,
@@ -63,29 +88,71 @@ pub(crate) fn start<R: Training, T: Task>(
 ) -> Result<(Run, Option<TaskState>), Error> {
     let (config, saving) = recipe.output();
     let checkpoints = Checkpoints::open(&config.output_dir, saving.clone(), WEIGHTS_FILE)?;
-    let text = resolved(recipe)?;
-    let path = config.output_dir.join("config.toml");
-    std::fs::write(&path, &text).map_err(|source| Error::Io { path, source })?;
-    let config_hash = shaping_hash(recipe)?;
+    let shaping = shaping(Table::try_from(recipe)?);
+    let config_hash = engine::config_hash(&toml::to_string(&shaping)?);
     let parts = RunParts { engine, checkpoints, config_hash, observer };
     let start = match config.resume_from_checkpoint.as_str() {
         "never" => Start::Fresh,
         text => Start::parse(text),
     };
-    let (run, resumed) = Run::start(parts, task, &start)?;
+    let (run, resumed) =
+        Run::start(parts, task, &start).map_err(|error| name_changes(error, &shaping))?;
+    write_config(recipe, &config.output_dir)?;
     Ok((run, resumed.map(|resumed| resumed.task)))
 }
 
-/// Hash of every setting that shapes the result.
-fn shaping_hash<R: Recipe>(recipe: &R) -> Result<String, Error> {
-    let mut table = toml::Table::try_from(recipe)?;
+/// The settings that shape the result.
+fn shaping(mut table: Table) -> Table {
     table.retain(|key, _| !INCIDENTAL.contains(&key));
-    Ok(engine::config_hash(&toml::to_string(&table)?))
+    table
 }
 
-/// Steps that make `epochs` passes over `num_items` in steps of `step_size`.
-pub(crate) fn steps_for(num_items: usize, epochs: f64, step_size: usize) -> u64 {
-    ((num_items as f64 * epochs) / step_size as f64).ceil().max(1.0) as u64
+/// Replaces the engine's two hashes by the keys that differ, where the saved settings can be read.
+fn name_changes(error: engine::Error, current: &Table) -> Error {
+    let engine::Error::ConfigChanged { path, .. } = &error else { return error.into() };
+    let file = path.parent().unwrap_or(Path::new("")).join(CONFIG_FILE);
+    let Ok(saved) = read(&file).map(shaping) else { return error.into() };
+    let mut keys: Vec<&String> = saved.keys().chain(current.keys()).collect();
+    keys.sort();
+    keys.dedup();
+    let show = |table: &Table, key| table.get(key).map_or("none".to_owned(), ToString::to_string);
+    let differences: Vec<String> = keys
+        .into_iter()
+        .filter(|key| saved.get(*key) != current.get(*key))
+        .map(|key| format!("{key}: {}, now {}", show(&saved, key), show(current, key)))
+        .collect();
+    match differences.is_empty() {
+        true => error.into(),
+        false => Error::Changed { checkpoint: path.clone(), differences: differences.join("; ") },
+    }
+}
+
+/// Beside its place and then moved: a kill leaves the old file or the new one.
+fn write_config<R: Recipe>(recipe: &R, folder: &Path) -> Result<(), Error> {
+    let path = folder.join(CONFIG_FILE);
+    let partial = folder.join("config.toml.partial");
+    let text = resolved(recipe)?;
+    std::fs::write(&partial, text)
+        .and_then(|()| std::fs::rename(&partial, &path))
+        .map_err(|source| Error::Io { path, source })
+}
+
+/// What a recipe puts into a checkpoint: where it is in its data, and what `files` hold.
+pub(crate) fn state(policy: &Policy, position: u64, mut files: Vec<SavedFile>) -> TaskState {
+    let lora = policy.vlm.llm.lora();
+    files.extend(lora.map(|lora| SavedFile {
+        name: LORA_FILE.to_owned(),
+        bytes: json!({"r": lora.rank, "lora_alpha": lora.alpha}).to_string().into_bytes(),
+    }));
+    TaskState { value: json!({"position": position}), files }
+}
+
+/// Where a saved run was in its data.
+pub(crate) fn position(state: &TaskState) -> Result<u64, Error> {
+    let reason = || format!("{} instead of a number", state.value["position"]);
+    state.value["position"]
+        .as_u64()
+        .ok_or_else(|| Error::State { what: "position in the data", reason: reason() })
 }
 
 /// The engine's counts as the losses take them.

@@ -13,56 +13,42 @@ pub struct Component<'a> {
     pub rewards: &'a [f64],
 }
 
-/// The weighted sum, and each part of it.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Combined {
-    /// One reward for each completion.
-    pub rewards: Vec<f64>,
-    /// In the order of the components.
-    pub statistics: Vec<ComponentStatistics>,
-}
-
-/// Mean and spread of one component over a batch, unweighted.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+/// Mean and spread of one component over a batch.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub struct ComponentStatistics {
-    /// The component's name.
-    pub name: String,
     /// The mean; zero of an empty batch.
     pub mean: f64,
     /// The sample standard deviation; zero of fewer than two.
     pub std: f64,
 }
 
-/// The weighted sum of all components, completion by completion.
+impl Component<'_> {
+    /// Mean and spread of the rewards, unweighted.
+    pub fn statistics(&self) -> ComponentStatistics {
+        let count = self.rewards.len() as f64;
+        let mean = self.rewards.iter().sum::<f64>() / count.max(1.0);
+        let squares: f64 = self.rewards.iter().map(|reward| (reward - mean).powi(2)).sum();
+        ComponentStatistics { mean, std: (squares / (count - 1.0).max(1.0)).sqrt() }
+    }
+}
+
+/// The weighted sum of all components, completion by completion: one reward for each.
 ///
 /// Equation 7 of R1V2 (arXiv:2504.16656) with weights, which it does not print; R1V3
 /// (arXiv:2507.06167) uses 0.8 for the rule and 0.2 for the format.
 ///
 /// # Panics
 /// When the components differ in length.
-pub fn combine(components: &[Component<'_>]) -> Combined {
+pub fn combine(components: &[Component<'_>]) -> Vec<f64> {
     let num_completions = components.first().map_or(0, |component| component.rewards.len());
-    let mut rewards = vec![0.0; num_completions];
-    for component in components {
-        assert_eq!(
-            component.rewards.len(),
-            num_completions,
-            "rewards of component {}",
-            component.name
-        );
-        for (sum, reward) in rewards.iter_mut().zip(component.rewards) {
-            *sum += component.weight * reward;
+    let mut sums = vec![0.0; num_completions];
+    for Component { name, weight, rewards } in components {
+        assert_eq!(rewards.len(), num_completions, "rewards of component {name}");
+        for (sum, reward) in sums.iter_mut().zip(*rewards) {
+            *sum += weight * reward;
         }
     }
-    Combined { rewards, statistics: components.iter().map(statistics).collect() }
-}
-
-fn statistics(component: &Component<'_>) -> ComponentStatistics {
-    let count = component.rewards.len() as f64;
-    let mean = component.rewards.iter().sum::<f64>() / count.max(1.0);
-    let squares: f64 = component.rewards.iter().map(|reward| (reward - mean).powi(2)).sum();
-    let std = (squares / (count - 1.0).max(1.0)).sqrt();
-    ComponentStatistics { name: component.name.to_owned(), mean, std }
+    sums
 }
 
 #[cfg(test)]
@@ -74,23 +60,18 @@ mod tests {
     fn rewards_add_up_by_weight() {
         let rule = Component { name: "rule", weight: 0.8, rewards: &[1.0, 0.0, 0.0, 1.0] };
         let format = Component { name: "format", weight: 0.2, rewards: &[1.0, 1.0, 0.0, 0.0] };
-        let combined = combine(&[rule, format]);
-        assert_eq!(combined.rewards, [1.0, 0.2, 0.0, 0.8]);
-        assert_eq!(combined.statistics[0].name, "rule");
-        assert_eq!(combined.statistics[1].mean, 0.5);
-        assert!((combined.statistics[1].std - (1.0f64 / 3.0).sqrt()).abs() < 1e-12);
+        assert_eq!(combine(&[rule, format]), [1.0, 0.2, 0.0, 0.8]);
+        let statistics = format.statistics();
+        assert_eq!(statistics.mean, 0.5);
+        assert!((statistics.std - (1.0f64 / 3.0).sqrt()).abs() < 1e-12);
     }
 
     #[test]
     fn little_is_enough() {
-        assert_eq!(combine(&[]), Combined { rewards: vec![], statistics: vec![] });
-        let statistics =
-            combine(&[Component { name: "rule", weight: 1.0, rewards: &[2.0] }]).statistics;
-        assert_eq!((statistics[0].mean, statistics[0].std), (2.0, 0.0));
-        assert_eq!(
-            combine(&[Component { name: "rule", weight: 1.0, rewards: &[] }]).statistics[0].mean,
-            0.0
-        );
+        assert_eq!(combine(&[]), [0.0; 0]);
+        let of = |rewards| Component { name: "rule", weight: 1.0, rewards }.statistics();
+        assert_eq!(of(&[2.0]), ComponentStatistics { mean: 2.0, std: 0.0 });
+        assert_eq!(of(&[]), ComponentStatistics { mean: 0.0, std: 0.0 });
     }
 
     #[test]

@@ -29,7 +29,7 @@ mod format;
 mod combine;
 mod statistics;
 
-pub use combine::{Combined, Component, ComponentStatistics, combine};
+pub use combine::{Component, ComponentStatistics, combine};
 pub use extract::{after_thought, extract_answer, last_boxed};
 pub use format::{Flaw, Opening, format_flaw, format_reward};
 pub use statistics::{LengthStatistics, length_statistics, repetition_rate};

@@ -10,7 +10,7 @@ use ::model::vlm::Vlm;
 use anyhow::Result;
 use preprocess::Processor;
 use recipes::Error;
-use recipes::config::{Recipe, Storage, Unknown, resolved};
+use recipes::config::{Part, Recipe, Storage, resolved};
 use recipes::policy::load_trained;
 use rollout::{GenerateConfig, ImageEncoder, Progress as Generated, Sampling};
 use serde::{Deserialize, Serialize};
@@ -63,9 +63,6 @@ pub(crate) struct EvalConfig {
     /// Where vision features are kept between runs; nowhere by default.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) feature_cache: Option<PathBuf>,
-    /// Keys that no field took.
-    #[serde(flatten)]
-    pub(crate) unknown: Unknown,
 }
 
 fn unit() -> f32 {
@@ -85,9 +82,7 @@ fn yes() -> bool {
 }
 
 impl Recipe for EvalConfig {
-    fn unknown(&self) -> &Unknown {
-        &self.unknown
-    }
+    const PARTS: &'static [Part] = &[Part::of::<Self>()];
 
     fn validate(&self) -> Result<(), Error> {
         if self.num_samples > 1 && self.temperature == 0.0 {
@@ -106,6 +101,30 @@ impl Recipe for EvalConfig {
 }
 
 impl EvalConfig {
+    /// Greedy answers to all samples, and the blind baseline.
+    pub(super) fn greedy(
+        model: PathBuf,
+        dataset: PathBuf,
+        output_dir: PathBuf,
+        max_new_tokens: usize,
+    ) -> Self {
+        Self {
+            model_name_or_path: model,
+            adapter_name_or_path: None,
+            dtype: Storage::default(),
+            dataset,
+            output_dir,
+            limit: None,
+            max_new_tokens,
+            temperature: 0.0,
+            top_p: 1.0,
+            num_samples: 1,
+            seed: seed(),
+            blind: true,
+            feature_cache: None,
+        }
+    }
+
     fn generation(&self, processor: &Processor) -> GenerateConfig {
         let sampling =
             Sampling { top_p: self.top_p, ..Sampling::at_temperature(self.temperature, self.seed) };
@@ -155,7 +174,8 @@ pub(crate) fn run(args: &RecipeArgs, context: &Context) -> Result<()> {
     context.output.show(&outcome, |_| evaluation.table(&name.display().to_string()))
 }
 
-fn measure(
+/// Loads the model, asks it, and writes what it said.
+pub(super) fn measure(
     config: &EvalConfig,
     processor: &Processor,
     questions: &[::eval::Question],

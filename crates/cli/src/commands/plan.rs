@@ -46,21 +46,22 @@ pub(super) struct Plan {
 /// What a data set amounts to.
 #[derive(Default)]
 struct Measured {
-    num_samples: usize,
+    /// Tokens of each sample that is used.
+    lengths: Vec<usize>,
     num_too_long: usize,
     num_text_only: usize,
-    num_tokens: usize,
-    longest: usize,
     most_tiles: usize,
 }
 
 impl Measured {
     fn add(&mut self, length: usize, images: &[TiledImage]) {
-        self.num_samples += 1;
+        self.lengths.push(length);
         self.num_text_only += usize::from(images.is_empty());
-        self.num_tokens += length;
-        self.longest = self.longest.max(length);
         self.most_tiles = self.most_tiles.max(images.iter().map(TiledImage::num_tiles).sum());
+    }
+
+    fn longest(&self) -> usize {
+        self.lengths.iter().copied().max().unwrap_or(0)
     }
 }
 
@@ -69,19 +70,21 @@ impl Plan {
     pub(super) fn sft(config: &SftConfig) -> Result<Self> {
         let (dataset, processor) = open(&config.model, &config.run.dataset)?;
         let mut measured = Measured::default();
+        let max_length = config.samples.max_length.min(processor.context_length);
         for index in 0..dataset.samples.len() {
-            let example = processor.example(&dataset.samples[index], base(&dataset));
-            let example = example.with_context(|| dataset.place(index))?;
-            match example.ids.len() > config.max_length {
-                true => measured.num_too_long += 1,
-                false => measured.add(example.ids.len(), &example.images),
+            match processor.example(&dataset.samples[index], base(&dataset)) {
+                Ok(example) if example.ids.len() <= max_length => {
+                    measured.add(example.ids.len(), &example.images);
+                }
+                Ok(_) | Err(preprocess::Error::TooLong { .. }) => measured.num_too_long += 1,
+                Err(error) => return Err(error).with_context(|| dataset.place(index)),
             }
         }
-        let steps = config.num_steps(measured.num_samples, measured.num_tokens);
-        let size = config.per_device_train_batch_size;
-        let (rows, together) = match config.packing {
-            true => (config.max_length, config.max_length / measured.longest.max(1)),
-            false => (size * measured.longest, size),
+        let steps = config.num_steps(&measured.lengths);
+        let (size, longest) = (config.batch.per_device_train_batch_size, measured.longest());
+        let (rows, together) = match config.samples.packing {
+            true => (config.samples.max_length, config.samples.max_length / longest.max(1)),
+            false => (size * longest, size),
         };
         Self::finish(&config.model, &measured, steps, (rows, together))
     }
@@ -95,10 +98,11 @@ impl Plan {
             let prompt = prompt.with_context(|| dataset.place(index))?;
             measured.add(prompt.ids.len(), &prompt.images);
         }
-        let groups = config.per_device_train_batch_size / config.num_generations;
-        let completions = config.per_device_train_batch_size * config.max_completion_length;
-        let rows = groups * measured.longest + completions;
-        let steps = config.num_steps(measured.num_samples);
+        let size = config.batch.per_device_train_batch_size;
+        let groups = size / config.rollout.num_generations;
+        let completions = size * config.rollout.max_completion_length;
+        let rows = groups * measured.longest() + completions;
+        let steps = config.num_steps(measured.lengths.len());
         Self::finish(&config.model, &measured, steps, (rows, groups))
     }
 
@@ -123,11 +127,11 @@ impl Plan {
             format!("{}: not an assembled model", config.model_name_or_path.display())
         })?;
         Ok(Self {
-            num_samples: measured.num_samples,
+            num_samples: measured.lengths.len(),
             num_too_long: measured.num_too_long,
             num_text_only: measured.num_text_only,
-            num_tokens: measured.num_tokens,
-            longest: measured.longest,
+            num_tokens: measured.lengths.iter().sum(),
+            longest: measured.longest(),
             steps,
             micro_batch_rows: rows,
             trainable,

@@ -96,6 +96,11 @@ impl Spectator {
         self.seen().meter.take().into_iter().for_each(Meter::finish);
     }
 
+    /// The newest checkpoint.
+    pub(super) fn checkpoint(&self) -> Option<PathBuf> {
+        self.seen().checkpoint.clone()
+    }
+
     /// Prints how the run ended.
     pub(super) fn conclude(&self, output_dir: PathBuf, context: &Context) -> Result<()> {
         self.finish();
@@ -170,6 +175,21 @@ impl Seen {
             )),
             Notice::TextOnly { count, of } => self.progress.warn(&format!(
                 "{count} of {of} samples have no image and give the adapter no gradient"
+            )),
+            Notice::Encoding { done, total } => {
+                let message = format!("encoding images {done}/{total}");
+                self.meter().set(0, &message);
+            }
+            Notice::Encoded(counts) => {
+                let rate = 100.0 * counts.hit_rate();
+                let size = crate::output::bytes(counts.ram_bytes);
+                self.progress.note(&format!("vision features: {rate:.0} % cached, {size} in memory"));
+                if let Some(error) = &counts.disk_error {
+                    self.progress.warn(&format!("the feature cache is not on disk: {error}"));
+                }
+            }
+            Notice::Redraw { num_rollouts } => self.progress.note(&format!(
+                "rollout {num_rollouts} of this step had no group of mixed outcomes; drawing again"
             )),
             Notice::Rollout { done, total } => {
                 let (steps, message) =

@@ -3,11 +3,13 @@
 use advantage::{ReplayConfig, Scale};
 use engine::{CheckpointConfig, OptimizerConfig};
 use loss::{Clip, Kl, KlEstimator, Objective, Reduction, Surrogate};
+use rollout::Sampling;
 use serde::{Deserialize, Serialize};
 
 use crate::Error;
-use crate::config::{ModelConfig, RateConfig, Recipe, RunConfig, Training, Unknown};
-use crate::run::steps_for;
+use crate::config::{
+    BatchConfig, ModelConfig, Part, RateConfig, Recipe, RunConfig, Training, in_range,
+};
 
 /// The keys of `sightline grpo`.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -27,17 +29,23 @@ pub struct GrpoConfig {
     /// The learning rate over the run.
     #[serde(flatten)]
     pub rate: RateConfig,
-    /// Completions in a micro-batch; a multiple of `num_generations`.
-    pub per_device_train_batch_size: usize,
-    /// Micro-batches in a step.
-    #[serde(default = "one")]
-    pub gradient_accumulation_steps: usize,
-    /// Passes over the prompts; not used when `max_steps` is given.
-    #[serde(default = "one_epoch")]
-    pub num_train_epochs: f64,
-    /// Steps of the run; 0 derives them from `num_train_epochs`.
-    #[serde(default)]
-    pub max_steps: u64,
+    /// How much goes into a step.
+    #[serde(flatten)]
+    pub batch: BatchConfig,
+    /// How completions are drawn.
+    #[serde(flatten)]
+    pub rollout: RolloutConfig,
+    /// From completions to advantages, and for how long they are kept.
+    #[serde(flatten)]
+    pub reward: RewardConfig,
+    /// What is minimised.
+    #[serde(flatten)]
+    pub objective: ObjectiveConfig,
+}
+
+/// How completions are drawn.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct RolloutConfig {
     /// Completions of each prompt: the size G of a group.
     #[serde(default = "eight")]
     pub num_generations: usize,
@@ -56,12 +64,28 @@ pub struct GrpoConfig {
     /// CTRL repetition penalty of the rollouts.
     #[serde(default = "unit")]
     pub repetition_penalty: f32,
+}
+
+/// From completions to advantages, and for how long they are kept.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct RewardConfig {
     /// Weights of the reward's components.
     #[serde(default)]
     pub reward_weights: RewardWeights,
     /// What advantages are divided by.
     #[serde(default)]
     pub scale_rewards: ScaleRewards,
+    /// Exponent α of a buffered completion's priority `|Â|^α`.
+    #[serde(default = "replay_alpha")]
+    pub replay_alpha: f64,
+    /// Steps after which the Selective Sample Buffer drops a completion; 0 for no buffer.
+    #[serde(default = "replay_staleness")]
+    pub replay_staleness: u64,
+}
+
+/// What is minimised.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct ObjectiveConfig {
     /// How token losses are averaged.
     #[serde(default)]
     pub loss_type: LossType,
@@ -74,18 +98,6 @@ pub struct GrpoConfig {
     /// Upper distance where it differs from `epsilon`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub epsilon_high: Option<f64>,
-    /// Refill each step from the Selective Sample Buffer.
-    #[serde(default = "yes")]
-    pub replay_buffer: bool,
-    /// Exponent of a buffered completion's priority `|Â|^α`.
-    #[serde(default = "priority")]
-    pub replay_alpha: f64,
-    /// Steps after which a buffered completion is dropped.
-    #[serde(default = "staleness")]
-    pub replay_staleness: u64,
-    /// Keys that no field took.
-    #[serde(flatten)]
-    pub unknown: Unknown,
 }
 
 /// Weights of the reward's components; R1V3 (arXiv:2507.06167), equation 3, has 0.8 and 0.2.
@@ -128,19 +140,11 @@ pub enum LossType {
     DrGrpo,
 }
 
-fn one() -> usize {
-    1
-}
-
-fn one_epoch() -> f64 {
-    1.0
-}
-
+/// R1V (arXiv:2504.05599), section 2.2, as are temperature and length.
 fn eight() -> usize {
     8
 }
 
-/// R1V (arXiv:2504.05599), section 2.2.
 fn max_completion_length() -> usize {
     8192
 }
@@ -149,73 +153,79 @@ fn unit() -> f32 {
     1.0
 }
 
+/// R1V3 (arXiv:2507.06167), section 3.3.
 fn epsilon() -> f64 {
     0.2
 }
 
-fn yes() -> bool {
-    true
-}
-
-fn priority() -> f64 {
+/// VL-Rethinker (arXiv:2504.08837), section 3.
+fn replay_alpha() -> f64 {
     1.0
 }
 
-fn staleness() -> u64 {
+fn replay_staleness() -> u64 {
     4
 }
 
 impl GrpoConfig {
     /// Completions of one update.
     pub fn num_completions(&self) -> usize {
-        self.per_device_train_batch_size * self.gradient_accumulation_steps
+        self.batch.step_size()
     }
 
     /// Prompts of one rollout.
     pub fn num_prompts(&self) -> usize {
-        self.num_completions() / self.num_generations
+        self.num_completions() / self.rollout.num_generations
     }
 
-    /// Steps of a run over `num_questions` prompts.
+    /// Steps of a run over `num_questions` prompts: `max_steps`, or as many as it takes to draw every
+    /// prompt `num_train_epochs` times, if each step draws once.
     pub fn num_steps(&self, num_questions: usize) -> u64 {
-        match self.max_steps {
-            0 => steps_for(num_questions, self.num_train_epochs, self.num_prompts()),
+        match self.batch.max_steps {
+            0 => self.batch.num_items(num_questions).div_ceil(self.num_prompts() as u64),
             steps => steps,
         }
     }
 
+    /// How tokens are chosen.
+    pub fn sampling(&self) -> Sampling {
+        let RolloutConfig { temperature, top_k, top_p, repetition_penalty, .. } = self.rollout;
+        Sampling { temperature, top_k, top_p, repetition_penalty, seed: self.run.seed }
+    }
+
     /// The objective of fresh and of buffered completions.
     pub fn objective(&self) -> Objective {
-        let high = self.epsilon_high.unwrap_or(self.epsilon);
+        let ObjectiveConfig { beta, epsilon, epsilon_high, .. } = self.objective;
+        let high = epsilon_high.unwrap_or(epsilon);
         Objective {
-            surrogate: Surrogate::Clipped(Clip { low: self.epsilon, high, dual: None }),
-            kl: Kl { beta: self.beta, estimator: KlEstimator::K3 },
+            surrogate: Surrogate::Clipped(Clip { low: epsilon, high, dual: None }),
+            kl: Kl { beta, estimator: KlEstimator::K3 },
         }
     }
 
     /// How token losses become one number.
     pub fn reduction(&self) -> Reduction {
-        match self.loss_type {
+        match self.objective.loss_type {
             LossType::Grpo => Reduction::SequenceMean,
             LossType::Dapo => Reduction::TokenMean,
-            LossType::DrGrpo => Reduction::FixedLength(self.max_completion_length),
+            LossType::DrGrpo => Reduction::FixedLength(self.rollout.max_completion_length),
         }
     }
 
     /// What advantages are divided by; TRL's small number.
     pub fn scale(&self) -> Scale {
-        match self.scale_rewards {
+        match self.reward.scale_rewards {
             ScaleRewards::Group => Scale::Std { epsilon: 1e-4 },
             ScaleRewards::None => Scale::None,
         }
     }
 
     /// The Selective Sample Buffer's settings.
-    pub fn replay(&self, seed: u64) -> ReplayConfig {
+    pub fn replay(&self) -> ReplayConfig {
         ReplayConfig {
-            exponent: self.replay_alpha,
-            staleness: self.replay_staleness,
-            ..ReplayConfig::new(self.num_completions(), seed)
+            exponent: self.reward.replay_alpha,
+            staleness: self.reward.replay_staleness,
+            ..ReplayConfig::new(self.num_completions(), self.run.seed)
         }
     }
 }
@@ -227,35 +237,62 @@ impl Training for GrpoConfig {
 }
 
 impl Recipe for GrpoConfig {
-    fn unknown(&self) -> &Unknown {
-        &self.unknown
-    }
+    const PARTS: &'static [Part] = &[
+        Part::of::<ModelConfig>(),
+        Part::of::<RunConfig>(),
+        Part::of::<CheckpointConfig>(),
+        Part::of::<OptimizerConfig>(),
+        Part::of::<RateConfig>(),
+        Part::of::<BatchConfig>(),
+        Part::of::<RolloutConfig>(),
+        Part::of::<RewardConfig>(),
+        Part::of::<ObjectiveConfig>(),
+    ];
 
     fn validate(&self) -> Result<(), Error> {
         self.model.trainable()?;
-        self.rate.engine(&self.optimizer, self.max_steps.max(1)).validate()?;
         self.checkpoint.validate()?;
-        if self.num_generations < 2 {
-            return Err(Error::Value {
-                key: "num_generations",
-                value: self.num_generations.to_string(),
-                expected: "at least 2: a completion is compared with the others of its group",
-            });
-        }
-        if self.temperature <= 0.0 {
-            return Err(Error::Value {
-                key: "temperature",
-                value: self.temperature.to_string(),
-                expected: "more than 0: greedy completions of a group are all the same",
-            });
-        }
-        let size = self.per_device_train_batch_size;
-        if size == 0 || !size.is_multiple_of(self.num_generations) {
-            return Err(Error::Contradiction {
+        self.batch.validate()?;
+        self.rate.engine(&self.optimizer, self.batch.max_steps.max(1)).validate()?;
+        self.validate_rollout()?;
+        self.validate_numbers()
+    }
+}
+
+impl GrpoConfig {
+    fn validate_rollout(&self) -> Result<(), Error> {
+        let RolloutConfig { num_generations, max_completion_length, temperature, .. } =
+            self.rollout;
+        let expected = "at least 2: a completion is compared with the others of its group";
+        in_range(num_generations >= 2, "num_generations", num_generations, expected)?;
+        in_range(max_completion_length > 0, "max_completion_length", 0, "at least 1")?;
+        let expected = "more than 0: greedy completions of a group are all the same";
+        in_range(temperature > 0.0, "temperature", temperature, expected)?;
+        self.sampling().validate()?;
+        let size = self.batch.per_device_train_batch_size;
+        match size.is_multiple_of(num_generations) {
+            true => Ok(()),
+            false => Err(Error::Contradiction {
                 first: format!("per_device_train_batch_size = {size}"),
-                second: format!("num_generations = {}", self.num_generations),
+                second: format!("num_generations = {num_generations}"),
                 why: "a micro-batch holds whole groups",
-            });
+            }),
+        }
+    }
+
+    fn validate_numbers(&self) -> Result<(), Error> {
+        let RewardWeights { rule, format } = self.reward.reward_weights;
+        let ObjectiveConfig { beta, epsilon, epsilon_high, .. } = self.objective;
+        let not_negative = [
+            ("reward_weights.rule", rule),
+            ("reward_weights.format", format),
+            ("replay_alpha", self.reward.replay_alpha),
+            ("beta", beta),
+            ("epsilon", epsilon),
+            ("epsilon_high", epsilon_high.unwrap_or(epsilon)),
+        ];
+        for (key, value) in not_negative {
+            in_range(value >= 0.0 && value.is_finite(), key, value, "a finite number from 0")?;
         }
         Ok(())
     }

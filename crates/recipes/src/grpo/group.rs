@@ -2,12 +2,16 @@
 
 use std::collections::BTreeMap;
 
-use advantage::{Mixed, Scale, group_relative, is_effective};
-use reward::{Component, Opening, combine, format_reward, verify};
+use advantage::{Scale, group_relative, is_effective};
+use reward::{Component, Opening, combine, format_reward, repetition_rate, verify};
 use schema::{Completion, FinishReason};
 use serde::{Deserialize, Serialize};
 
-use super::{GrpoConfig, Questions, RewardWeights};
+use super::questions::Questions;
+use super::{GrpoConfig, RewardWeights};
+
+/// Tokens of what counts as a repetition: the usual three.
+const REPETITION_LENGTH: usize = 3;
 
 /// The completions of one prompt, scored.
 pub(super) struct Group {
@@ -30,6 +34,11 @@ impl Group {
     pub(super) fn is_effective(&self) -> bool {
         is_effective(&self.rule.iter().map(|&rule| rule > 0.0).collect::<Vec<_>>())
     }
+
+    /// Sample standard deviation of the rewards.
+    fn std(&self) -> f64 {
+        Component { name: "reward", weight: 1.0, rewards: &self.rewards }.statistics().std
+    }
 }
 
 /// A completion as the buffer keeps it.
@@ -49,7 +58,7 @@ pub(super) struct Scorer {
 
 impl Scorer {
     pub(super) fn new(config: &GrpoConfig) -> Self {
-        Self { weights: config.reward_weights, scale: config.scale() }
+        Self { weights: config.reward.reward_weights, scale: config.scale() }
     }
 
     /// Scores the completions of question number `question`.
@@ -60,7 +69,7 @@ impl Scorer {
         completions: Vec<Completion>,
     ) -> Group {
         let gold = &questions.answers[question];
-        let opening = match questions.rendered[question].opens_thought() {
+        let opening = match questions.prompts[question].opens_thought() {
             true => Opening::InPrompt,
             false => Opening::InCompletion,
         };
@@ -71,54 +80,67 @@ impl Scorer {
         };
         let rule: Vec<f64> = texts().map(correct).collect();
         let format: Vec<f64> = texts().map(|text| format_reward(text, opening)).collect();
-        let RewardWeights { rule: rule_weight, format: format_weight } = self.weights;
-        let combined = combine(&[
-            Component { name: "rule", weight: rule_weight, rewards: &rule },
-            Component { name: "format", weight: format_weight, rewards: &format },
+        let rewards = combine(&[
+            Component { name: "rule", weight: self.weights.rule, rewards: &rule },
+            Component { name: "format", weight: self.weights.format, rewards: &format },
         ]);
-        let advantages = group_relative(&combined.rewards, self.scale);
-        Group { question, completions, rule, format, rewards: combined.rewards, advantages }
+        let advantages = group_relative(&rewards, self.scale);
+        Group { question, completions, rule, format, rewards, advantages }
     }
 }
 
-/// What a step logs about its groups, under TRL's names where it has one.
-pub(super) fn metrics(
-    groups: &[Group],
-    mixed: &Mixed<Sampled>,
-    metrics: &mut BTreeMap<String, f64>,
-) {
-    let all = |values: fn(&Group) -> &Vec<f64>| mean(groups.iter().flat_map(values).copied());
-    let completions = || groups.iter().flat_map(|group| &group.completions);
-    let lengths = || completions().map(|completion| completion.token_ids.len() as f64);
-    let clipped = completions()
-        .map(|completion| f64::from(u8::from(completion.finish_reason == FinishReason::Length)));
+/// What a step logs about all groups it drew, under TRL's names where it has one.
+pub(super) fn metrics(groups: &[Group], metrics: &mut BTreeMap<String, f64>) {
+    let all = |values: fn(&Group) -> &Vec<f64>| -> Vec<f64> {
+        groups.iter().flat_map(values).copied().collect()
+    };
+    for (name, rewards) in [("rule", all(|group| &group.rule)), ("format", all(|g| &g.format))] {
+        let statistics = Component { name, weight: 1.0, rewards: &rewards }.statistics();
+        metrics.insert(format!("rewards/{name}/mean"), statistics.mean);
+        metrics.insert(format!("rewards/{name}/std"), statistics.std);
+    }
     let share = |holds: fn(&Group) -> bool| {
         mean(groups.iter().map(|group| f64::from(u8::from(holds(group)))))
     };
+    let sizes = groups.iter().map(|group| group.completions.len() as f64);
+    let effective =
+        groups.iter().filter(|g| g.is_effective()).map(|group| group.completions.len() as f64);
     let values = [
-        ("reward", all(|group| &group.rewards)),
-        ("reward_std", mean(groups.iter().map(|group| std(&group.rewards)))),
-        ("frac_reward_zero_std", share(|group| std(&group.rewards) == 0.0)),
-        ("rewards/rule/mean", all(|group| &group.rule)),
-        ("rewards/format/mean", all(|group| &group.format)),
-        ("completions/mean_length", mean(lengths())),
-        ("completions/max_length", lengths().fold(0.0, f64::max)),
-        ("completions/clipped_ratio", mean(clipped)),
-        ("effective_groups", share(Group::is_effective)),
-        ("effective_fraction/before", mixed.effective_before),
-        ("effective_fraction/after", mixed.effective_after),
-        ("num_sampled_tokens", lengths().sum()),
+        ("reward", mean(all(|group| &group.rewards))),
+        ("reward_std", mean(groups.iter().map(Group::std))),
+        ("frac_reward_zero_std", share(|group| group.std() == 0.0)),
+        ("effective_fraction/before", effective.sum::<f64>() / sizes.sum::<f64>()),
     ];
     metrics.extend(values.map(|(name, value)| (name.to_owned(), value)));
+    completion_metrics(groups.iter().flat_map(|group| &group.completions), metrics);
 }
 
-fn mean(values: impl Iterator<Item = f64>) -> f64 {
-    let (sum, count) = values.fold((0.0, 0_u64), |(sum, count), value| (sum + value, count + 1));
+/// What is logged about the completions as texts.
+fn completion_metrics<'a>(
+    completions: impl Iterator<Item = &'a Completion> + Clone,
+    metrics: &mut BTreeMap<String, f64>,
+) {
+    let length = |completion: &Completion| completion.token_ids.len() as f64;
+    let ended = completions.clone().filter(|c| c.finish_reason == FinishReason::Stop);
+    let clipped = completions
+        .clone()
+        .map(|completion| f64::from(u8::from(completion.finish_reason == FinishReason::Length)));
+    let repetition = completions.clone().map(|c| repetition_rate(&c.token_ids, REPETITION_LENGTH));
+    let lengths = completions.map(length);
+    let values = [
+        ("mean_length", mean(lengths.clone())),
+        ("min_length", lengths.clone().fold(f64::INFINITY, f64::min)),
+        ("max_length", lengths.clone().fold(0.0, f64::max)),
+        ("mean_terminated_length", mean(ended.map(length))),
+        ("clipped_ratio", mean(clipped)),
+        ("repetition_rate", mean(repetition)),
+    ];
+    metrics.extend(values.map(|(name, value)| (format!("completions/{name}"), value)));
+    metrics.insert("num_sampled_tokens".to_owned(), lengths.sum());
+}
+
+fn mean(values: impl IntoIterator<Item = f64>) -> f64 {
+    let (sum, count) =
+        values.into_iter().fold((0.0, 0_u64), |(sum, count), value| (sum + value, count + 1));
     sum / count.max(1) as f64
-}
-
-fn std(values: &[f64]) -> f64 {
-    let average = mean(values.iter().copied());
-    let squares = values.iter().map(|value| (value - average).powi(2)).sum::<f64>();
-    (squares / values.len().saturating_sub(1).max(1) as f64).sqrt()
 }

@@ -6,40 +6,46 @@ use advantage::{Entry, Mixed};
 use engine::{Counts, Parameters, StepLoss, Task, TaskError};
 use loss::{Completion, Objective, PolicyTerms, Reduction};
 use model::pack::Pack;
-use model::vlm::{Images, stack};
+use model::vlm::Images;
+use tensor::Gradients;
 use tensor::ops::LogProbs;
-use tensor::{Gradients, Tensor};
 
+use super::GrpoConfig;
 use super::group::{Group, Sampled};
-use super::{GrpoConfig, Questions};
+use super::questions::Questions;
 use crate::Error;
-use crate::policy::{Policy, slots};
+use crate::policy::{ImageInput, Policy, slots};
 use crate::run::{engine_counts, loss_counts};
 
 /// Completions of one prompt that an update sees together; the prompt's rows are computed once.
 pub(super) struct Tree {
-    question: usize,
-    completions: Vec<Learned>,
+    pub question: usize,
+    pub completions: Vec<Learned>,
 }
 
 /// A completion in an update.
-struct Learned {
-    token_ids: Vec<u32>,
-    advantage: f64,
+pub(super) struct Learned {
+    pub token_ids: Vec<u32>,
+    pub advantage: f64,
     /// Log-probs it was drawn with; `None` where the policy is still the one that drew it.
-    old: Option<Vec<f32>>,
+    pub old: Option<Vec<f32>>,
 }
 
 /// The algorithm: how completions become a loss.
 pub(super) struct GrpoTask<'a> {
-    policy: Policy,
+    pub policy: Policy,
     questions: &'a Questions,
     objective: Objective,
     reduction: Reduction,
     temperature: f32,
     batch_size: usize,
-    /// Values of the policy at the start of the run, where the loss holds it near them.
-    reference: Option<Parameters>,
+    /// Where the loss holds the policy near the one the run began with.
+    anchor: Option<Anchor>,
+}
+
+/// Two policies in one model: the values that train are swapped, and nothing else differs.
+struct Anchor {
+    reference: Parameters,
     current: Parameters,
 }
 
@@ -49,25 +55,22 @@ impl<'a> GrpoTask<'a> {
         policy: Policy,
         questions: &'a Questions,
     ) -> Result<Self, Error> {
-        let current = policy.parameters()?;
+        let anchor = match config.objective.beta {
+            0.0 => None,
+            _ => {
+                let reference = policy.parameters()?;
+                Some(Anchor { current: reference.clone(), reference })
+            }
+        };
         Ok(Self {
             policy,
             questions,
             objective: config.objective(),
             reduction: config.reduction(),
-            temperature: config.temperature,
-            batch_size: config.per_device_train_batch_size,
-            reference: (config.beta != 0.0).then(|| current.clone()),
-            current,
+            temperature: config.rollout.temperature,
+            batch_size: config.batch.per_device_train_batch_size,
+            anchor,
         })
-    }
-
-    pub(super) fn policy(&self) -> &Policy {
-        &self.policy
-    }
-
-    pub(super) fn into_policy(self) -> Policy {
-        self.policy
     }
 
     /// The completions of mixed groups, as the buffer takes them.
@@ -81,13 +84,10 @@ impl<'a> GrpoTask<'a> {
     ) -> Result<Vec<Entry<Sampled>>, Error> {
         let mut entries = Vec::new();
         for group in groups.iter().filter(|group| group.is_effective()) {
-            let mut log_probs: Vec<_> =
-                group.completions.iter().map(|completion| completion.logprobs.clone()).collect();
-            if self.temperature != 1.0 {
-                let branches: Vec<_> =
-                    group.completions.iter().map(|c| c.token_ids.as_slice()).collect();
-                log_probs = self.log_probs(group.question, &branches)?;
-            }
+            let log_probs = match self.temperature {
+                1.0 => group.completions.iter().map(|c| c.logprobs.clone()).collect(),
+                _ => self.log_probs(group)?,
+            };
             let completions = group.completions.iter().zip(log_probs).zip(&group.advantages);
             entries.extend(completions.map(|((completion, log_probs), &advantage)| Entry {
                 payload: Sampled {
@@ -127,37 +127,38 @@ impl<'a> GrpoTask<'a> {
         batches
     }
 
-    /// Log-probs of completions of one question, without gradients.
-    fn log_probs(&self, question: usize, branches: &[&[u32]]) -> Result<Vec<Vec<f32>>, Error> {
-        let (mut pack, mut num_features) = (Pack::new(), 0);
-        let prompt = &self.questions.rendered[question];
-        pack.push_tree(&prompt.ids, &slots(&prompt.image_rows, &mut num_features), branches);
-        let features = self.questions.prompts[question].features.as_deref();
-        let images = features.map_or(Images::None, Images::Features);
-        let scored = self.policy.vlm.log_probs(&pack, images, self.temperature)?;
+    /// Log-probs of a group's completions under the policy as it is, without gradients.
+    pub(super) fn log_probs(&mut self, group: &Group) -> Result<Vec<Vec<f32>>, Error> {
+        let completions = group.completions.iter().map(|completion| Learned {
+            token_ids: completion.token_ids.clone(),
+            advantage: 0.0,
+            old: None,
+        });
+        let tree = Tree { question: group.question, completions: completions.collect() };
+        let (pack, input) = self.pack(&[tree])?;
+        let scored = self.policy.vlm.log_probs(&pack, input.borrow(), self.temperature)?;
         Ok(pack.sequences.iter().map(|range| scored.log_prob[range.clone()].to_vec()).collect())
     }
 
-    fn pack(&self, batch: &[Tree]) -> (Pack, Option<Tensor>) {
-        let (mut pack, mut features, mut num_features) = (Pack::new(), Vec::new(), 0);
-        for tree in batch {
-            let prompt = &self.questions.rendered[tree.question];
+    fn pack(&mut self, batch: &[Tree]) -> Result<(Pack, ImageInput), Error> {
+        let (mut pack, mut num_features) = (Pack::new(), 0);
+        let prompts = || batch.iter().map(|tree| &self.questions.prompts[tree.question]);
+        for (tree, prompt) in batch.iter().zip(prompts()) {
             let slots = slots(&prompt.image_rows, &mut num_features);
             let branches: Vec<_> =
                 tree.completions.iter().map(|learned| learned.token_ids.as_slice()).collect();
             pack.push_tree(&prompt.ids, &slots, &branches);
-            features.extend(self.questions.prompts[tree.question].features.as_deref());
         }
-        let features = (!features.is_empty()).then(|| stack(&features));
-        (pack, features)
+        let input = self.policy.image_input(prompts().map(|prompt| prompt.images.as_slice()))?;
+        Ok((pack, input))
     }
 
     /// Log-probs of a pack under the reference: an adapter swap, not a second model.
     fn reference(&mut self, pack: &Pack, images: Images<'_>) -> Result<Option<Vec<f32>>, Error> {
-        let Some(reference) = &self.reference else { return Ok(None) };
+        let Some(Anchor { reference, current }) = &self.anchor else { return Ok(None) };
         self.policy.publish(reference);
         let scored = self.policy.vlm.log_probs(pack, images, self.temperature);
-        self.policy.publish(&self.current);
+        self.policy.publish(current);
         Ok(Some(scored?.log_prob))
     }
 }
@@ -187,20 +188,20 @@ impl Task for GrpoTask<'_> {
         totals: &Counts,
         gradients: &mut Gradients,
     ) -> Result<StepLoss, TaskError> {
-        let (pack, features) = self.pack(batch);
-        let images = features.as_ref().map_or(Images::None, Images::Features);
-        let reference = self.reference(&pack, images)?;
+        let (pack, input) = self.pack(batch)?;
+        let reference = self.reference(&pack, input.borrow())?;
         let mut update = Update::new(self, batch, &pack, reference.as_deref(), totals);
-        let pass = self.policy.pass(self.temperature);
-        let vlm = &self.policy.vlm;
-        let scored =
-            vlm.forward_backward(&pack, images, pass, |scored| update.gradient(scored), gradients)?;
+        let (vlm, pass) = (&self.policy.vlm, self.policy.pass(self.temperature));
+        let dlogp = |scored: &LogProbs| update.gradient(scored);
+        let scored = vlm.forward_backward(&pack, input.borrow(), pass, dlogp, gradients)?;
         Ok(update.finish(&scored))
     }
 
     fn publish(&mut self, parameters: &Parameters) -> Result<(), TaskError> {
         self.policy.publish(parameters);
-        self.current = parameters.clone();
+        if let Some(anchor) = &mut self.anchor {
+            anchor.current = parameters.clone();
+        }
         Ok(())
     }
 }
@@ -260,14 +261,16 @@ impl<'a> Update<'a> {
     fn finish(mut self, scored: &LogProbs) -> StepLoss {
         let num_tokens = self.totals.tokens.max(1) as f64;
         let entropy = scored.entropy.iter().map(|&value| f64::from(value)).sum::<f64>();
-        let values = [
+        let (low, high) = (self.logged.num_clipped_low, self.logged.num_clipped_high);
+        let mut sums = vec![
             ("entropy", entropy),
-            ("kl", self.logged.kl),
-            ("clip_ratio/low_mean", self.logged.num_clipped_low as f64),
-            ("clip_ratio/high_mean", self.logged.num_clipped_high as f64),
+            ("clip_ratio/low_mean", low as f64),
+            ("clip_ratio/high_mean", high as f64),
+            ("clip_ratio/region_mean", (low + high) as f64),
         ];
-        self.loss.metrics =
-            values.into_iter().map(|(name, sum)| (name.to_owned(), sum / num_tokens)).collect();
+        sums.extend(self.reference.map(|_| ("kl", self.logged.kl)));
+        let means = sums.into_iter().map(|(name, sum)| (name.to_owned(), sum / num_tokens));
+        self.loss.metrics = means.collect();
         self.loss.value = self.loss.sample_values.iter().sum();
         self.loss
     }
