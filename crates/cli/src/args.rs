@@ -313,7 +313,7 @@ pub(crate) struct DigitsArgs {
     /// Held-out items.
     #[arg(long)]
     pub held_out: Option<usize>,
-    /// Digits in an image: 2 or 3.
+    /// Digits in an image: 2, 3, or 1 for reading alone.
     #[arg(long)]
     pub num_digits: Option<usize>,
     /// The largest digit.

@@ -27,7 +27,6 @@ use std::io::Write;
 use std::process::ExitCode;
 
 use anyhow::{Context as _, Result};
-use clap::{CommandFactory, Parser};
 
 use args::{Cli, Command};
 use output::Output;
@@ -44,8 +43,7 @@ pub(crate) struct Context {
 
 fn main() -> ExitCode {
     let arguments = std::env::args_os().map(|argument| argument.to_string_lossy().into_owned());
-    let spelled = overrides::spell_out(&Cli::command(), arguments.collect());
-    let cli = match Cli::try_parse_from(spelled) {
+    let cli = match overrides::parse(arguments.collect()) {
         Ok(cli) => cli,
         Err(message) => {
             // Nobody to tell when the stream is closed.

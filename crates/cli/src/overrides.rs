@@ -8,7 +8,13 @@
 //! sft --config a.toml --set=learning_rate=1e-3 --set=packing=true --json
 //! ```
 
-use clap::{Arg, ArgAction, Command};
+use clap::{Arg, ArgAction, Command, CommandFactory, FromArgMatches};
+use recipes::config::known_keys;
+use recipes::grpo::GrpoConfig;
+use recipes::sft::SftConfig;
+
+use crate::args::Cli;
+use crate::commands::eval::EvalConfig;
 
 /// Names of other commands' options, and the keys they mean here.
 const ALIASES: [(&str, &str); 4] = [
@@ -18,8 +24,33 @@ const ALIASES: [(&str, &str); 4] = [
     ("output", "output_dir"),
 ];
 
+/// The command line, the help of each recipe listing its keys.
+pub(crate) fn command() -> Command {
+    let with_keys = |keys: Vec<&str>| {
+        move |recipe: Command| {
+            let help = recipe.get_after_help().map(ToString::to_string).unwrap_or_default();
+            recipe.after_help(format!("{help}\n\nKeys: {}", keys.join(", ")))
+        }
+    };
+    Cli::command()
+        .mut_subcommand("sft", with_keys(known_keys::<SftConfig>()))
+        .mut_subcommand("grpo", with_keys(known_keys::<GrpoConfig>()))
+        .mut_subcommand("eval", with_keys(known_keys::<EvalConfig>()))
+}
+
+/// What the arguments ask for.
+///
+/// # Errors
+/// What clap has to say, help included.
+pub(crate) fn parse(arguments: Vec<String>) -> Result<Cli, clap::Error> {
+    let command = command();
+    let spelled = spell_out(&command, arguments);
+    let mut matches = command.try_get_matches_from(spelled)?;
+    Cli::from_arg_matches_mut(&mut matches)
+}
+
 /// The arguments with recipe keys spelled as `--set`; those of other commands as they are.
-pub(crate) fn spell_out(command: &Command, arguments: Vec<String>) -> Vec<String> {
+fn spell_out(command: &Command, arguments: Vec<String>) -> Vec<String> {
     let recipes = ["sft", "grpo", "eval"];
     let named = arguments.iter().position(|argument| recipes.contains(&argument.as_str()));
     // An option of the binary may stand before the command, nothing else.
@@ -65,20 +96,17 @@ fn full_name(key: &str) -> String {
 
 #[cfg(test)]
 mod tests {
-    use clap::{CommandFactory, Parser};
-
     use super::*;
-    use crate::args::{Cli, Command as Stage};
+    use crate::args::Command as Stage;
 
-    fn parse(line: &str) -> Cli {
-        let arguments = line.split(' ').map(str::to_owned).collect();
-        Cli::try_parse_from(spell_out(&Cli::command(), arguments)).unwrap()
+    fn parsed(line: &str) -> Cli {
+        parse(line.split(' ').map(str::to_owned).collect()).unwrap()
     }
 
     fn check(line: &str, expected: &[(&str, &str)]) {
         let (Stage::Sft(crate::args::SftArgs { recipe })
         | Stage::Grpo(crate::args::GrpoArgs { recipe })
-        | Stage::Eval(crate::args::EvalArgs { recipe })) = parse(line).command
+        | Stage::Eval(crate::args::EvalArgs { recipe })) = parsed(line).command
         else {
             panic!("{line}: no recipe");
         };
@@ -99,8 +127,17 @@ mod tests {
     }
 
     #[test]
+    fn help_lists_the_keys_of_a_recipe() {
+        let help = parse(vec!["sightline".to_owned(), "grpo".to_owned(), "--help".to_owned()]);
+        let help = help.unwrap_err().to_string();
+        let help = help.split_whitespace().collect::<Vec<_>>().join(" ");
+        assert!(help.contains("Keys: model_name_or_path, "), "{help}");
+        assert!(help.contains("num_generations"), "{help}");
+    }
+
+    #[test]
     fn what_clap_knows_stays() {
-        let cli = parse("sightline grpo --a 1 --config sft --dry-run --threads 3");
+        let cli = parsed("sightline grpo --a 1 --config sft --dry-run --threads 3");
         assert_eq!(cli.threads, Some(3));
         let Stage::Grpo(args) = cli.command else { panic!("not grpo") };
         assert!(args.recipe.dry_run);
@@ -110,14 +147,14 @@ mod tests {
     #[test]
     fn other_commands_reject_unknown_options() {
         let arguments = ["sightline", "inspect", "vlm", "--learning_rate", "1"];
-        let spelled = spell_out(&Cli::command(), arguments.map(str::to_owned).to_vec());
-        assert_eq!(spelled, arguments);
-        assert!(Cli::try_parse_from(spelled).is_err());
+        let arguments = arguments.map(str::to_owned).to_vec();
+        assert_eq!(spell_out(&command(), arguments.clone()), arguments);
+        assert!(parse(arguments).is_err());
     }
 
     #[test]
     fn the_declaration_is_sound() {
-        Cli::command().debug_assert();
+        command().debug_assert();
     }
 
     /// Every command at the end of a branch, with its own help.
@@ -140,15 +177,14 @@ mod tests {
 
     #[test]
     fn the_examples_of_every_command_parse() {
-        for command in leaves(&Cli::command()) {
+        for command in leaves(&command()) {
             let help = command.get_after_help().map(ToString::to_string).unwrap_or_default();
             let help = help.replace("\\\n", " ");
             let examples: Vec<&str> =
                 help.lines().map(str::trim).filter(|line| line.starts_with("sightline ")).collect();
             assert!(!examples.is_empty(), "{}: no examples", command.get_name());
             for example in examples {
-                let spelled = spell_out(&Cli::command(), words(example));
-                Cli::try_parse_from(spelled).unwrap_or_else(|error| panic!("{example}: {error}"));
+                parse(words(example)).unwrap_or_else(|error| panic!("{example}: {error}"));
             }
         }
     }

@@ -29,7 +29,7 @@ pub struct DigitTask {
     pub seed: u64,
     /// The operators to draw from.
     pub operators: Vec<Operator>,
-    /// Digits in an expression: 2 or 3.
+    /// Digits in an expression: 2, 3, or 1 for reading alone.
     pub num_digits: usize,
     /// The largest digit, at most 9.
     pub max_digit: u8,
@@ -85,7 +85,7 @@ pub enum Thought {
 impl DigitTask {
     /// Squares side by side in a picture.
     pub fn num_tiles(&self) -> u32 {
-        let digits = u32::try_from(self.num_digits).expect("2 or 3");
+        let digits = u32::try_from(self.num_digits).expect("1 to 3");
         match self.operator_place {
             OperatorPlace::OwnTile => 2 * digits - 1,
             OperatorPlace::Margin => digits,
@@ -100,8 +100,8 @@ impl DigitTask {
             Self { operators, .. } if operators.is_empty() => {
                 wrong("operators", "empty".into(), "at least one")
             }
-            Self { num_digits: n, .. } if !(2..=3).contains(n) => {
-                wrong("num_digits", n.to_string(), "2 or 3")
+            Self { num_digits: n, .. } if !(1..=3).contains(n) => {
+                wrong("num_digits", n.to_string(), "1 to 3")
             }
             Self { max_digit: n, .. } if *n > 9 => wrong("max_digit", n.to_string(), "0 to 9"),
             Self { tile: n, .. } if !(14..=1024).contains(n) => {

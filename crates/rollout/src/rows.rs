@@ -9,7 +9,8 @@ pub(crate) struct FreeRows(Vec<Range<usize>>);
 impl FreeRows {
     /// All of `num_rows` rows.
     pub(crate) fn new(num_rows: usize) -> Self {
-        Self(if num_rows == 0 { Vec::new() } else { vec![0..num_rows] })
+        let all = 0..num_rows;
+        Self(if all.is_empty() { Vec::new() } else { vec![all] })
     }
 
     /// Takes `len` consecutive rows, the lowest there are.

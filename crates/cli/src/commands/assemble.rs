@@ -28,7 +28,7 @@ struct Merged {
 
 /// What was built, and where.
 #[derive(Serialize)]
-struct Built {
+pub(super) struct Built {
     output: String,
     #[serde(flatten)]
     assembled: Assembled,
@@ -37,8 +37,10 @@ struct Built {
 /// Builds, rebuilds or merges, depending on what is given.
 pub(crate) fn run(args: &AssembleArgs, context: &Context) -> Result<()> {
     match (&args.vision, &args.model, &args.llm, &args.adapter) {
-        (Some(vision), None, Some(llm), _) => build(args, llm, Some(vision), context),
-        (None, Some(_), Some(llm), None) => build(args, llm, None, context),
+        (Some(vision), None, Some(llm), _) => {
+            context.output.show(&build(args, llm, Some(vision))?, describe)
+        }
+        (None, Some(_), Some(llm), None) => context.output.show(&build(args, llm, None)?, describe),
         (None, Some(model), None, Some(adapter)) => merge(args, model, adapter, context),
         (None, Some(_), Some(_), Some(_)) => Err(usage(anyhow!(
             "--model with --llm keeps the model's adapter and takes no --adapter; merge first \
@@ -49,7 +51,7 @@ pub(crate) fn run(args: &AssembleArgs, context: &Context) -> Result<()> {
 }
 
 /// From parts, or under the encoder and adapter of `--model`.
-fn build(args: &AssembleArgs, llm: &Path, vision: Option<&Path>, context: &Context) -> Result<()> {
+pub(super) fn build(args: &AssembleArgs, llm: &Path, vision: Option<&Path>) -> Result<Built> {
     let mut text = LanguageFiles::load(llm)?;
     let original = text.tokenizer.clone();
     add_special_tokens(&mut text.tokenizer, &IMAGE_TOKENS)?;
@@ -84,8 +86,7 @@ fn build(args: &AssembleArgs, llm: &Path, vision: Option<&Path>, context: &Conte
     };
     // What was written must read back: a tokenizer or template that fails does so here.
     Processor::load(&args.output)?;
-    let built = Built { output: args.output.display().to_string(), assembled };
-    context.output.show(&built, describe)
+    Ok(Built { output: args.output.display().to_string(), assembled })
 }
 
 /// An image must survive the template, or the model would never see it.

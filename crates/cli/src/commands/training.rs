@@ -183,7 +183,8 @@ impl Seen {
             Notice::Encoded(counts) => {
                 let rate = 100.0 * counts.hit_rate();
                 let size = crate::output::bytes(counts.ram_bytes);
-                self.progress.note(&format!("vision features: {rate:.0} % cached, {size} in memory"));
+                self.progress
+                    .note(&format!("vision features: {rate:.0} % cached, {size} in memory"));
                 if let Some(error) = &counts.disk_error {
                     self.progress.warn(&format!("the feature cache is not on disk: {error}"));
                 }

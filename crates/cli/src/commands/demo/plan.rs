@@ -1,6 +1,6 @@
 //! What the demo does at which size: the task, the two training runs, the evaluations.
 
-use std::path::Path;
+use std::path::PathBuf;
 
 use data::digits::{DigitTask, Operator, OperatorPlace, Paper, Thought};
 use recipes::config::load;
@@ -9,8 +9,10 @@ use recipes::sft::SftConfig;
 
 /// Sizes of everything.
 pub(super) struct Plan {
-    /// The picture task.
+    /// The picture task: two digits and an operator.
     pub task: DigitTask,
+    /// Pictures of one digit, on which the adapter learns to read.
+    pub reading: DigitTask,
     /// Patches merged into one visual token along each side.
     pub unshuffle: usize,
     /// Held-out items between stages.
@@ -19,90 +21,116 @@ pub(super) struct Plan {
     pub num_final: usize,
     /// Most tokens of an answer.
     pub max_new_tokens: usize,
-    sft: Vec<(&'static str, &'static str)>,
-    grpo: Vec<(&'static str, &'static str)>,
-    seed: u64,
+    align_steps: u64,
+    sft_steps: u64,
+    grpo_steps: u64,
 }
 
 impl Plan {
     /// The default: fifteen minutes on two cores.
     pub(super) fn full(seed: u64) -> Self {
+        let task = task(seed);
         Self {
-            task: task(seed),
+            reading: DigitTask {
+                num_digits: 1,
+                num_train: 2000,
+                num_held_out: 100,
+                ..task.clone()
+            },
+            task,
             unshuffle: 4,
             num_between: 300,
             num_final: 600,
             max_new_tokens: 32,
-            sft: vec![("max_steps", "240"), ("per_device_train_batch_size", "16")],
-            grpo: vec![("max_steps", "24")],
-            seed,
+            align_steps: 150,
+            sft_steps: 280,
+            grpo_steps: 24,
         }
     }
 
     /// The same flow in three minutes.
     pub(super) fn quick(seed: u64) -> Self {
-        let task = DigitTask { num_train: 400, num_held_out: 60, ..task(seed) };
+        let full = Self::full(seed);
         Self {
-            task,
-            num_between: 30,
-            num_final: 60,
-            sft: vec![("max_steps", "30"), ("per_device_train_batch_size", "16")],
-            grpo: vec![("max_steps", "2")],
-            ..Self::full(seed)
+            task: DigitTask { num_train: 800, num_held_out: 100, ..full.task },
+            reading: DigitTask { num_train: 640, ..full.reading },
+            num_between: 50,
+            num_final: 100,
+            align_steps: 40,
+            sft_steps: 40,
+            grpo_steps: 3,
+            ..full
         }
     }
 
-    /// The settings of supervised fine-tuning.
-    pub(super) fn sft(&self, paths: &[(&str, &Path)]) -> Result<SftConfig, recipes::Error> {
-        let fixed = [
+    /// The settings of the adapter's first training, on pictures of one digit.
+    pub(super) fn align(&self, paths: &[(&str, PathBuf)]) -> Result<SftConfig, recipes::Error> {
+        self.supervised(self.align_steps, paths)
+    }
+
+    /// The settings of supervised fine-tuning on chains of thought.
+    pub(super) fn sft(&self, paths: &[(&str, PathBuf)]) -> Result<SftConfig, recipes::Error> {
+        self.supervised(self.sft_steps, paths)
+    }
+
+    fn supervised(
+        &self,
+        max_steps: u64,
+        paths: &[(&str, PathBuf)],
+    ) -> Result<SftConfig, recipes::Error> {
+        let values = [
             ("learning_rate", "2e-3"),
             ("warmup_ratio", "0.03"),
             ("weight_decay", "0.01"),
+            ("per_device_train_batch_size", "16"),
             ("loss_reduction", "token"),
-            ("save_steps", "60"),
+            ("save_steps", "50"),
             ("save_total_limit", "2"),
         ];
-        load(None, &self.keys(&[&fixed, &self.sft], paths))
+        load(None, &self.keys(&values, max_steps, paths))
     }
 
     /// The settings of reinforcement.
-    pub(super) fn grpo(&self, paths: &[(&str, &Path)]) -> Result<GrpoConfig, recipes::Error> {
-        let fixed = [
+    pub(super) fn grpo(&self, paths: &[(&str, PathBuf)]) -> Result<GrpoConfig, recipes::Error> {
+        let length = self.max_new_tokens.to_string();
+        let values = [
             ("learning_rate", "5e-4"),
             ("lr_scheduler_type", "constant"),
             ("num_generations", "8"),
             ("per_device_train_batch_size", "64"),
             ("gradient_accumulation_steps", "2"),
-            ("save_steps", "12"),
+            ("max_completion_length", &length),
+            ("save_steps", "10"),
             ("save_total_limit", "2"),
         ];
-        let length = self.max_new_tokens.to_string();
-        let mut keys = self.keys(&[&fixed, &self.grpo], paths);
-        keys.push(("max_completion_length".to_owned(), length));
-        load(None, &keys)
+        load(None, &self.keys(&values, self.grpo_steps, paths))
     }
 
-    fn keys(&self, tables: &[&[(&str, &str)]], paths: &[(&str, &Path)]) -> Vec<(String, String)> {
-        let pairs = tables.iter().flat_map(|table| table.iter());
-        let mut keys: Vec<_> =
-            pairs.map(|&(key, value)| (key.to_owned(), value.to_owned())).collect();
-        let paths = paths.iter();
-        keys.extend(
-            paths.map(|(key, path)| {
-                ((*key).to_owned(), format!("{:?}", path.display().to_string()))
-            }),
-        );
-        keys.push(("seed".to_owned(), self.seed.to_string()));
+    fn keys(
+        &self,
+        values: &[(&str, &str)],
+        max_steps: u64,
+        paths: &[(&str, PathBuf)],
+    ) -> Vec<(String, String)> {
+        let pair = |key: &str, value: String| (key.to_owned(), value);
+        let quoted = |path: &PathBuf| toml::Value::from(path.display().to_string()).to_string();
+        let mut keys = vec![
+            pair("seed", self.task.seed.to_string()),
+            pair("max_steps", max_steps.to_string()),
+        ];
+        keys.extend(values.iter().map(|&(key, value)| pair(key, value.to_owned())));
+        keys.extend(paths.iter().map(|(key, path)| pair(key, quoted(path))));
         keys
     }
 }
 
+/// Digits up to 5: with ten of them, reading alone would take the fifteen minutes.
 fn task(seed: u64) -> DigitTask {
     DigitTask {
         seed,
         operators: vec![Operator::Plus, Operator::Minus],
         num_digits: 2,
-        max_digit: 9,
+        max_digit: 5,
         tile: 56,
         operator_place: OperatorPlace::OwnTile,
         paper: Paper::Black,
