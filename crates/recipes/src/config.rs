@@ -21,7 +21,7 @@ use crate::Error;
 
 mod keys;
 
-pub use keys::Part;
+pub use keys::{Part, known_keys};
 
 /// A recipe's settings: exactly the keys of its TOML file.
 pub trait Recipe: Serialize + DeserializeOwned {

@@ -25,9 +25,14 @@ impl Part {
     }
 }
 
+/// Every key that a recipe has, in the order of its parts.
+pub fn known_keys<R: Recipe>() -> Vec<&'static str> {
+    R::PARTS.iter().flat_map(|part| (part.keys)()).copied().collect()
+}
+
 /// The recipe in a table that came from `place`.
 pub(super) fn parse<R: Recipe>(table: &Table, place: &str) -> Result<R, Error> {
-    let known: Vec<&str> = R::PARTS.iter().flat_map(|part| (part.keys)()).copied().collect();
+    let known = known_keys::<R>();
     if let Some(key) = table.keys().find(|key| !known.contains(&key.as_str())) {
         let (place, known) = (place.to_owned(), known.join(", "));
         return Err(Error::UnknownKey { place, key: key.clone(), known });
