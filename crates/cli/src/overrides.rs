@@ -26,7 +26,7 @@ const ALIASES: [(&str, &str); 4] = [
 
 /// The command line, the help of each recipe listing its keys.
 pub(crate) fn command() -> Command {
-    let with_keys = |keys: Vec<&str>| {
+    let with_keys = |keys: Vec<&'static str>| {
         move |recipe: Command| {
             let help = recipe.get_after_help().map(ToString::to_string).unwrap_or_default();
             recipe.after_help(format!("{help}\n\nKeys: {}", keys.join(", ")))

@@ -57,8 +57,7 @@ fn describe(inspection: &Inspection, workload: &Workload) -> String {
     }
     if let Some(inference) = &inspection.inference {
         let Workload { num_tokens, num_tiles, .. } = workload;
-        text +=
-            &format!("\nmemory at {num_tokens} tokens, {num_tiles} tiles of image (estimate)\n");
+        text += &format!("\nmemory (estimate; tokens: {num_tokens}, image tiles: {num_tiles})\n");
         text += &memory(inspection, inference);
     }
     text

@@ -136,8 +136,9 @@ fn an_interrupted_file_goes_on() {
 
 /// What an unfinished run has written.
 fn partial(folder: &Path) -> PathBuf {
-    let mut paths = fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path());
-    paths.find(|path| text(path).ends_with(".partial")).expect("a partial file")
+    let mut entries = fs::read_dir(folder).expect("a test folder").flatten();
+    let entry = entries.find(|entry| entry.file_name().to_string_lossy().ends_with(".partial"));
+    entry.expect("a partial file").path()
 }
 
 #[test]
