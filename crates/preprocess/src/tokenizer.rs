@@ -1,15 +1,22 @@
 //! Text to token ids and back.
 
+use std::collections::HashSet;
 use std::path::Path;
 
 use serde_json::{Value, json};
 
 use crate::error::{Error, Result};
 
+/// The marks of a thought: part of what a model says, even in tokenizers that list them among the special tokens,
+/// because rewards look for them.
+const THOUGHT_MARKS: [&str; 2] = ["<think>", "</think>"];
+
 /// A byte-level BPE or other tokenizer, as `tokenizer.json` describes it.
 #[derive(Clone, Debug)]
 pub struct Tokenizer {
     inner: tokenizers::Tokenizer,
+    /// Special tokens, which leave no text.
+    special: HashSet<u32>,
 }
 
 impl Tokenizer {
@@ -39,7 +46,10 @@ impl Tokenizer {
         // A file may carry the settings of the run that saved it; they must not cut or fill our texts.
         inner.with_truncation(None).map_err(reason)?;
         inner.with_padding(None);
-        Ok(Self { inner })
+        let added = inner.get_added_tokens_decoder().into_iter();
+        let special =
+            added.filter(|(_, t)| t.special && !THOUGHT_MARKS.contains(&t.content.as_str()));
+        Ok(Self { special: special.map(|(id, _)| id).collect(), inner })
     }
 
     /// Ids of `text`. Special tokens spelled in it are recognised; none is added.
@@ -52,14 +62,15 @@ impl Tokenizer {
         Ok(encoding.get_ids().to_vec())
     }
 
-    /// Text of `ids`, special tokens left out. Ids outside the vocabulary give no text; bytes that are not UTF-8 give
-    /// the replacement character.
+    /// Text of `ids`; special tokens are left out, but for the marks of a thought (`<think>`, `</think>`). Ids outside
+    /// the vocabulary give no text; bytes that are not UTF-8 give the replacement character.
     ///
     /// # Errors
     ///
     /// When the tokenizer's decoder fails.
     pub fn decode(&self, ids: &[u32]) -> Result<String> {
-        self.inner.decode(ids, true).map_err(reason)
+        let said: Vec<u32> = ids.iter().copied().filter(|&id| !self.is_special(id)).collect();
+        self.inner.decode(&said, false).map_err(reason)
     }
 
     /// As [`Self::decode`], special tokens spelled out.
@@ -100,7 +111,7 @@ impl Tokenizer {
 
     /// Whether `id` is an added token that stands outside the text, like `<|im_end|>`.
     pub fn is_special(&self, id: u32) -> bool {
-        self.inner.get_added_tokens_decoder().get(&id).is_some_and(|token| token.special)
+        self.special.contains(&id)
     }
 
     /// Every added token with its id, in the order of ids.

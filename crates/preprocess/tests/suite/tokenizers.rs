@@ -221,3 +221,12 @@ fn a_stream_holds_back_half_a_character() {
     }
     assert_eq!(cut.finish().unwrap(), "\u{fffd}");
 }
+
+/// The golden tokenizer lists them as special; without them no completion would have its form.
+#[test]
+fn marks_of_a_thought_are_text() {
+    let tokenizer = Tokenizer::from_json(&golden_json("internvl-six-b/tokenizer.json")).unwrap();
+    let text = "<think>\n3\n</think>\n\n3";
+    let ids = tokenizer.encode(&format!("<|im_start|>{text}<|im_end|>")).unwrap();
+    assert_eq!(tokenizer.decode(&ids).unwrap(), text);
+}

@@ -3,13 +3,15 @@
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, OnceLock};
 
 use engine::Event;
 use model::vlm::{Trainable, Vlm};
+use model::weights::Stored;
 use preprocess::Processor;
 use recipes::config::{Recipe, load};
 use recipes::run::{Notice, WEIGHTS_FILE, Watch};
+use recipes::sft::sft;
 use serde_json::{Value, json};
 use tempfile::TempDir;
 use tensor::DType;
@@ -161,6 +163,27 @@ pub(crate) fn lengths() -> Vec<usize> {
         processor.example(&sample, place.folder.path()).unwrap().ids.len()
     };
     samples().into_iter().map(length).collect()
+}
+
+/// A model that was taught to answer "Sum?" by 3 as often as by 4, whatever the picture.
+pub(crate) fn taught() -> &'static Path {
+    static FOLDER: OnceLock<TempDir> = OnceLock::new();
+    FOLDER
+        .get_or_init(|| {
+            let answers = ["3", "4"];
+            let lines: Vec<Value> =
+                (0..8).map(|i| sample(Some(i / 2), "Sum?", answers[i % 2])).collect();
+            let place = Place::new(&lines)
+                .with("trainable", "adapter+llm")
+                .with("learning_rate", 3e-3)
+                .with("per_device_train_batch_size", 8)
+                .with("max_steps", 120);
+            let policy = sft(&place.config(&[]), Watch::nobody()).unwrap();
+            let folder = tempfile::tempdir().unwrap();
+            policy.vlm.save(folder.path(), Stored::F32).unwrap();
+            folder
+        })
+        .path()
 }
 
 /// A picture of one tile, as a BMP file: 56 x 56, 24 bits.

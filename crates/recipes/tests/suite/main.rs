@@ -4,5 +4,5 @@ mod common;
 mod config;
 mod sft;
 mod trainable;
-
+mod grpo;
 mod mpo;
