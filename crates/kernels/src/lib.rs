@@ -1,4 +1,32 @@
-//! CPU kernels on slices.
+//! CPU kernels: the arithmetic of a vision-language model on slices of f32.
+//!
+//! ```text
+//!   rows [t, inputs] ─► norm ─► linear ─► rotary ─► attention ─► linear ─► activation ─► linear …
+//!                                 ▲                                                        │
+//!                        packed weights (f32, bf16)              head: log-probs ◄─────────┘
+//!                                                                optimizer: AdamW
+//!   ───────────────────────────────────────────────────────────────────────────────────────────
+//!   product: one inner loop for all matrix products      formula: one loop for all else
+//!   simd: AVX-512, AVX2 or portable, chosen at run time   threads: tasks cut by the shapes alone
+//! ```
+//!
+//! Every function is safe, checks its slices' lengths, and has a slow twin in [`reference`] that a
+//! reader can check by eye and that it is tested against, on every instruction set. Results have
+//! the same bits for any number of threads, and a row's result does not depend on the other rows.
+//!
+//! ```
+//! use kernels::linear;
+//! use kernels::packed::{Packed, Storage};
+//!
+//! let weight = Packed::pack(&[1.0, 2.0, 3.0, 4.0], 2, 2, Storage::F32);
+//! let mut y = [0.0; 2];
+//! linear::forward(&[1.0, -1.0], &weight, Some(&[0.5, 0.5]), &mut y);
+//! assert_eq!(y, [-0.5, -0.5]);
+//! ```
+//!
+//! This crate does not know shapes beyond its arguments, tensors, devices or models; it owns no
+//! threads and keeps no state but packed weights and per-thread working memory. It is the only
+//! crate with `unsafe`.
 
 pub mod reference;
 pub mod simd;

@@ -16,7 +16,8 @@ pub(crate) fn for_each(count: usize, cost: usize, task: impl Fn(usize) + Sync + 
     if count <= 1 || cost < WORTH_SHARING {
         (0..count).for_each(task);
     } else {
-        (0..count).into_par_iter().for_each(task);
+        // One at a time: a thread whose core is busy elsewhere must not sit on a long run of tasks.
+        (0..count).into_par_iter().with_max_len(1).for_each(task);
     }
 }
 

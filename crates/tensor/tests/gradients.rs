@@ -1,5 +1,7 @@
 //! Every backward function against finite differences of its forward function.
 
+use std::ops::Range;
+
 use rand::{Rng, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 use tensor::ops::{self, AdamW, Gelu, Want};
@@ -119,7 +121,7 @@ fn rotary() {
     let x = random(&[3, 12], 1);
     check(
         "rotary",
-        &[x.clone()],
+        std::slice::from_ref(&x),
         |x| turned(&x[0]),
         |_, dy| {
             let mut dx = dy.clone();
@@ -134,16 +136,17 @@ fn rotary() {
 
 /// A prompt with two branches beside a plain causal run and a run that sees itself whole.
 fn spans() -> Vec<Span> {
-    let span = |own: std::ops::Range<usize>, past: Vec<std::ops::Range<usize>>, causal| Span {
+    let prompt = 0..9;
+    let span = |own: Range<usize>, past: Vec<Range<usize>>, causal| Span {
         queries: own.clone(),
         past,
         own,
         causal,
     };
     vec![
-        span(0..9, vec![], true),
-        span(9..14, vec![0..9], true),
-        span(14..17, vec![0..9], true),
+        span(prompt.clone(), vec![], true),
+        span(9..14, vec![prompt.clone()], true),
+        span(14..17, vec![prompt], true),
         span(17..22, vec![], true),
         span(22..26, vec![], false),
     ]
@@ -172,10 +175,12 @@ fn attention() {
 fn decoding_repeats_the_run() {
     let heads = Heads { query: 4, key_value: 2, dim: 16 };
     let (q, k, v) = (random(&[20, 64], 1), random(&[20, 32], 2), random(&[20, 32], 3));
-    let whole = [Span { queries: 0..20, past: vec![], own: 0..20, causal: true }];
+    let (prompt, whole) =
+        (0..12, [Span { queries: 0..20, past: vec![], own: 0..20, causal: true }]);
     let run = ops::attention(&q, &k, &v, &whole, heads).out;
     for i in 12..20 {
-        let step = [Span { queries: 0..1, past: vec![0..12], own: 12..i + 1, causal: true }];
+        let step =
+            [Span { queries: 0..1, past: vec![prompt.clone()], own: 12..i + 1, causal: true }];
         let row = ops::attention(&ops::gather_rows(&q, &[i]), &k, &v, &step, heads).out;
         let error = row.as_slice().iter().zip(run.row(i)).map(|(a, b)| (a - b).abs());
         assert!(error.fold(0.0, f32::max) < 1e-6, "token {i}");
