@@ -95,6 +95,18 @@ impl Place {
         load(None, &self.keys.iter().cloned().chain(others).collect::<Vec<_>>())
     }
 
+    /// Writes the keys as `keys.toml`, for another process.
+    pub(crate) fn write_keys(&self) {
+        let keys: BTreeMap<&str, &str> =
+            self.keys.iter().map(|(key, value)| (key.as_str(), value.as_str())).collect();
+        let line = |(key, value): (&str, &str)| {
+            let is_value = format!("v = {value}").parse::<toml::Table>().is_ok();
+            if is_value { format!("{key} = {value}\n") } else { format!("{key} = {value:?}\n") }
+        };
+        let text: String = keys.into_iter().map(line).collect();
+        fs::write(self.path("keys.toml"), text).unwrap();
+    }
+
     /// Lines of `metrics.jsonl`.
     pub(crate) fn metrics(&self) -> Vec<BTreeMap<String, f64>> {
         lines(&self.path("out/metrics.jsonl"))

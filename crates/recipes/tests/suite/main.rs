@@ -5,4 +5,5 @@ mod config;
 mod sft;
 mod trainable;
 mod grpo;
+mod resume;
 mod mpo;

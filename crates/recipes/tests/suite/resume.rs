@@ -1,0 +1,181 @@
+//! A run that is killed and started again ends as if nothing had happened.
+//!
+//! The child is this test binary, told by an environment variable to run one recipe and to stop dead
+//! at a step; the parent then kills it by signal 9.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::Path;
+use std::process::{Command, Stdio};
+use std::time::Duration;
+
+use engine::Event;
+use recipes::grpo::grpo;
+use recipes::run::{Notice, Watch};
+use recipes::sft::sft;
+
+use crate::common::{Place, lines, samples};
+
+const STOP: &str = "RECIPES_TEST_STOP";
+
+/// Where a child stops dead.
+#[derive(Clone, Copy)]
+enum Stop {
+    /// After this step, before its checkpoint.
+    Step(u64),
+    /// While the rollout of the step after this one runs.
+    Rollout(u64),
+}
+
+/// Watches until the place to stop, says so by a file, and waits to be killed.
+fn watch_until(stop: Stop, marker: &Path) -> Watch {
+    let steps = std::sync::Arc::new(std::sync::atomic::AtomicU64::new(0));
+    let seen = std::sync::Arc::clone(&steps);
+    let wait = |marker: &Path| -> ! {
+        fs::write(marker, "").unwrap();
+        loop {
+            std::thread::sleep(Duration::from_secs(1));
+        }
+    };
+    let (first, second) = (marker.to_owned(), marker.to_owned());
+    Watch {
+        events: Box::new(move |event: &Event<'_>| {
+            if let Event::Step(report) = event {
+                steps.store(report.step, std::sync::atomic::Ordering::SeqCst);
+                if matches!(stop, Stop::Step(step) if step == report.step) {
+                    wait(&first);
+                }
+            }
+        }),
+        notices: Box::new(move |notice: &Notice| {
+            let at = seen.load(std::sync::atomic::Ordering::SeqCst);
+            let is_late = matches!(notice, Notice::Rollout { done, .. } if *done > 0);
+            if is_late && matches!(stop, Stop::Rollout(step) if step == at) {
+                wait(&second);
+            }
+        }),
+    }
+}
+
+/// Does nothing unless a parent asks for it.
+#[test]
+fn child() {
+    let Ok(text) = std::env::var(STOP) else { return };
+    let parts: Vec<&str> = text.split(' ').collect();
+    let [recipe, kind, step, folder] = parts[..] else { panic!("{text}") };
+    let step = step.parse().unwrap();
+    let stop = if kind == "step" { Stop::Step(step) } else { Stop::Rollout(step) };
+    let folder = Path::new(folder);
+    let watch = watch_until(stop, &folder.join("marker"));
+    let config = folder.join("keys.toml");
+    match recipe {
+        "sft" => sft(&recipes::config::load(Some(&config), &[]).unwrap(), watch).map(drop),
+        _ => grpo(&recipes::config::load(Some(&config), &[]).unwrap(), watch).map(drop),
+    }
+    .unwrap();
+}
+
+/// Runs a recipe in a child until `stop` and kills it there.
+fn run_and_kill(place: &Place, recipe: &str, stop: Stop) {
+    let (kind, step) = match stop {
+        Stop::Step(step) => ("step", step),
+        Stop::Rollout(step) => ("rollout", step),
+    };
+    let (folder, marker) = (place.folder.path(), place.path("marker"));
+    let order = format!("{recipe} {kind} {step} {}", folder.display());
+    let mut child = Command::new(std::env::current_exe().unwrap())
+        .args(["--exact", "resume::child", "--test-threads", "1"])
+        .env(STOP, order)
+        .stdout(Stdio::null())
+        .spawn()
+        .unwrap();
+    while !marker.exists() {
+        assert!(child.try_wait().unwrap().is_none(), "the child ended before it was killed");
+        std::thread::sleep(Duration::from_millis(5));
+    }
+    child.kill().unwrap();
+    child.wait().unwrap();
+    fs::remove_file(marker).unwrap();
+}
+
+/// Compares everything that two runs left, but for when features came from the cache.
+fn assert_same(one: &Place, other: &Place, last: u64) {
+    let file = |place: &Place, name: &str| {
+        fs::read(place.path(&format!("out/checkpoint-{last}/{name}"))).unwrap()
+    };
+    assert_eq!(one.trained(last), other.trained(last));
+    for name in ["trainable.safetensors", "optimizer.safetensors"] {
+        assert!(file(one, name) == file(other, name), "{name} differs");
+    }
+    let metrics = |place: &Place| -> Vec<BTreeMap<String, f64>> {
+        let mut metrics = place.metrics();
+        metrics.iter_mut().for_each(|step| drop(step.remove("feature_cache/hit_rate")));
+        metrics
+    };
+    assert_eq!(metrics(one), metrics(other));
+}
+
+#[test]
+fn sft_killed_and_resumed_equals_uninterrupted() {
+    for keys in [
+        &[("per_device_train_batch_size", "1"), ("gradient_accumulation_steps", "2")][..],
+        &[("packing", "true"), ("max_length", "150"), ("trainable", "adapter+lora")],
+    ] {
+        let place = || {
+            let mut place = Place::new(&samples()).with("max_steps", 9).with("save_steps", 3);
+            place.set(keys);
+            place.set(&[("warmup_ratio", "0.2"), ("weight_decay", "0.1")]);
+            place.write_keys();
+            place
+        };
+        let (whole, killed) = (place(), place());
+        sft(&whole.config(&[]), Watch::nobody()).unwrap();
+        // Once between checkpoints, once before the first, once just before a checkpoint.
+        for stop in [2, 5, 9] {
+            run_and_kill(&killed, "sft", Stop::Step(stop));
+        }
+        sft(&killed.config(&[]), Watch::nobody()).unwrap();
+        assert_same(&whole, &killed, 9);
+    }
+}
+
+#[test]
+fn grpo_killed_and_resumed_equals_uninterrupted() {
+    let place = || {
+        let mut place = super::grpo::place(2)
+            .with("max_steps", 6)
+            .with("save_steps", 2)
+            .with("beta", 0.05)
+            .with("learning_rate", 3e-3);
+        place.set(&[("per_device_train_batch_size", "4"), ("gradient_accumulation_steps", "1")]);
+        place.write_keys();
+        place
+    };
+    let (whole, killed) = (place(), place());
+    grpo(&whole.config(&[]), Watch::nobody()).unwrap();
+    for stop in [Stop::Step(3), Stop::Rollout(4), Stop::Step(6)] {
+        run_and_kill(&killed, "grpo", stop);
+    }
+    grpo(&killed.config(&[]), Watch::nobody()).unwrap();
+    assert_same(&whole, &killed, 6);
+    // The buffer took part, and was restored to the bit.
+    assert!(
+        whole
+            .metrics()
+            .iter()
+            .any(|step| { step["effective_fraction/after"] > step["effective_fraction/before"] })
+    );
+    let buffer =
+        |place: &Place| fs::read(place.path("out/checkpoint-6/replay_buffer.json")).unwrap();
+    assert!(buffer(&whole) == buffer(&killed) && buffer(&whole).len() > 100);
+    // No line twice, none missing; samples are named by where their file is.
+    let completions = |place: &Place| -> Vec<serde_json::Value> {
+        let mut lines: Vec<serde_json::Value> = lines(&place.path("out/completions.jsonl"));
+        for line in &mut lines {
+            let sample = line["sample"].as_str().unwrap().rsplit('/').next().unwrap().to_owned();
+            line["sample"] = sample.into();
+        }
+        lines
+    };
+    assert_eq!(completions(&whole), completions(&killed));
+}
