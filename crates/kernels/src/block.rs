@@ -83,6 +83,41 @@ impl Kernel for Widen<'_> {
     }
 }
 
+/// The inverse of [`widen`]: f32 rounded to the nearest bf16, ties to even.
+pub(crate) fn narrow(values: &[f32], to: &mut [u32]) {
+    assert_eq!((values.len() % WIDTH, values.len()), (0, to.len() * 2), "rows to narrow");
+    simd::run(Narrow { values, to });
+}
+
+struct Narrow<'a> {
+    values: &'a [f32],
+    to: &'a mut [u32],
+}
+
+impl Kernel for Narrow<'_> {
+    type Output = ();
+
+    /// Plain Rust: integer arithmetic the compiler vectorises.
+    #[inline(always)]
+    fn run<S: Simd>(self, _: S) {
+        for (values, words) in self.values.chunks_exact(WIDTH).zip(self.to.chunks_exact_mut(32)) {
+            let (low, high) = values.split_at(32);
+            for ((word, low), high) in words.iter_mut().zip(low).zip(high) {
+                *word = round_bf16(*low) | round_bf16(*high) << 16;
+            }
+        }
+    }
+}
+
+#[inline(always)]
+fn round_bf16(value: f32) -> u32 {
+    let bits = value.to_bits();
+    // Rounding up could turn a NaN into an infinity; it keeps its sign and becomes quiet.
+    let nan = (bits >> 16) | 0x40;
+    let rounded = bits.wrapping_add(0x7FFF + ((bits >> 16) & 1)) >> 16;
+    if value.is_nan() { nan } else { rounded }
+}
+
 /// The first `rows` rows of `columns` of row-major `x` `[_, width]`, as rows of 64.
 pub(crate) fn copy_columns(
     x: &[f32],
@@ -99,6 +134,21 @@ pub(crate) fn copy_columns(
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn rounds_as_half_does() {
+        let mut values: Vec<f32> = (0..64 * 400).map(|i| (i as f32).exp2().sin() * 1e3).collect();
+        let ties = [1.003_906_3, 1.011_718_8, f32::MAX, f32::MIN_POSITIVE, 1e-45, -0.0];
+        values[..6].copy_from_slice(&ties);
+        values[6..9].copy_from_slice(&[f32::NAN, f32::INFINITY, f32::from_bits(0x7F80_0001)]);
+        let (mut words, mut back) = (vec![0; values.len() / 2], vec![0.0; values.len()]);
+        narrow(&values, &mut words);
+        widen(&words, &mut back);
+        for (value, back) in values.iter().zip(back) {
+            let half = half::bf16::from_f32(*value).to_f32();
+            assert!(half.to_bits() == back.to_bits(), "{value}: {back}, not {half}");
+        }
+    }
 
     #[test]
     fn transposes_any_size() {

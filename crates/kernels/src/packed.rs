@@ -7,10 +7,10 @@
 //!                            panel 1: W[64..128, 0]ᵀ …
 //! ```
 
-use half::bf16;
+use rayon::prelude::*;
 
-use crate::block::{transpose, widen};
-use crate::buffer::Aligned;
+use crate::block::{narrow, transpose, widen};
+use crate::buffer::{Aligned, scratch};
 use crate::product::WIDTH;
 
 /// How a packed matrix is kept in memory. Arithmetic is f32 either way.
@@ -48,31 +48,20 @@ impl Packed {
     /// If there are not `outputs · inputs` values.
     pub fn pack(rows: &[f32], outputs: usize, inputs: usize, storage: Storage) -> Self {
         assert_eq!(rows.len(), outputs * inputs, "weight is not [{outputs}, {inputs}]");
-        let words = outputs.div_ceil(WIDTH) * inputs * words_per_row(storage);
-        let mut packed = Self { outputs, inputs, storage, data: Aligned::zeros(words) };
-        for output in 0..outputs {
-            packed.set_row(output, &rows[output * inputs..][..inputs]);
+        let panel = inputs * words_per_row(storage);
+        let mut data = Aligned::zeros(outputs.div_ceil(WIDTH) * panel);
+        let rows = rows.par_chunks((WIDTH * inputs).max(1));
+        match storage {
+            Storage::F32 => data.values_mut().par_chunks_mut(panel.max(1)).zip(rows).for_each(
+                |(panel, rows)| {
+                    let size = (rows.len() / inputs, inputs);
+                    transpose((rows, inputs), size, (panel, WIDTH));
+                },
+            ),
+            Storage::Bf16 => (data.words_mut().par_chunks_mut(panel.max(1)).zip(rows))
+                .for_each(|(panel, rows)| pack_bf16(rows, inputs, panel)),
         }
-        packed
-    }
-
-    fn set_row(&mut self, output: usize, row: &[f32]) {
-        let start = self.panel_start(output / WIDTH);
-        let column = output % WIDTH;
-        match self.storage {
-            Storage::F32 => {
-                let slots = self.data.values_mut()[start + column..].iter_mut().step_by(WIDTH);
-                slots.zip(row).for_each(|(slot, &w)| *slot = w);
-            }
-            Storage::Bf16 => {
-                let shift = 16 * (column / 32);
-                let words = self.data.words_mut()[start + column % 32..].iter_mut().step_by(32);
-                for (word, &w) in words.zip(row) {
-                    let bits = u32::from(bf16::from_f32(w).to_bits());
-                    *word = (*word & !(0xFFFF << shift)) | (bits << shift);
-                }
-            }
-        }
+        Self { outputs, inputs, storage, data }
     }
 
     /// Copies row `output` into `row` `[inputs]`.
@@ -102,9 +91,17 @@ impl Packed {
     /// The matrix as row-major f32.
     pub fn unpack(&self) -> Vec<f32> {
         let mut rows = vec![0.0; self.outputs * self.inputs];
-        for (output, row) in rows.chunks_exact_mut(self.inputs.max(1)).enumerate() {
-            self.copy_row(output, row);
-        }
+        let panels = rows.par_chunks_mut((WIDTH * self.inputs).max(1));
+        panels.enumerate().for_each(|(panel, rows)| {
+            scratch(WIDTH * WIDTH, |room| {
+                for from in (0..self.inputs).step_by(WIDTH) {
+                    let depth = WIDTH.min(self.inputs - from);
+                    let block = self.block(panel, from, depth, room);
+                    let size = (depth, self.columns(panel));
+                    transpose((block, WIDTH), size, (&mut rows[from..], self.inputs));
+                }
+            });
+        });
         rows
     }
 
@@ -182,6 +179,20 @@ impl Packed {
             }
         }
     }
+}
+
+/// Up to 64 row-major `rows` as a panel of bf16.
+fn pack_bf16(rows: &[f32], inputs: usize, panel: &mut [u32]) {
+    let outputs = rows.len() / inputs;
+    scratch(WIDTH * WIDTH, |turned| {
+        turned.fill(0.0);
+        for (i, panel) in panel.chunks_mut(WIDTH * WIDTH / 2).enumerate() {
+            let from = i * WIDTH;
+            let size = (outputs, WIDTH.min(inputs - from));
+            transpose((&rows[from..], inputs), size, (turned, WIDTH));
+            narrow(&turned[..size.1 * WIDTH], panel);
+        }
+    });
 }
 
 /// 32-bit words for one input's 64 outputs.
