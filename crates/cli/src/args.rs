@@ -94,7 +94,7 @@ pub(crate) struct AssetsArgs {
 }
 
 /// Where assets are, and whether they may be downloaded.
-#[derive(Clone, Debug, Args)]
+#[derive(Clone, Debug, Default, Args)]
 pub(crate) struct CacheArgs {
     /// Where assets are kept; else SIGHTLINE_CACHE, else the user's cache folder.
     #[arg(long)]
@@ -107,7 +107,7 @@ pub(crate) struct CacheArgs {
 /// `sightline assemble`.
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:\n  \
-    # from parts, with a new adapter\n  \
+    # from parts, here fetched by `sightline assets fetch`, with a new adapter\n  \
     sightline assemble --vision dinov2-small --llm smollm2-135m-instruct --output vlm\n  \
     # with a trained adapter\n  \
     sightline assemble --vision vit --llm qwen --adapter mlp1.safetensors --output vlm\n  \
@@ -116,10 +116,11 @@ pub(crate) struct CacheArgs {
     # a trained checkpoint as a full folder\n  \
     sightline assemble --model vlm --adapter run/checkpoint-100 --output trained")]
 pub(crate) struct AssembleArgs {
-    /// Folder of the vision encoder, or of an assembled model to take it from.
+    /// The vision encoder: a folder, an assembled model to take it from, or a fetched asset.
     #[arg(long, requires = "llm", required_unless_present = "model")]
     pub vision: Option<PathBuf>,
-    /// The language model: a folder, a GGUF file, or an assembled model to take it from.
+    /// The language model: a folder, a GGUF file, an assembled model to take it from, or a fetched
+    /// asset.
     #[arg(long)]
     pub llm: Option<PathBuf>,
     /// An assembled model whose encoder, adapter and image settings are kept.

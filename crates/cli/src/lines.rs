@@ -110,6 +110,28 @@ impl Growing {
     }
 }
 
+/// What a command says about the file it wrote.
+#[derive(Serialize)]
+pub(crate) struct Written<'a> {
+    /// The file.
+    pub(crate) output: &'a Path,
+    /// Its lines.
+    pub(crate) num_completions: usize,
+    /// Tokens of those that this run added.
+    pub(crate) num_new_tokens: usize,
+}
+
+impl std::fmt::Display for Written<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let Self { output, num_completions, num_new_tokens } = self;
+        write!(
+            f,
+            "{}: {num_completions} completions, {num_new_tokens} new tokens",
+            output.display()
+        )
+    }
+}
+
 /// Names, sizes and times of the files at a path: changes when they do.
 pub(crate) fn fingerprint(path: &Path) -> String {
     let mut files = vec![path.to_owned()];

@@ -1,8 +1,9 @@
 //! `sightline assemble`: a model from parts, or a trained checkpoint as a full folder.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::{SystemTime, UNIX_EPOCH};
 
+use ::assets::{AssetKind, AssetState};
 use ::model::assemble::{Assembled, IMAGE_TOKENS, Language, Parts, Settings, assemble, reassemble};
 use ::model::vlm::Vlm;
 use ::model::weights::{Checkpoint, Stored};
@@ -13,7 +14,7 @@ use serde::Serialize;
 use tensor::DType;
 
 use crate::Context;
-use crate::args::AssembleArgs;
+use crate::args::{AssembleArgs, CacheArgs};
 use crate::failure::usage;
 use crate::output::count;
 
@@ -36,7 +37,9 @@ pub(super) struct Built {
 
 /// Builds, rebuilds or merges, depending on what is given.
 pub(crate) fn run(args: &AssembleArgs, context: &Context) -> Result<()> {
-    match (&args.vision, &args.model, &args.llm, &args.adapter) {
+    let llm = args.llm.as_deref().map(part).transpose()?;
+    let vision = args.vision.as_deref().map(part).transpose()?;
+    match (&vision, &args.model, &llm, &args.adapter) {
         (Some(vision), None, Some(llm), _) => {
             context.output.show(&build(args, llm, Some(vision))?, describe)
         }
@@ -47,6 +50,21 @@ pub(crate) fn run(args: &AssembleArgs, context: &Context) -> Result<()> {
              (--model with --adapter), then swap the language model of what that writes"
         ))),
         _ => Err(usage(anyhow!("--model needs --llm to swap, or --adapter to merge"))),
+    }
+}
+
+/// A part as it is given: a path, or the name of an asset that has been fetched.
+fn part(given: &Path) -> Result<PathBuf> {
+    let named = given.to_str().and_then(AssetKind::from_name).filter(|_| !given.exists());
+    let Some(kind) = named else { return Ok(given.to_owned()) };
+    let status = super::assets::open(&CacheArgs::default())?.status(kind);
+    match status.state {
+        AssetState::Ready { .. } => Ok(status.path),
+        AssetState::Missing | AssetState::Damaged { .. } => bail!(
+            "{name} is no folder here and not in {}; `sightline assets fetch {name}` fetches it",
+            status.path.display(),
+            name = kind.name()
+        ),
     }
 }
 

@@ -12,7 +12,7 @@ use serde_json::{Map, Value};
 use crate::Context;
 use crate::args::{GenerateArgs, ModelArgs, SamplingArgs};
 use crate::failure::usage;
-use crate::lines::{Growing, Input, fingerprint};
+use crate::lines::{Growing, Input, Written, fingerprint};
 use crate::loaded::Loaded;
 use crate::progress::{Meter, Unit};
 
@@ -77,17 +77,18 @@ struct Job<'a> {
 }
 
 impl Job<'_> {
-    fn run(mut self, output: &Path) -> Result<()> {
+    fn run(mut self, path: &Path) -> Result<()> {
         let num_lines = self.input.len();
         let lengths: Result<Vec<usize>> =
             (0..num_lines).map(|i| Ok(self.input.prompt(&self.processor, i)?.ids.len())).collect();
         let longest = lengths?.into_iter().max().unwrap_or(0);
         let num_samples = self.config.num_samples;
-        let mut output = Growing::open(output, &self.identity(), num_samples)?;
+        let mut output = Growing::open(path, &self.identity(), num_samples)?;
         let mut model = Loaded::open(&self.args.model, &self.context.progress)?;
         self.fit_cache(&model, longest);
-        let total = (num_lines * num_samples) as u64;
-        let mut meter = self.context.progress.meter("completions", Unit::Items, Some(total));
+        let num_completions = num_lines * num_samples;
+        let total = Some(num_completions as u64);
+        let mut meter = self.context.progress.meter("completions", Unit::Items, total);
         meter.start_at((output.num_done() * num_samples) as u64);
         let todo: Vec<usize> = (output.num_done()..num_lines).collect();
         let mut num_tokens = 0;
@@ -99,7 +100,9 @@ impl Job<'_> {
             }
         }
         meter.finish();
-        output.commit()
+        output.commit()?;
+        let written = Written { output: path, num_completions, num_new_tokens: num_tokens };
+        self.context.output.show(&written, ToString::to_string)
     }
 
     /// The longest sequence must fit, whatever the usual size of the cache.

@@ -9,7 +9,7 @@ use serde_json::{Map, Value};
 use super::generate::identity;
 use crate::Context;
 use crate::args::LogprobsArgs;
-use crate::lines::{Growing, Input};
+use crate::lines::{Growing, Input, Written};
 use crate::loaded::Loaded;
 use crate::progress::Unit;
 
@@ -57,7 +57,10 @@ pub(crate) fn run(args: &LogprobsArgs, context: &Context) -> Result<()> {
         meter.set(done as u64, &format!("{num_tokens} tokens"));
     }
     meter.finish();
-    output.commit()
+    output.commit()?;
+    let (num_completions, num_new_tokens) = (input.len(), num_tokens);
+    let written = Written { output: &args.output, num_completions, num_new_tokens };
+    context.output.show(&written, ToString::to_string)
 }
 
 /// Prompt and completion of a line, checked to fit the context together.

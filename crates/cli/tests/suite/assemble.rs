@@ -118,6 +118,8 @@ fn a_checkpoint_becomes_a_full_folder() {
 
 #[test]
 fn contradictory_parts_are_a_matter_of_usage() {
+    let missing = ["assemble", "--vision", "dinov2-small", "--llm", "qwen", "--output", "o"];
+    fail(&missing, 1, &["dinov2-small is no folder here", "assets fetch dinov2-small"]);
     for (arguments, words) in [
         ("--output o", &["--vision"][..]),
         ("--vision v --output o", &["--llm"]),

@@ -152,7 +152,8 @@ fn log_probs_equal_the_reference() {
     write_lines(&input, &[scored, empty]);
     let model = vlm();
     let paths = ["--model", text(&model), "--input", text(&input), "--output", text(&output)];
-    succeed(&[&["logprobs"][..], &paths].concat());
+    let written = succeed_json(&[&["logprobs"][..], &paths].concat());
+    assert_eq!((&written["num_completions"], &written["num_new_tokens"]), (&json!(2), &json!(29)));
     let found = lines(&output);
     let numbers = |value: &Value| -> Vec<f32> {
         value.as_array().unwrap().iter().map(|number| number.as_f64().unwrap() as f32).collect()

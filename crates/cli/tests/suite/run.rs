@@ -13,9 +13,14 @@ pub(crate) struct Ended {
     pub(crate) stderr: String,
 }
 
+/// Where the binary is.
+pub(crate) fn binary_path() -> &'static str {
+    env!("CARGO_BIN_EXE_sightline")
+}
+
 /// The binary, kept from the network and the user's cache.
 pub(crate) fn binary(arguments: &[&str]) -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_sightline"));
+    let mut command = Command::new(binary_path());
     command.args(arguments).env("HF_HUB_OFFLINE", "1").env("SIGHTLINE_CACHE", "/nonexistent");
     command
 }

@@ -2,13 +2,13 @@
 
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::process::Stdio;
+use std::process::{Command, Stdio};
 use std::time::Duration;
 
 use serde_json::{Value, json};
 
 use crate::models::{image, plain_vlm, vlm};
-use crate::run::{binary, fail, lines, run, succeed, succeed_json, text, write_lines};
+use crate::run::{binary, binary_path, fail, lines, run, succeed, succeed_json, text, write_lines};
 
 /// Questions about one image that are answered 7 and 8 by turns: nothing tells which is right.
 fn data(folder: &Path) -> PathBuf {
@@ -87,7 +87,8 @@ fn a_killed_run_ends_with_the_same_weights() {
     let again = [&["sft"][..], &keys(&model, &data, &killed), &learn].concat();
     let mut child = binary(&again).stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
     while !killed.join("checkpoint-5").exists() {
-        assert!(child.try_wait().unwrap().is_none(), "it ended before its first checkpoint");
+        let ended = child.try_wait().unwrap();
+        assert!(ended.is_none_or(|status| status.success()), "it failed by itself");
         std::thread::sleep(Duration::from_millis(1));
     }
     child.kill().unwrap();
@@ -97,6 +98,29 @@ fn a_killed_run_ends_with_the_same_weights() {
     assert!(ended.stderr.contains("going on from"), "{ended:?}");
     assert!(checkpoint(&killed, 60) == checkpoint(&whole, 60), "bit-identical weights");
     assert_eq!(lines(&killed.join("metrics.jsonl")).len(), 60);
+}
+
+/// A disk that is full is played by a limit on the size of files.
+#[test]
+#[cfg(unix)]
+fn a_full_disk_leaves_the_previous_checkpoint() {
+    let folder = tempfile::tempdir().unwrap();
+    let (model, data, output) = (vlm(), data(folder.path()), folder.path().join("out"));
+    let learn = ["--learning_rate", "1e-3", "--max_steps", "10"];
+    let again = [&["sft"][..], &keys(&model, &data, &output), &learn].concat();
+    succeed(&again);
+    let (earlier, last) = (checkpoint(&output, 5), checkpoint(&output, 10));
+    fs::remove_dir_all(output.join("checkpoint-10")).unwrap();
+    // 20 kB: enough for metrics, not for the adapter. The signal is turned into an error.
+    let limited = "trap '' XFSZ; ulimit -f 40; exec \"$0\" \"$@\"";
+    let shell = Command::new("sh").args(["-c", limited, binary_path()]).args(&again).output();
+    let ended = shell.unwrap();
+    let said = String::from_utf8(ended.stderr).unwrap();
+    assert_eq!(ended.status.code(), Some(1), "{said}");
+    assert!(said.contains("error: ") && said.contains("checkpoint-10"), "{said}");
+    assert!(checkpoint(&output, 5) == earlier && !output.join("checkpoint-10").exists());
+    succeed(&again);
+    assert!(checkpoint(&output, 10) == last);
 }
 
 #[test]
