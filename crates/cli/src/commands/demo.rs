@@ -254,8 +254,8 @@ impl Outcome {
         let stage = |stage: &Stage| StageOutcome {
             name: stage.name,
             training_seconds: stage.trained.as_ref().map(|trained| trained.seconds),
-            image: stage.evaluation.summary.clone(),
-            blind: stage.evaluation.blind.clone(),
+            image: stage.evaluation.summary,
+            blind: stage.evaluation.blind,
         };
         Self {
             output: demo.output.clone(),
