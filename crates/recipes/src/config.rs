@@ -180,7 +180,7 @@ impl ModelConfig {
                 why: "features of an encoder that trains change with each step",
             });
         }
-        in_range(self.lora_r != Some(0), "lora_r", 0, "at least 1")?;
+        in_range(self.lora_r != Some(0), "lora_r", &0, "at least 1")?;
         Ok(trainable)
     }
 }
@@ -217,11 +217,11 @@ impl BatchConfig {
     pub fn validate(&self) -> Result<(), Error> {
         let (size, accumulation) =
             (self.per_device_train_batch_size, self.gradient_accumulation_steps);
-        in_range(size > 0, "per_device_train_batch_size", size, "at least 1")?;
-        in_range(accumulation > 0, "gradient_accumulation_steps", accumulation, "at least 1")?;
+        in_range(size > 0, "per_device_train_batch_size", &size, "at least 1")?;
+        in_range(accumulation > 0, "gradient_accumulation_steps", &accumulation, "at least 1")?;
         let epochs = self.num_train_epochs;
         let holds = epochs > 0.0 && epochs.is_finite();
-        in_range(holds, "num_train_epochs", epochs, "a finite number above 0")
+        in_range(holds, "num_train_epochs", &epochs, "a finite number above 0")
     }
 }
 
@@ -229,7 +229,7 @@ impl BatchConfig {
 pub(crate) fn in_range(
     holds: bool,
     key: &'static str,
-    value: impl ToString,
+    value: &dyn std::fmt::Display,
     expected: &'static str,
 ) -> Result<(), Error> {
     match holds {

@@ -24,6 +24,8 @@ mod questions;
 mod group;
 mod journal;
 mod task;
+#[cfg(test)]
+mod tests;
 
 pub use config::{
     GrpoConfig, LossType, ObjectiveConfig, RewardConfig, RewardWeights, RolloutConfig, ScaleRewards,

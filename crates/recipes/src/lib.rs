@@ -14,7 +14,7 @@
 //!     ("learning_rate", "2e-4"), ("per_device_train_batch_size", "8"), ("save_steps", "100")];
 //! let overrides: Vec<_> = keys.map(|(key, value)| (key.to_owned(), value.to_owned())).into();
 //! let config: SftConfig = recipes::config::load(None, &overrides)?;
-//! assert_eq!(config.max_length, 16_384);
+//! assert_eq!(config.samples.max_length, 16_384);
 //!
 //! let misspelt = [("learning_rat".to_owned(), "1".to_owned())];
 //! let overrides = [overrides, misspelt.to_vec()].concat();

@@ -227,8 +227,8 @@ fn add_lora(vlm: &mut Vlm, config: &ModelConfig, seed: u64) -> Result<(), Error>
     let expected = "the value of the low-rank terms of adapter_name_or_path";
     let (rank, alpha) = (config.lora_r.unwrap_or(found.rank), config.lora_alpha);
     let alpha = alpha.unwrap_or(found.alpha);
-    in_range(rank == found.rank, "lora_r", rank, expected)?;
-    in_range(alpha == found.alpha, "lora_alpha", alpha, expected)
+    in_range(rank == found.rank, "lora_r", &rank, expected)?;
+    in_range(alpha == found.alpha, "lora_alpha", &alpha, expected)
 }
 
 /// Takes over trained values from a checkpoint folder or its file; the names of what was taken.

@@ -264,10 +264,10 @@ impl GrpoConfig {
         let RolloutConfig { num_generations, max_completion_length, temperature, .. } =
             self.rollout;
         let expected = "at least 2: a completion is compared with the others of its group";
-        in_range(num_generations >= 2, "num_generations", num_generations, expected)?;
-        in_range(max_completion_length > 0, "max_completion_length", 0, "at least 1")?;
+        in_range(num_generations >= 2, "num_generations", &num_generations, expected)?;
+        in_range(max_completion_length > 0, "max_completion_length", &0, "at least 1")?;
         let expected = "more than 0: greedy completions of a group are all the same";
-        in_range(temperature > 0.0, "temperature", temperature, expected)?;
+        in_range(temperature > 0.0, "temperature", &temperature, expected)?;
         self.sampling().validate()?;
         let size = self.batch.per_device_train_batch_size;
         match size.is_multiple_of(num_generations) {
@@ -292,7 +292,7 @@ impl GrpoConfig {
             ("epsilon_high", epsilon_high.unwrap_or(epsilon)),
         ];
         for (key, value) in not_negative {
-            in_range(value >= 0.0 && value.is_finite(), key, value, "a finite number from 0")?;
+            in_range(value >= 0.0 && value.is_finite(), key, &value, "a finite number from 0")?;
         }
         Ok(())
     }

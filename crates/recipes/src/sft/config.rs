@@ -125,6 +125,6 @@ impl Recipe for SftConfig {
         self.checkpoint.validate()?;
         self.batch.validate()?;
         self.rate.engine(&self.optimizer, self.batch.max_steps.max(1)).validate()?;
-        in_range(self.samples.max_length > 0, "max_length", 0, "at least 1")
+        in_range(self.samples.max_length > 0, "max_length", &0, "at least 1")
     }
 }

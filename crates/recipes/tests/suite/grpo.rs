@@ -9,11 +9,9 @@ use serde_json::Value;
 
 use crate::common::{Log, Place, lines, quoted, sample, samples, taught, values};
 
-/// Questions that the taught model answers by 3 or 4; the first `num_hopeless` ask for what it never
-/// says.
-pub(crate) fn place(num_hopeless: usize) -> Place {
-    let answer = |i: usize| if i < num_hopeless { "9" } else { "3" };
-    let questions: Vec<Value> = (0..4).map(|i| sample(Some(i), "Sum?", answer(i))).collect();
+/// Four questions with these answers, of which the taught model says 3 and 4 alone.
+pub(crate) fn place(answers: [&str; 4]) -> Place {
+    let questions: Vec<Value> = (0..4).map(|i| sample(Some(i), "Sum?", answers[i])).collect();
     Place::new(&questions)
         .with("model_name_or_path", quoted(taught()))
         .with("num_generations", 4)
@@ -31,7 +29,7 @@ fn run(place: &Place, keys: &[(&str, &str)]) -> (Log, Vec<BTreeMap<String, f64>>
 
 #[test]
 fn a_run_is_logged_and_its_completions_are_kept() {
-    let place = place(0).with("beta", 0.1);
+    let place = place(["3"; 4]).with("beta", 0.1);
     let (log, metrics) = run(&place, &[]);
     assert_eq!(log.lines("step").len(), 4);
     assert_eq!(log.lines("Encoding").len(), 4);
@@ -70,22 +68,23 @@ fn a_run_is_logged_and_its_completions_are_kept() {
     assert!(mean > 0.0 && mean < 1.0, "the model was taught to be of two minds");
 }
 
+/// In 14 steps from 25 to 88 of 100, and about so with every seed.
 #[test]
 fn the_policy_learns_what_is_rewarded() {
-    let place = place(0).with("learning_rate", 1e-2).with("lr_scheduler_type", "constant");
-    let (_, metrics) = run(&place, &[("gradient_accumulation_steps", "4"), ("max_steps", "14")]);
+    let place = place(["4"; 4]).with("learning_rate", 1e-2).with("max_steps", 14);
+    let (_, metrics) = run(&place, &[("gradient_accumulation_steps", "4")]);
     let mean = |steps: &[BTreeMap<String, f64>]| {
         steps.iter().map(|step| step["rewards/rule/mean"]).sum::<f64>() / steps.len() as f64
     };
-    let (first, last) = (mean(&metrics[..2]), mean(&metrics[10..]));
-    assert!(last > first + 0.2, "{first} and {last}");
+    let (first, last) = (mean(&metrics[..1]), mean(&metrics[10..]));
+    assert!(first < 0.6 && last > first + 0.25, "{first} and {last}");
 }
 
 #[test]
 fn a_step_without_mixed_groups_draws_again() {
     // One prompt a step: half of the draws are hopeless.
     let keys = [("gradient_accumulation_steps", "1"), ("replay_staleness", "0")];
-    let (log, metrics) = run(&place(2), &keys);
+    let (log, metrics) = run(&place(["9", "9", "3", "3"]), &keys);
     let num_rollouts: f64 = metrics.iter().map(|step| step["num_rollouts"]).sum();
     assert_eq!(num_rollouts as usize, 4 + log.lines("Redraw").len());
     let redrawn: Vec<_> = metrics.iter().filter(|step| step["num_rollouts"] > 1.0).collect();
@@ -97,7 +96,7 @@ fn a_step_without_mixed_groups_draws_again() {
         assert_eq!(step["frac_reward_zero_std"], 1.0 - 1.0 / step["num_rollouts"]);
     }
     // The buffer saves such steps from drawing again, once it holds something.
-    let (log, metrics) = run(&place(2), &keys[..1]);
+    let (log, metrics) = run(&place(["9", "9", "3", "3"]), &keys[..1]);
     assert!(metrics.iter().any(|step| step["effective_fraction/before"] == 0.0));
     assert!(metrics.iter().all(|step| step["effective_fraction/after"] > 0.0));
     assert!(log.lines("Redraw").len() < num_rollouts as usize - 4);
@@ -105,7 +104,7 @@ fn a_step_without_mixed_groups_draws_again() {
 
 #[test]
 fn nothing_to_learn_ends_the_run() {
-    let place = place(4).with("max_completion_length", 2);
+    let place = place(["9"; 4]).with("max_completion_length", 2);
     let message = grpo(&place.config(&[]), Watch::nobody()).map(drop).unwrap_err().to_string();
     assert!(message.starts_with("20 rollouts without a group of mixed outcomes"), "{message}");
     let completions: Vec<Value> = lines(&place.path("out/completions.jsonl"));
@@ -115,7 +114,8 @@ fn nothing_to_learn_ends_the_run() {
 #[test]
 fn each_setting_changes_exactly_its_tensors() {
     for trainable in Trainable::ALL {
-        let place = place(0).with("trainable", trainable).with("max_steps", 2).with("beta", 0.01);
+        let place =
+            place(["3"; 4]).with("trainable", trainable).with("max_steps", 2).with("beta", 0.01);
         let policy = grpo(&place.config(&[]), Watch::nobody()).unwrap();
         let saved = place.trained(2);
         let expected: BTreeSet<String> =
@@ -141,14 +141,14 @@ fn other_objectives_run() {
         &[("loss_type", "dr_grpo"), ("scale_rewards", "none")],
         &[("temperature", "0.8"), ("top_p", "0.95"), ("top_k", "20"), ("beta", "0.04")],
     ] {
-        let (_, metrics) = run(&place(1).with("max_steps", 2), keys);
+        let (_, metrics) = run(&place(["3", "4", "9", "3"]).with("max_steps", 2), keys);
         assert!(metrics.iter().all(|step| step["loss"].is_finite() && step["grad_norm"] > 0.0));
     }
 }
 
 #[test]
 fn a_finished_run_returns_at_once() {
-    let place = place(0).with("max_steps", 1);
+    let place = place(["3"; 4]).with("max_steps", 1);
     run(&place, &[]);
     let log = Log::default();
     let policy = grpo(&place.config(&[]), log.watch()).unwrap();

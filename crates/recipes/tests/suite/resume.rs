@@ -142,7 +142,7 @@ fn sft_killed_and_resumed_equals_uninterrupted() {
 #[test]
 fn grpo_killed_and_resumed_equals_uninterrupted() {
     let place = || {
-        let mut place = super::grpo::place(2)
+        let mut place = crate::grpo::place(["9", "9", "3", "3"])
             .with("max_steps", 6)
             .with("save_steps", 2)
             .with("beta", 0.05)

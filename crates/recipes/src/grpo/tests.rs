@@ -1,0 +1,326 @@
+//! The update against the golden case, the rollout against the update, prompts against their answers.
+
+use std::path::{Path, PathBuf};
+
+use advantage::{Entry, Mixed};
+use engine::{Counts, Parameters, StepLoss, Task};
+use serde_json::{Value, json};
+use tempfile::TempDir;
+use tensor::Gradients;
+use testkit::{Golden, Tolerance, assert_close, assert_close_by_norm};
+
+use super::group::{Group, Sampled};
+use super::journal::Journal;
+use super::questions::Questions;
+use super::task::{GrpoTask, Learned, Tree};
+use super::{Draws, GrpoConfig};
+use crate::config::load;
+use crate::policy::Policy;
+
+fn golden(path: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("..").join(path)
+}
+
+/// The golden question, and a second one about the same image.
+struct Case {
+    folder: TempDir,
+    config: GrpoConfig,
+    losses: Golden,
+    json: Value,
+}
+
+impl Case {
+    fn new(keys: &[(&str, &str)]) -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let model = golden("model/tests/golden/internvl-six-b");
+        let image = golden("preprocess/tests/golden/internvl-six-b/image.png");
+        std::fs::copy(image, folder.path().join("image.png")).unwrap();
+        let question = testkit::json(model.join("reference.json"))["question"].clone();
+        let line = |question: &Value| {
+            let messages = json!([
+                {"role": "user", "content": question},
+                {"role": "assistant", "content": "</think>\n\n\\boxed{8765}"},
+            ]);
+            json!({"messages": messages, "images": ["image.png"], "answer": "8765"})
+        };
+        let text = format!("{}\n{}\n", line(&question), line(&json!("<image>\nAnd now?")));
+        std::fs::write(folder.path().join("train.jsonl"), text).unwrap();
+        let quoted = |path: PathBuf| format!("{:?}", path.display().to_string());
+        let dataset = quoted(folder.path().join("train.jsonl"));
+        let output = quoted(folder.path().join("out"));
+        let model = quoted(model);
+        let required = [
+            ("model_name_or_path", model.as_str()),
+            ("dataset", &dataset),
+            ("output_dir", &output),
+            ("per_device_train_batch_size", "8"),
+            ("num_generations", "4"),
+            ("learning_rate", "1e-3"),
+            ("save_steps", "1"),
+        ];
+        let keys: Vec<_> =
+            required.iter().chain(keys).map(|&(k, v)| (k.into(), v.into())).collect();
+        Self {
+            folder,
+            config: load(None, &keys).unwrap(),
+            losses: Golden::open(golden("recipes/tests/golden/losses.safetensors")),
+            json: testkit::json(golden("recipes/tests/golden/losses.json"))["grpo"].clone(),
+        }
+    }
+
+    fn policy(&self) -> Policy {
+        Policy::load(&self.config.model, &self.config.run).unwrap()
+    }
+
+    fn questions(&self, policy: &Policy) -> Questions {
+        Questions::read(&self.config.run.dataset, policy, &mut |_| {}).unwrap()
+    }
+
+    /// The adapter that has moved away from the checkpoint's.
+    fn moved(&self, policy: &Policy) -> Parameters {
+        let parameters = policy.parameters().unwrap();
+        let of = |name: &str| self.losses.f32(&format!("policy.{name}"));
+        let moved = parameters.iter().map(|(n, v)| (n.to_owned(), v.shape().to_vec(), of(n)));
+        Parameters::new(moved).unwrap()
+    }
+
+    /// The case's completions as one tree, with their old log-probs where `old`.
+    fn tree(&self, policy: &Policy, old: bool) -> Tree {
+        let texts = self.json["completions"].as_array().unwrap();
+        let learned = |(index, text): (usize, &Value)| Learned {
+            token_ids: policy.processor.completion(text.as_str().unwrap()).unwrap(),
+            advantage: self.json["advantages"][index].as_f64().unwrap(),
+            old: old.then(|| self.losses.f32(&format!("grpo.completion{index}.old_logps"))),
+        };
+        Tree { question: 0, completions: texts.iter().enumerate().map(learned).collect() }
+    }
+}
+
+/// Loss and gradients of a step in these micro-batches.
+fn step(task: &mut GrpoTask<'_>, batches: &[Vec<Tree>]) -> (StepLoss, Gradients) {
+    let totals: Counts = batches.iter().map(|batch| task.count(batch)).sum();
+    let mut gradients = task.policy.parameters().unwrap().gradients();
+    let mut sum = StepLoss::default();
+    for batch in batches {
+        let loss = task.forward_backward(batch, &totals, &mut gradients).unwrap();
+        assert_eq!(loss.sample_values.len(), task.samples(batch).len());
+        sum.value += loss.value;
+        sum.metrics = loss.metrics;
+    }
+    (sum, gradients)
+}
+
+fn check_gradients(case: &Case, name: &str, gradients: &Gradients) {
+    assert_eq!(gradients.len(), 6);
+    for (parameter, gradient) in gradients.iter() {
+        let want = case.losses.f32(&format!("{name}.grad.{parameter}"));
+        assert_close_by_norm(parameter, gradient.as_slice(), &want, 1e-3);
+    }
+}
+
+#[test]
+fn on_policy_loss_and_gradients_are_the_references() {
+    let case = Case::new(&[]);
+    let policy = case.policy();
+    let (questions, moved) = (case.questions(&policy), case.moved(&policy));
+    let tree = case.tree(&policy, false);
+    let mut task = GrpoTask::new(&case.config, policy, &questions).unwrap();
+    task.publish(&moved).unwrap();
+    let (loss, gradients) = step(&mut task, &[vec![tree]]);
+    let want = case.json["on_policy_loss_beta0"].as_f64().unwrap();
+    assert!((loss.value - want).abs() < 1e-6, "loss {}, want {want}", loss.value);
+    assert!(!loss.metrics.contains_key("kl"));
+    check_gradients(&case, "grpo_on_policy", &gradients);
+}
+
+#[test]
+fn clipped_loss_with_divergence_and_gradients_are_the_references() {
+    let case = Case::new(&[("beta", "0.04"), ("epsilon", "0.2")]);
+    let policy = case.policy();
+    let (questions, moved) = (case.questions(&policy), case.moved(&policy));
+    let tree = case.tree(&policy, true);
+    // The task holds on to the policy it was made with: the checkpoint's.
+    let mut task = GrpoTask::new(&case.config, policy, &questions).unwrap();
+    task.publish(&moved).unwrap();
+    let (loss, gradients) = step(&mut task, &[vec![tree]]);
+    let want = case.json["clipped_loss_with_kl"].as_f64().unwrap();
+    assert!((loss.value - want).abs() < 1e-4 * want.abs(), "loss {}, want {want}", loss.value);
+    assert!(loss.metrics["kl"] > 0.0 && loss.metrics["clip_ratio/region_mean"] > 0.0);
+    check_gradients(&case, "grpo_clipped_kl", &gradients);
+    // And it goes back to the policy under training.
+    for (name, values) in task.policy.parameters().unwrap().iter() {
+        assert_eq!(values.as_slice(), moved.get(name).unwrap().as_slice(), "{name}");
+    }
+}
+
+#[test]
+fn log_probs_are_the_references() {
+    let case = Case::new(&[]);
+    let policy = case.policy();
+    let (questions, moved) = (case.questions(&policy), case.moved(&policy));
+    let group = as_group(&case.tree(&policy, false));
+    let mut task = GrpoTask::new(&case.config, policy, &questions).unwrap();
+    for kind in ["ref_logps", "logps"] {
+        let scored = task.log_probs(&group).unwrap();
+        for (index, log_probs) in scored.iter().enumerate() {
+            let want = case.losses.f32(&format!("grpo.completion{index}.{kind}"));
+            assert_close(kind, log_probs, &want, Tolerance::absolute(1e-4));
+        }
+        task.publish(&moved).unwrap();
+    }
+}
+
+/// The completions of a tree, unscored.
+fn as_group(tree: &Tree) -> Group {
+    let completion = |learned: &Learned| schema::Completion {
+        text: String::new(),
+        token_ids: learned.token_ids.clone(),
+        logprobs: Vec::new(),
+        finish_reason: schema::FinishReason::Stop,
+    };
+    Group {
+        question: tree.question,
+        completions: tree.completions.iter().map(completion).collect(),
+        rule: Vec::new(),
+        format: Vec::new(),
+        rewards: Vec::new(),
+        advantages: Vec::new(),
+    }
+}
+
+#[test]
+fn micro_batches_add_up_to_one_batch() {
+    for loss_type in ["grpo", "dapo", "dr_grpo"] {
+        let case = Case::new(&[("beta", "0.04"), ("loss_type", loss_type)]);
+        let policy = case.policy();
+        let (questions, moved) = (case.questions(&policy), case.moved(&policy));
+        let mut trees = Vec::new();
+        for question in 0..2 {
+            // Split as a refilled step is: fresh completions in one tree, old ones in another.
+            let mut tree = Tree { question, ..case.tree(&policy, true) };
+            let second = Tree { question, completions: tree.completions.split_off(1 + question) };
+            trees.extend([tree, second]);
+        }
+        let mut task = GrpoTask::new(&case.config, policy, &questions).unwrap();
+        task.publish(&moved).unwrap();
+        let copies = |trees: &[Tree]| trees.iter().map(copy).collect::<Vec<_>>();
+        let (whole, gradients) = step(&mut task, &[copies(&trees)]);
+        let parts = trees.iter().map(|tree| vec![copy(tree)]).collect::<Vec<_>>();
+        let halves = [copies(&trees[..1]), copies(&trees[1..])];
+        for parts in [&parts[..], &halves] {
+            let (sum, added) = step(&mut task, parts);
+            let distance = (sum.value - whole.value).abs();
+            assert!(distance < 1e-6, "{loss_type}: {} and {}", sum.value, whole.value);
+            for (name, gradient) in added.iter() {
+                let want = gradients.get(name).unwrap().as_slice();
+                assert_close_by_norm(name, gradient.as_slice(), want, 2e-5);
+            }
+        }
+    }
+}
+
+fn copy(tree: &Tree) -> Tree {
+    let learned = |l: &Learned| Learned {
+        token_ids: l.token_ids.clone(),
+        advantage: l.advantage,
+        old: l.old.clone(),
+    };
+    Tree { question: tree.question, completions: tree.completions.iter().map(learned).collect() }
+}
+
+/// Groups of one rollout by the moved policy.
+fn rollout<'a>(case: &'a Case, questions: &'a Questions, task: &mut GrpoTask<'_>) -> Vec<Group> {
+    let journal = Journal::open(case.folder.path(), 0).unwrap();
+    let mut draws = Draws::new(&case.config, questions, journal, Box::new(|_| {}));
+    draws.rollout(&mut task.policy).unwrap()
+}
+
+#[test]
+fn the_samplers_log_probs_are_the_trainers() {
+    for trainable in ["adapter", "adapter+vision", "adapter+lora"] {
+        let case = Case::new(&[("max_completion_length", "48"), ("trainable", trainable)]);
+        let policy = case.policy();
+        let questions = case.questions(&policy);
+        let mut task = GrpoTask::new(&case.config, policy, &questions).unwrap();
+        let groups = rollout(&case, &questions, &mut task);
+        assert_eq!(groups.len(), 2);
+        let image_token = task.policy.vlm.image_token.unwrap();
+        for group in &groups {
+            let scored = task.log_probs(group).unwrap();
+            assert_eq!(group.completions.len(), 4);
+            for (completion, scored) in group.completions.iter().zip(&scored) {
+                let tolerance = Tolerance::absolute(1e-4);
+                assert_close(trainable, &completion.logprobs, scored, tolerance);
+                assert!(!completion.token_ids.contains(&image_token));
+            }
+        }
+    }
+}
+
+#[test]
+fn the_buffer_gets_log_probs_at_the_temperature_of_training() {
+    for (temperature, is_samplers) in [("1", true), ("0.7", false)] {
+        let case = Case::new(&[("max_completion_length", "12"), ("temperature", temperature)]);
+        let policy = case.policy();
+        let questions = case.questions(&policy);
+        let mut task = GrpoTask::new(&case.config, policy, &questions).unwrap();
+        let mut groups = rollout(&case, &questions, &mut task);
+        assert!(task.entries(&groups, 1).unwrap().is_empty(), "no group has mixed outcomes");
+        groups[1].rule = vec![1.0, 0.0, 0.0, 0.0];
+        let entries = task.entries(&groups, 1).unwrap();
+        assert_eq!(entries.len(), 4);
+        let scored = task.log_probs(&groups[1]).unwrap();
+        for ((entry, scored), completion) in entries.iter().zip(scored).zip(&groups[1].completions)
+        {
+            let tolerance = Tolerance::absolute(1e-4);
+            assert_close(temperature, &entry.log_probs, &scored, tolerance);
+            assert_eq!(entry.log_probs == completion.logprobs, is_samplers);
+        }
+    }
+}
+
+#[test]
+fn micro_batches_hold_whole_trees() {
+    let case = Case::new(&[]);
+    let policy = case.policy();
+    let questions = case.questions(&policy);
+    let task = GrpoTask::new(&case.config, policy, &questions).unwrap();
+    let entry = |(index, question): (usize, usize)| Entry {
+        payload: Sampled { question, token_ids: vec![index as u32] },
+        advantage: 1.0,
+        log_probs: vec![-1.0],
+        step: 1,
+    };
+    // Six fresh, three old; eight fit into a micro-batch.
+    let questions_of = [1, 1, 1, 5, 5, 5, 1, 7, 5];
+    let entries = questions_of.into_iter().enumerate().map(entry).collect();
+    let mixed = Mixed { entries, num_fresh: 6, effective_before: 0.75, effective_after: 1.0 };
+    let shape = |batch: &Vec<Tree>| -> Vec<(usize, Vec<(u32, bool)>)> {
+        let of = |tree: &Tree| {
+            let learned = tree.completions.iter().map(|l| (l.token_ids[0], l.old.is_some()));
+            (tree.question, learned.collect())
+        };
+        batch.iter().map(of).collect()
+    };
+    let first = vec![(0, false), (1, false), (2, false), (6, true)];
+    let second = vec![(3, false), (4, false), (5, false), (8, true)];
+    let batches: Vec<_> = task.micro_batches(&mixed).iter().map(shape).collect();
+    assert_eq!(batches, [vec![(1, first), (5, second)], vec![(7, vec![(7, true)])]]);
+}
+
+#[test]
+fn prompts_do_not_hold_their_answers() {
+    let case = Case::new(&[]);
+    let policy = case.policy();
+    let questions = case.questions(&policy);
+    assert_eq!(questions.len(), 2);
+    for (prompt, answer) in questions.prompts.iter().zip(&questions.answers) {
+        assert_eq!(answer, "8765");
+        let spelled = policy.processor.tokenizer.decode_with_special(&prompt.ids).unwrap();
+        assert!(!prompt.text.contains(answer) && !spelled.contains(answer), "{spelled}");
+        assert!(prompt.opens_thought());
+    }
+    let golden = Golden::open(golden("model/tests/golden/internvl-six-b/reference.safetensors"));
+    let want: Vec<u32> = golden.i32("input_ids").into_iter().map(|id| id as u32).collect();
+    assert_eq!(questions.prompts[0].ids, want);
+}
