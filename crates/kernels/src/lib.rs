@@ -10,7 +10,7 @@
 //!   simd: AVX-512, AVX2 or portable, chosen at run time   threads: tasks cut by the shapes alone
 //! ```
 //!
-//! Every function is safe, checks its slices' lengths, and has a slow twin in [`reference`] that a
+//! Every function is safe, checks its slices' lengths, and has a slow twin in [`mod@reference`] that a
 //! reader can check by eye and that it is tested against, on every instruction set. Results have
 //! the same bits for any number of threads, and a row's result does not depend on the other rows.
 //!

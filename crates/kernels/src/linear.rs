@@ -1,7 +1,7 @@
 //! Linear layers over weights packed once.
 //!
 //! One layout ([`Packed`]) serves training and decoding, forward and backward. Forward, a panel's
-//! rows are the right side of [`product`]; decoding streams every panel once for all sequences.
+//! rows are the right side of `product`; decoding streams every panel once for all sequences.
 //! Backward, blocks of a panel are turned over into a scratch that stays in cache. A row of a
 //! result never depends on how many other rows there are.
 

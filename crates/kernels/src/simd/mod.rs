@@ -1,7 +1,7 @@
 //! The vector units of the CPU behind one small trait.
 //!
-//! A kernel is written once, generic over [`Simd`], as a [`Kernel`]; [`run`] picks the best
-//! instruction set of the machine at run time. A value of a [`Simd`] type is the proof that its
+//! A kernel is written once, generic over `Simd`, as a `Kernel`; `run` picks the best
+//! instruction set of the machine at run time. A value of a `Simd` type is the proof that its
 //! instructions exist, so arithmetic on vectors is safe and only pointer access is not.
 //!
 //! ```text
