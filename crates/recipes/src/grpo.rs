@@ -9,6 +9,8 @@
 //! R1V2 (arXiv:2504.16656), section 3.3. One update for each rollout, so a fresh completion's ratio is 1
 //! and needs no second pass; buffered completions carry the log-probs they were drawn with.
 
+use std::collections::BTreeSet;
+
 use advantage::{Mixed, ReplayBuffer};
 use data::Order;
 use engine::{Engine, SavedFile, StepReport, TaskState};
@@ -58,12 +60,13 @@ pub fn grpo(config: &GrpoConfig, watch: Watch) -> Result<Policy, Error> {
     if run.is_finished() {
         return Ok(task.policy);
     }
-    questions.encode(&mut task.policy, &mut notices)?;
     let journal = Journal::open(&config.run.output_dir, run.engine().steps_taken())?;
     let mut draws = Draws::new(config, &questions, journal, notices);
     if let Some(saved) = resumed {
         draws.restore(&saved)?;
     }
+    let steps_left = run.engine().max_steps() - run.engine().steps_taken();
+    questions.encode(&draws.upcoming(steps_left), &mut task.policy, &mut draws.notices)?;
     while !run.is_finished() {
         let drawn = draws.step(&mut task, run.engine().steps_taken() + 1)?;
         let batches = task.micro_batches(&drawn.mixed);
@@ -104,6 +107,13 @@ impl<'a> Draws<'a> {
         let order = Order::shuffled(questions.len(), config.run.seed);
         let (buffer, scorer) = (ReplayBuffer::default(), Scorer::new(config));
         Self { config, questions, order, buffer, scorer, journal, notices }
+    }
+
+    /// The questions that the next steps will draw, if each draws once.
+    fn upcoming(&self, num_steps: u64) -> BTreeSet<usize> {
+        let num_prompts = self.config.num_prompts() * num_steps as usize;
+        // From the midst of an epoch, the end of the next one has passed them all.
+        self.order.clone().take(num_prompts.min(2 * self.questions.len())).collect()
     }
 
     /// Groups of this step, and the completions its update sees: those of mixed groups, refilled from

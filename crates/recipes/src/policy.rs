@@ -138,8 +138,8 @@ impl Policy {
         }
     }
 
-    /// Encodes the images of all samples before the first step, so that damage shows early and
-    /// progress can be seen. Each item is the place of a sample in its file, and its images. Does
+    /// Encodes the images of samples before the first step, so that damage shows early and progress can
+    /// be seen. Each item is the place of a sample in its file, and its images. Does
     /// nothing where the encoder trains.
     ///
     /// # Errors

@@ -6,7 +6,7 @@
 //!
 //! Loss mask and reduction follow InternVL's trainer, which R1V descends from.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
 use data::Dataset;
@@ -42,11 +42,12 @@ pub fn sft(config: &SftConfig, watch: Watch) -> Result<Policy, Error> {
     if run.is_finished() {
         return Ok(task.policy);
     }
-    task.encode(&mut notices)?;
     let mut batches = Batches::new(config, task.lengths());
     if let Some(saved) = resumed {
         batches.seek(position(&saved)?);
     }
+    let steps_left = run.engine().max_steps() - run.engine().steps_taken();
+    task.encode(&batches.upcoming(steps_left), &mut notices)?;
     while !run.is_finished() {
         let mut report = run.step(&mut task, &batches.step())?;
         task.note(batches.epoch(), &mut report);
@@ -99,9 +100,15 @@ impl SftTask {
         self.examples.iter().map(|example| example.ids.len()).collect()
     }
 
-    fn encode(&mut self, notices: &mut dyn FnMut(&Notice)) -> Result<(), Error> {
-        let images = self.examples.iter().map(images);
-        self.policy.encode_all(self.places.iter().map(String::as_str).zip(images), notices)
+    /// Encodes the images of these samples.
+    fn encode(
+        &mut self,
+        samples: &BTreeSet<usize>,
+        notices: &mut dyn FnMut(&Notice),
+    ) -> Result<(), Error> {
+        let Self { policy, examples, places, .. } = self;
+        let samples = samples.iter().map(|&i| (places[i].as_str(), images(&examples[i])));
+        policy.encode_all(samples, notices)
     }
 
     /// Adds to a report what the engine does not know.

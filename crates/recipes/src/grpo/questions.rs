@@ -1,5 +1,6 @@
 //! The prompts of a data set with their known answers.
 
+use std::collections::BTreeSet;
 use std::path::Path;
 
 use data::{Dataset, prompt_of};
@@ -43,14 +44,15 @@ impl Questions {
         self.prompts.len()
     }
 
-    /// Encodes the images of all prompts.
+    /// Encodes the images of these questions.
     pub(super) fn encode(
         &self,
+        questions: &BTreeSet<usize>,
         policy: &mut Policy,
         notices: &mut dyn FnMut(&Notice),
     ) -> Result<(), Error> {
-        let images = self.prompts.iter().map(|prompt| prompt.images.as_slice());
-        policy.encode_all(self.places.iter().map(String::as_str).zip(images), notices)
+        let of = |&i: &usize| (self.places[i].as_str(), self.prompts[i].images.as_slice());
+        policy.encode_all(questions.iter().map(of), notices)
     }
 
     /// Says what will not train, and refuses a run of which nothing would.

@@ -1,10 +1,13 @@
 //! Samples to micro-batches, in an order that a resume can take up.
 
+use std::collections::BTreeSet;
+
 use data::Order;
 
 use super::SftConfig;
 
 /// Samples, as indices, in micro-batches.
+#[derive(Clone)]
 pub(super) struct Batches {
     order: Order,
     /// Tokens of each sample.
@@ -45,6 +48,19 @@ impl Batches {
     /// Passes over the data set so far.
     pub(super) fn epoch(&self) -> f64 {
         self.position() as f64 / self.lengths.len() as f64
+    }
+
+    /// The samples that the next steps will draw.
+    pub(super) fn upcoming(&self, num_steps: u64) -> BTreeSet<usize> {
+        let mut ahead = self.clone();
+        let mut samples = BTreeSet::new();
+        for _ in 0..num_steps {
+            samples.extend(ahead.step().into_iter().flatten());
+            if samples.len() == self.lengths.len() {
+                break;
+            }
+        }
+        samples
     }
 
     /// The micro-batches of one step.

@@ -159,7 +159,7 @@ fn images_are_encoded_once() {
     lines.push(sample(Some(0), "Again?", "1"));
     let cache = tempfile::tempdir().unwrap();
     let folder = quoted(cache.path());
-    let place = || Place::new(&lines).with("feature_cache", &folder).with("max_steps", 2);
+    let place = || Place::new(&lines).with("feature_cache", &folder).with("max_steps", 3);
     let (first, log) = (place(), Log::default());
     sft(&first.config(&[]), log.watch()).unwrap();
     assert_eq!(log.lines("Encoding").len(), 5);
@@ -173,7 +173,14 @@ fn images_are_encoded_once() {
     let encoded = &log.lines("Encoded")[0];
     assert!(encoded.contains("ram_hits: 1, disk_hits: 4, misses: 0"), "{encoded}");
     assert_eq!(second.metrics()[1]["feature_cache/hit_rate"], 1.0);
-    assert_eq!(first.trained(2), second.trained(2));
+    assert_eq!(first.trained(3), second.trained(3));
+    // A run that draws two samples needs no more of them.
+    let (short, log) = (Place::new(&lines).with("max_steps", 1), Log::default());
+    sft(&short.config(&[]), log.watch()).unwrap();
+    assert_eq!(
+        log.lines("Encoding"),
+        [1, 2].map(|n| format!("Encoding {{ done: {n}, total: 2 }}"))
+    );
 }
 
 #[test]
@@ -224,11 +231,22 @@ fn samples_that_are_too_long_are_counted() {
 
 #[test]
 fn a_damaged_picture_is_found_before_the_first_step() {
-    let place = Place::new(&samples()).with("max_steps", 1);
+    let place = Place::new(&samples()).with("max_steps", 2);
     let file = place.path("2.bmp");
     let whole = std::fs::read(&file).unwrap();
     std::fs::write(&file, &whole[..whole.len() / 2]).unwrap();
     let message = sft(&place.config(&[]), Watch::nobody()).map(drop).unwrap_err().to_string();
     assert!(message.contains("train.jsonl:3: ") && message.contains("2.bmp"), "{message}");
     assert!(!place.path("out/metrics.jsonl").exists() || place.metrics().is_empty());
+}
+
+#[test]
+fn a_loss_that_is_not_finite_stops_the_run() {
+    let keys = [("learning_rate", "1e30"), ("lr_scheduler_type", "constant"), ("save_steps", "1")];
+    let place = Place::new(&samples()).with("max_steps", 3);
+    let error = sft(&place.config(&keys), Watch::nobody()).map(drop).unwrap_err().to_string();
+    assert!(error.starts_with("step 2, micro-batch 0: the loss is NaN"), "{error}");
+    assert!(error.contains("train.jsonl:"), "{error}");
+    assert_eq!(place.trained(1).len(), 6);
+    assert!(!place.path("out/checkpoint-2").exists());
 }
