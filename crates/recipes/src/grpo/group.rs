@@ -35,6 +35,11 @@ impl Group {
         is_effective(&self.rule.iter().map(|&rule| rule > 0.0).collect::<Vec<_>>())
     }
 
+    /// Whether all rewards are the same. Their standard deviation may be off zero by rounding.
+    fn is_uniform(&self) -> bool {
+        self.rewards.iter().all(|reward| reward == &self.rewards[0])
+    }
+
     /// Sample standard deviation of the rewards.
     fn std(&self) -> f64 {
         Component { name: "reward", weight: 1.0, rewards: &self.rewards }.statistics().std
@@ -108,7 +113,7 @@ pub(super) fn metrics(groups: &[Group], metrics: &mut BTreeMap<String, f64>) {
     let values = [
         ("reward", mean(all(|group| &group.rewards))),
         ("reward_std", mean(groups.iter().map(Group::std))),
-        ("frac_reward_zero_std", share(|group| group.std() == 0.0)),
+        ("frac_reward_zero_std", share(Group::is_uniform)),
         ("effective_fraction/before", effective.sum::<f64>() / sizes.sum::<f64>()),
     ];
     metrics.extend(values.map(|(name, value)| (name.to_owned(), value)));

@@ -9,7 +9,7 @@ use tempfile::TempDir;
 use tensor::Gradients;
 use testkit::{Golden, Tolerance, assert_close, assert_close_by_norm};
 
-use super::group::{Group, Sampled};
+use super::group::{Group, Sampled, Scorer};
 use super::journal::Journal;
 use super::questions::Questions;
 use super::task::{GrpoTask, Learned, Tree};
@@ -276,6 +276,60 @@ fn the_buffer_gets_log_probs_at_the_temperature_of_training() {
             assert_close(temperature, &entry.log_probs, &scored, tolerance);
             assert_eq!(entry.log_probs == completion.logprobs, is_samplers);
         }
+    }
+}
+
+#[test]
+fn rewards_are_combined_and_their_spread_is_logged() {
+    let case = Case::new(&[("reward_weights", "{rule = 0.7, format = 0.1}")]);
+    let policy = case.policy();
+    let questions = case.questions(&policy);
+    let said = |text: &str, length: usize, finish_reason| schema::Completion {
+        text: text.to_owned(),
+        token_ids: vec![7; length],
+        logprobs: vec![-1.0; length],
+        finish_reason,
+    };
+    let (stop, cut) = (schema::FinishReason::Stop, schema::FinishReason::Length);
+    let right = "So it is.\n</think>\n\n\\boxed{8765}";
+    let scorer = Scorer::new(&case.config);
+    let mixed = scorer.score(
+        &questions,
+        0,
+        vec![
+            said(right, 4, stop),
+            said("</think> \\boxed{8,765.0}", 2, stop),
+            said("\\boxed{8765}", 6, cut),
+            said("a\n</think>\n\\boxed{1}", 8, stop),
+        ],
+    );
+    assert_eq!(mixed.rule, [1.0, 1.0, 0.0, 0.0]);
+    assert_eq!(mixed.format, [1.0, 1.0, 0.0, 1.0]);
+    assert_eq!(mixed.rewards, [0.7 + 0.1, 0.7 + 0.1, 0.0, 0.1]);
+    assert!(mixed.is_effective() && mixed.advantages[0] > 0.0 && mixed.advantages[3] < 0.0);
+    // Three times 0.1 is not 0.3 in binary, and yet there is no spread.
+    let uniform = scorer.score(&questions, 1, vec![said("</think>\\boxed{1}", 1, stop); 3]);
+    let mut metrics = std::collections::BTreeMap::new();
+    super::group::metrics(&[mixed, uniform], &mut metrics);
+    let (rule_std, format_std) = ((10.0f64 / 7.0 / 6.0).sqrt(), (6.0f64 / 7.0 / 6.0).sqrt());
+    for (name, want) in [
+        ("rewards/rule/mean", 2.0 / 7.0),
+        ("rewards/rule/std", rule_std),
+        ("rewards/format/mean", 6.0 / 7.0),
+        ("rewards/format/std", format_std),
+        ("reward", (1.7 + 0.3) / 7.0),
+        ("frac_reward_zero_std", 0.5),
+        ("effective_fraction/before", 4.0 / 7.0),
+        ("completions/mean_length", 23.0 / 7.0),
+        ("completions/min_length", 1.0),
+        ("completions/max_length", 8.0),
+        ("completions/mean_terminated_length", 17.0 / 6.0),
+        ("completions/clipped_ratio", 1.0 / 7.0),
+        // One of two, three of four and five of six triples came before.
+        ("completions/repetition_rate", (0.5 + 0.75 + 5.0 / 6.0) / 7.0),
+        ("num_sampled_tokens", 23.0),
+    ] {
+        assert!((metrics[name] - want).abs() < 1e-12, "{name}: {}, want {want}", metrics[name]);
     }
 }
 
