@@ -51,7 +51,9 @@ fn main() -> ExitCode {
             return ExitCode::from(message.exit_code().try_into().unwrap_or(2));
         }
     };
-    let Err(error) = run(&cli) else { return ExitCode::SUCCESS };
+    // Run by a worker of the pool, which then shares in the work instead of waiting for it.
+    let result = use_threads(cli.threads).and_then(|()| rayon::scope(|_| run(&cli)));
+    let Err(error) = result else { return ExitCode::SUCCESS };
     let (code, message) = failure::verdict(&error);
     if let Some(message) = message {
         drop(writeln!(std::io::stderr(), "error: {message}"));
@@ -60,7 +62,6 @@ fn main() -> ExitCode {
 }
 
 fn run(cli: &Cli) -> Result<()> {
-    use_threads(cli.threads)?;
     let output = Output { json: cli.json };
     let context = Context { output, progress: Progress::new(cli.quiet) };
     match &cli.command {

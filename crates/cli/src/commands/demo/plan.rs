@@ -38,7 +38,7 @@ impl Plan {
                 ..task.clone()
             },
             task,
-            unshuffle: 4,
+            unshuffle: 2,
             num_between: 300,
             num_final: 600,
             max_new_tokens: 32,
