@@ -21,8 +21,9 @@ fn smollm2() -> Value {
 
 fn with(changes: Value) -> Value {
     let mut config = smollm2();
-    for (key, value) in changes.as_object().unwrap() {
-        config[key] = value.clone();
+    let Value::Object(changes) = changes else { panic!("changes are an object") };
+    for (key, value) in changes {
+        config[key] = value;
     }
     config
 }
