@@ -75,7 +75,8 @@ fn child() {
     .unwrap();
 }
 
-/// Runs a recipe in a child until `stop` and kills it there.
+/// Runs a recipe in a child until `stop` and kills it there. The child has another number of threads,
+/// which changes no bit either.
 fn run_and_kill(place: &Place, recipe: &str, stop: Stop) {
     let (kind, step) = match stop {
         Stop::Step(step) => ("step", step),
@@ -86,6 +87,7 @@ fn run_and_kill(place: &Place, recipe: &str, stop: Stop) {
     let mut child = Command::new(std::env::current_exe().unwrap())
         .args(["--exact", "resume::child", "--test-threads", "1"])
         .env(STOP, order)
+        .env("RAYON_NUM_THREADS", "3")
         .stdout(Stdio::null())
         .spawn()
         .unwrap();
