@@ -58,6 +58,7 @@ impl Expression {
     /// The chain of thought: what is seen, then what it comes to.
     pub(crate) fn thought(&self, style: Thought) -> String {
         match style {
+            Thought::Named if self.operators.is_empty() => format!("The digit is {self}"),
             Thought::Named => {
                 let digits = list(&self.numbers);
                 let operators = list(&self.operators);
