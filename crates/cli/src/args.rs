@@ -436,7 +436,7 @@ pub(crate) struct DemoArgs {
     /// Folder for everything the demo writes.
     #[arg(long, default_value = "sightline-demo")]
     pub output: PathBuf,
-    /// The same flow in about three minutes, with lower figures.
+    /// The same flow, cut short, with lower figures.
     #[arg(long)]
     pub quick: bool,
     /// Seed of data, adapter and training.

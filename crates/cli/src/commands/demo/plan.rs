@@ -27,7 +27,7 @@ pub(super) struct Plan {
 }
 
 impl Plan {
-    /// The default: fifteen minutes on two cores.
+    /// The default.
     pub(super) fn full(seed: u64) -> Self {
         let task = task(seed);
         Self {
@@ -48,7 +48,7 @@ impl Plan {
         }
     }
 
-    /// The same flow in three minutes.
+    /// The same flow, cut short.
     pub(super) fn quick(seed: u64) -> Self {
         let full = Self::full(seed);
         Self {
@@ -124,7 +124,7 @@ impl Plan {
     }
 }
 
-/// Digits up to 5: with ten of them, reading alone would take the fifteen minutes.
+/// Digits up to 5: with ten of them, reading alone takes too long for a demo.
 fn task(seed: u64) -> DigitTask {
     DigitTask {
         seed,
