@@ -1,6 +1,6 @@
 //! Progress and warnings on standard error: bars where someone watches, sparse lines where not.
 //!
-//! The only place of this binary with a clock.
+//! The only clock of this binary beside that of the demo, which says what its stages took.
 
 use std::io::{IsTerminal, Write};
 use std::time::{Duration, Instant};
