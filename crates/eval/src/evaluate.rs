@@ -5,7 +5,7 @@ use std::path::Path;
 
 use model::vlm::Vlm;
 use preprocess::Processor;
-use rollout::{GenerateConfig, ImageEncoder, Progress, generate};
+use rollout::{GenerateConfig, ImageEncoder, Progress, TOGETHER, generate};
 use schema::Completion;
 use serde::{Deserialize, Serialize};
 
@@ -92,9 +92,13 @@ fn ask(
     progress: &mut dyn FnMut(Progress),
 ) -> Result<Vec<Answer>, Error> {
     let mut prompts = Vec::with_capacity(questions.len());
-    for (question, stream) in questions.iter().zip(0..) {
-        let features = subject.encoder.encode(subject.vlm, &question.prompt.images)?;
-        prompts.push(rollout::Prompt::new(&question.prompt, features, stream));
+    for questions in questions.chunks(TOGETHER) {
+        let images: Vec<_> = questions.iter().map(|q| q.prompt.images.as_slice()).collect();
+        let encoded = subject.encoder.encode_together(subject.vlm, &images);
+        for (question, features) in questions.iter().zip(encoded) {
+            let stream = prompts.len() as u64;
+            prompts.push(rollout::Prompt::new(&question.prompt, features?, stream));
+        }
     }
     // Decoded greedily, equal prompts give equal completions: blind questions are often the same.
     let (kept, places) = match config.sampling.temperature == 0.0 {

@@ -7,14 +7,20 @@
 //! ```
 //!
 //! The completions of a group, the chosen and the rejected answer of a pair: both are branches of
-//! one prompt, whose rows are computed once. A sequence for supervised fine-tuning is a prefix
-//! without branches. Rows that nothing is predicted from (the end of every sequence) are left out.
+//! one prompt, whose rows are computed once. So is whatever branches begin with alike: branches
+//! part where their tokens do. A sequence for supervised fine-tuning is a prefix without branches.
+//! The text that prefixes open with, a system turn or a worked example, is computed once for the
+//! whole pack. Rows that nothing is predicted from (the end of every sequence) are left out.
 
+use std::collections::HashMap;
 use std::ops::Range;
 
 use tensor::Span;
 
 use crate::layout::{Layout, row_u32};
+
+/// Fewer tokens than this at the beginning of prefixes are not worth parting attention for.
+const WORTH_SHARING: usize = 8;
 
 /// A row that takes an image feature in place of a token embedding.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -26,7 +32,7 @@ pub struct ImageSlot {
 }
 
 /// A token to be predicted, and the row it is predicted from.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Target {
     /// Row of the pack.
     pub row: usize,
@@ -47,6 +53,8 @@ pub struct Pack {
     pub targets: Vec<Target>,
     /// Targets of each sequence: one per branch, or one per prefix without branches.
     pub sequences: Vec<Range<usize>>,
+    /// The first prefix's rows up to its first image: later ones may begin with them too.
+    opening: Range<usize>,
 }
 
 impl Pack {
@@ -68,7 +76,8 @@ impl Pack {
 
     /// Appends a prefix with its image slots (rows counted within the prefix) and `branches`,
     /// every token of which is a target. Each branch becomes a sequence; its first token is
-    /// predicted from the prefix's last row.
+    /// predicted from the prefix's last row. Tokens that branches begin with alike share their
+    /// rows, and their targets are there once for each branch.
     ///
     /// # Panics
     ///
@@ -79,15 +88,17 @@ impl Pack {
             let none = self.targets.len()..self.targets.len();
             return self.sequences.extend(branches.iter().map(|_| none.clone()));
         }
-        let trunk = self.push_rows(prefix, images);
-        for branch in branches {
+        let start = self.len();
+        let trunk = self.push_prefix(prefix, images, prefix.len() - 1);
+        let mut sources = vec![vec![self.len() - 1]; branches.len()];
+        let all = (0..branches.len()).collect();
+        self.grow(&trunk, &Fork { at: 0, members: all }, branches, &mut sources);
+        for (rows, branch) in sources.into_iter().zip(branches) {
             let first = self.targets.len();
-            let rows = self.push_branch(trunk.clone(), branch);
-            let from = std::iter::once(trunk.end - 1).chain(rows);
-            self.targets.extend(from.zip(*branch).map(|(row, &id)| Target { row, id }));
+            self.targets.extend(rows.into_iter().zip(*branch).map(|(row, &id)| Target { row, id }));
             self.sequences.push(first..self.targets.len());
         }
-        self.note_outputs(trunk.start);
+        self.note_outputs(start);
     }
 
     /// Appends one sequence in which the tokens marked in `supervised` are targets, each predicted
@@ -102,11 +113,12 @@ impl Pack {
         // Nothing is predicted from the last target or from what follows it.
         let used = predicted.clone().next_back().unwrap_or(0);
         let images: Vec<_> = images.iter().copied().filter(|slot| slot.row < used).collect();
-        let rows = self.push_rows(&ids[..used], &images);
-        let first = self.targets.len();
-        self.targets.extend(predicted.map(|i| Target { row: rows.start + i - 1, id: ids[i] }));
+        let (start, first) = (self.len(), self.targets.len());
+        self.push_prefix(&ids[..used], &images, predicted.clone().next().map_or(0, |i| i - 1));
+        let shared = start + used - self.len();
+        self.targets.extend(predicted.map(|i| Target { row: start + i - 1 - shared, id: ids[i] }));
         self.sequences.push(first..self.targets.len());
-        self.note_outputs(rows.start);
+        self.note_outputs(start);
     }
 
     /// Index of every target's row among the hidden states that the model returns for this pack.
@@ -121,29 +133,77 @@ impl Pack {
         self.targets.iter().map(|target| target.id).collect()
     }
 
+    /// What the head has to answer: targets that branches share are asked once.
+    pub(crate) fn questions(&self) -> Questions {
+        let mut questions = Questions::default();
+        let mut known = HashMap::new();
+        for (target, output) in self.targets.iter().zip(self.target_outputs()) {
+            let next = questions.ids.len();
+            let question = *known.entry(*target).or_insert(next);
+            if question == next {
+                questions.outputs.push(output);
+                questions.ids.push(target.id);
+            }
+            questions.of_target.push(question);
+        }
+        questions
+    }
+
     /// Rows that a tree takes: what a caller adds up to fill a pack to its budget.
     pub fn tree_rows(prefix: usize, branches: impl IntoIterator<Item = usize>) -> usize {
         prefix + branches.into_iter().map(|len| len.saturating_sub(1)).sum::<usize>()
     }
 
-    fn push_rows(&mut self, ids: &[u32], images: &[ImageSlot]) -> Range<usize> {
-        let rows = self.len()..self.len() + ids.len();
-        self.ids.extend_from_slice(ids);
-        self.layout.positions.extend((0..ids.len()).map(row_u32));
-        let slots = images.iter().map(|s| ImageSlot { row: rows.start + s.row, ..*s });
+    /// Appends a prefix, of which at most `most_shared` rows may be those of the pack's opening;
+    /// the rows it consists of.
+    fn push_prefix(
+        &mut self,
+        ids: &[u32],
+        images: &[ImageSlot],
+        most_shared: usize,
+    ) -> Vec<Range<usize>> {
+        let first_image = images.iter().map(|slot| slot.row).min().unwrap_or(ids.len());
+        if self.is_empty() {
+            self.opening = 0..first_image;
+        }
+        let opening = self.ids.get(self.opening.clone()).unwrap_or_default();
+        let alike = opening.iter().zip(ids).take_while(|(a, b)| a == b).count();
+        let shared = alike.min(first_image).min(most_shared);
+        let shared = if shared < WORTH_SHARING { 0 } else { shared };
+        let rows = self.len()..self.len() + ids.len() - shared;
+        self.ids.extend_from_slice(&ids[shared..]);
+        self.layout.positions.extend((shared..ids.len()).map(row_u32));
+        let slots = images.iter().map(|s| ImageSlot { row: rows.start + s.row - shared, ..*s });
         self.images.extend(slots);
-        self.push_span(rows.clone(), Vec::new());
-        rows
+        let past = if shared > 0 { vec![0..shared] } else { Vec::new() };
+        self.push_span(rows.clone(), past.clone());
+        [past, vec![rows]].concat()
     }
 
-    /// The last token of a branch is only a target.
-    fn push_branch(&mut self, trunk: Range<usize>, branch: &[u32]) -> Range<usize> {
-        let ids = &branch[..branch.len().saturating_sub(1)];
-        let rows = self.len()..self.len() + ids.len();
-        self.ids.extend_from_slice(ids);
-        self.layout.positions.extend((trunk.len()..trunk.len() + ids.len()).map(row_u32));
-        self.push_span(rows.clone(), vec![trunk]);
-        rows
+    /// Appends the rows of branches that agree up to a fork, one run of rows for each way on, and
+    /// notes them in `sources`: the rows that a branch's tokens are predicted from.
+    fn grow(
+        &mut self,
+        past: &[Range<usize>],
+        fork: &Fork,
+        branches: &[&[u32]],
+        sources: &mut [Vec<usize>],
+    ) {
+        for way in fork.ways(branches) {
+            let position = past.iter().map(Range::len).sum::<usize>();
+            let ids = &branches[way.members[0]][fork.at..way.at];
+            // The last token is only a target, unless a branch goes on from it.
+            let goes_on = way.members.iter().any(|&member| branches[member].len() > way.at);
+            let ids = &ids[..ids.len() - usize::from(!goes_on)];
+            let rows = self.len()..self.len() + ids.len();
+            self.ids.extend_from_slice(ids);
+            self.layout.positions.extend((position..position + ids.len()).map(row_u32));
+            self.push_span(rows.clone(), past.to_vec());
+            way.members.iter().for_each(|&member| sources[member].extend(rows.clone()));
+            if goes_on {
+                self.grow(&[past, std::slice::from_ref(&rows)].concat(), &way, branches, sources);
+            }
+        }
     }
 
     fn push_span(&mut self, rows: Range<usize>, past: Vec<Range<usize>>) {
@@ -159,6 +219,61 @@ impl Pack {
         rows.sort_unstable();
         rows.dedup();
         self.layout.outputs.get_or_insert_default().extend(rows);
+    }
+}
+
+/// The different targets of a pack.
+#[derive(Debug, Default, PartialEq)]
+pub(crate) struct Questions {
+    /// Index of the row among the hidden states that the model returns.
+    pub(crate) outputs: Vec<usize>,
+    /// The token.
+    pub(crate) ids: Vec<u32>,
+    /// For every target of the pack, which of these it is.
+    pub(crate) of_target: Vec<usize>,
+}
+
+impl Questions {
+    /// One value a question, for every target.
+    pub(crate) fn answers(&self, values: &[f32]) -> Vec<f32> {
+        self.of_target.iter().map(|&question| values[question]).collect()
+    }
+
+    /// One value a target, summed over those that are the same question.
+    pub(crate) fn sums(&self, values: &[f32]) -> Vec<f32> {
+        let mut sums = vec![0.0; self.ids.len()];
+        self.of_target.iter().zip(values).for_each(|(&question, value)| sums[question] += value);
+        sums
+    }
+}
+
+/// Branches that agree on their first `at` tokens.
+struct Fork {
+    at: usize,
+    members: Vec<usize>,
+}
+
+impl Fork {
+    /// The ways on, by the token that follows: each as far as all who take it agree.
+    fn ways(&self, branches: &[&[u32]]) -> Vec<Self> {
+        let mut ways: Vec<Self> = Vec::new();
+        for &member in self.members.iter().filter(|&&member| branches[member].len() > self.at) {
+            let begins =
+                |way: &&mut Self| branches[way.members[0]][self.at] == branches[member][self.at];
+            match ways.iter_mut().find(begins) {
+                Some(way) => way.members.push(member),
+                None => ways.push(Self { at: self.at, members: vec![member] }),
+            }
+        }
+        for way in &mut ways {
+            let first = branches[way.members[0]];
+            let agreed = |&member: &usize| {
+                let pairs = first.iter().zip(branches[member]);
+                pairs.take_while(|(a, b)| a == b).count()
+            };
+            way.at = way.members.iter().map(agreed).min().expect("a way has members");
+        }
+        ways
     }
 }
 
@@ -184,11 +299,11 @@ mod tests {
         pack.push_tree(
             &[5, 9, 9],
             &image_slots(&[5, 9, 9], 9, 4),
-            &[&[6, 7], &[8], &[], &[6, 6, 6]],
+            &[&[3, 7], &[8], &[], &[6, 6, 6]],
         );
-        assert_eq!(pack.ids, [1, 2, 5, 9, 9, 6, 6, 6]);
+        assert_eq!(pack.ids, [1, 2, 5, 9, 9, 3, 6, 6]);
         assert_eq!(pack.layout.positions, [0, 1, 0, 1, 2, 3, 3, 4]);
-        assert_eq!(rows(&pack), [(1, 3), (4, 6), (5, 7), (4, 8), (4, 6), (6, 6), (7, 6)]);
+        assert_eq!(rows(&pack), [(1, 3), (4, 3), (5, 7), (4, 8), (4, 6), (6, 6), (7, 6)]);
         assert_eq!(pack.sequences, [0..1, 1..3, 3..4, 4..4, 4..7]);
         assert_eq!(pack.layout.outputs.as_deref(), Some(&[1, 4, 5, 6, 7][..]));
         assert_eq!(pack.target_outputs(), [0, 1, 2, 1, 1, 3, 4]);
@@ -197,6 +312,57 @@ mod tests {
         assert_eq!(pack.layout.spans.len(), 4);
         assert_eq!(pack.layout.spans[3].past.as_slice(), std::slice::from_ref(&(2..5)));
         assert_eq!(pack.len(), 2 + Pack::tree_rows(3, [2, 1, 0, 3]));
+    }
+
+    #[test]
+    fn branches_share_what_they_begin_with() {
+        let mut pack = Pack::new();
+        let branches: [&[u32]; 5] = [&[1, 2, 3, 4], &[1, 2, 5, 4], &[1, 2], &[1, 2, 3, 4], &[7]];
+        pack.push_tree(&[0], &[], &branches);
+        // prefix | 1 2 | 3 | 5
+        assert_eq!(pack.ids, [0, 1, 2, 3, 5]);
+        assert_eq!(pack.layout.positions, [0, 1, 2, 3, 3]);
+        let of = |range: &Range<usize>| rows(&pack)[range.clone()].to_vec();
+        let found: Vec<_> = pack.sequences.iter().map(of).collect();
+        assert_eq!(found[0], [(0, 1), (1, 2), (2, 3), (3, 4)]);
+        assert_eq!(found[1], [(0, 1), (1, 2), (2, 5), (4, 4)]);
+        assert_eq!(found[2], found[0][..2]);
+        assert_eq!(found[3], found[0]);
+        assert_eq!(found[4], [(0, 7)]);
+        let sees: Vec<_> = pack.layout.spans.iter().map(|span| span.past.clone()).collect();
+        assert_eq!(sees, [vec![], vec![0..1], vec![0..1, 1..3], vec![0..1, 1..3]]);
+        let questions = pack.questions();
+        assert_eq!(questions.ids, [1, 2, 3, 4, 5, 4, 7]);
+        assert_eq!(questions.outputs, [0, 1, 2, 3, 2, 4, 0]);
+        assert_eq!(questions.of_target, [0, 1, 2, 3, 0, 1, 4, 5, 0, 1, 0, 1, 2, 3, 6]);
+        let ones = vec![1.0; pack.targets.len()];
+        assert_eq!(questions.sums(&ones), [4.0, 4.0, 2.0, 2.0, 1.0, 1.0, 1.0]);
+    }
+
+    #[test]
+    fn prefixes_share_the_text_they_open_with() {
+        let opening: Vec<u32> = (20..30).collect();
+        let prompt = |rest: &[u32]| [&opening, rest].concat();
+        let mut pack = Pack::new();
+        let tree = prompt(&[9, 1]);
+        pack.push_tree(&tree, &image_slots(&tree, 9, 0), &[&[2, 3]]);
+        let tree = prompt(&[9, 1, 9]);
+        pack.push_tree(&tree, &image_slots(&tree, 9, 1), &[&[4, 5], &[6]]);
+        // What is learned about a token before the image stays the sequence's own.
+        let supervised: Vec<bool> = (0..12).map(|i| i >= 9).collect();
+        pack.push_sequence(&prompt(&[7, 8]), &[], &supervised);
+        pack.push_sequence(&opening[..7], &[], &[true; 7]);
+        let rest = [&[9, 1, 2, 9, 1, 9, 4][..], &[28, 29, 7], &opening[..6]].concat();
+        assert_eq!(pack.ids, [opening.clone(), rest].concat());
+        assert_eq!(pack.layout.positions[10..20], [10, 11, 12, 10, 11, 12, 13, 8, 9, 10]);
+        let past: Vec<_> = pack.layout.spans.iter().map(|span| span.past.clone()).collect();
+        let none = Vec::new();
+        let one = vec![vec![0..12], vec![0..10], vec![0..10, 13..16], vec![0..8], none.clone()];
+        assert_eq!(past, [vec![none], one].concat());
+        assert_eq!(rows(&pack)[..5], [(11, 2), (12, 3), (15, 4), (16, 5), (15, 6)]);
+        assert_eq!(rows(&pack)[5..8], [(17, 29), (18, 7), (19, 8)]);
+        let slots: Vec<_> = pack.images.iter().map(|s| (s.row, s.feature)).collect();
+        assert_eq!(slots, [(10, 0), (13, 1), (15, 2)]);
     }
 
     #[test]

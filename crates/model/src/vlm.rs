@@ -19,7 +19,7 @@ use crate::Error;
 use crate::adapter::{self, Adapter, AdapterTape};
 use crate::config::VlmConfig;
 use crate::llm::{Keep, Llm};
-use crate::pack::{ImageSlot, Pack};
+use crate::pack::{ImageSlot, Pack, Questions};
 use crate::unshuffle::{unshuffle, unshuffle_backward};
 use crate::vision::{self, Vision, VisionTape};
 use crate::weights::Checkpoint;
@@ -77,6 +77,23 @@ pub struct Pass {
 struct ImageTape {
     adapter: AdapterTape,
     vision: Option<VisionTape>,
+}
+
+/// The head's answers.
+struct Answers {
+    questions: Questions,
+    /// The hidden state of each question.
+    picked: Tensor,
+    log_probs: LogProbs,
+}
+
+impl Answers {
+    /// Log-probs and entropies in the order of the pack's targets.
+    fn for_targets(&self) -> LogProbs {
+        let LogProbs { log_prob, entropy, .. } = &self.log_probs;
+        let answers = |values| self.questions.answers(values);
+        LogProbs { log_prob: answers(log_prob), entropy: answers(entropy), gradient: None }
+    }
 }
 
 impl Vlm {
@@ -174,7 +191,7 @@ impl Vlm {
         };
         let x = self.rows(pack, projected.as_ref())?;
         let hidden = self.llm.forward(x, &pack.layout);
-        Ok(self.score(&hidden, pack, temperature, Want::LogProbs).1)
+        Ok(self.score(&hidden, pack, temperature, Want::LogProbs).for_targets())
     }
 
     /// One micro-batch of training: log-probs of the targets are computed and handed to `dlogp`,
@@ -202,25 +219,27 @@ impl Vlm {
         let x = self.rows(pack, projected.as_ref())?;
         if image_tape.is_none() && !grads.wants(LLM_PREFIX) {
             let hidden = self.llm.forward(x, &pack.layout);
-            let (_, scored) = self.score(&hidden, pack, pass.temperature, Want::LogProbs);
+            let scored = self.score(&hidden, pack, pass.temperature, Want::LogProbs).for_targets();
             checked(dlogp(&scored), pack)?;
             return Ok(scored);
         }
         let (hidden, tape) = self.llm.forward_train(x, &pack.layout, pass.keep);
-        let (picked, scored) = self.score(&hidden, pack, pass.temperature, Want::Gradient);
+        let answers = self.score(&hidden, pack, pass.temperature, Want::Gradient);
+        let scored = answers.for_targets();
         let dlogp = checked(dlogp(&scored), pack)?;
         if dlogp.iter().all(|&value| value == 0.0) {
             return Ok(scored);
         }
+        let Answers { questions, picked, log_probs } = answers;
+        let dlogp = questions.sums(&dlogp);
         if let Some(grad) = grads.get_mut(&self.llm.head_name()) {
-            let (head, ids) = (self.llm.head(), pack.target_ids());
-            ops::log_probs_weight_gradient(&picked, head, &ids, pass.temperature, &dlogp, grad);
+            let (head, ids) = (self.llm.head(), &questions.ids);
+            ops::log_probs_weight_gradient(&picked, head, ids, pass.temperature, &dlogp, grad);
         }
-        let gradient = scored.gradient.as_ref().expect("asked for above");
-        let mut dpicked = gradient.clone();
+        let mut dpicked = log_probs.gradient.expect("asked for above");
         ops::scale_rows(&mut dpicked, &dlogp);
         let mut dhidden = Tensor::zeros(hidden.shape());
-        ops::scatter_add_rows(&mut dhidden, &pack.target_outputs(), &dpicked);
+        ops::scatter_add_rows(&mut dhidden, &questions.outputs, &dpicked);
         let dx = self.llm.backward(tape, &dhidden, grads);
         self.embed_backward(pack, &dx, grads);
         if let (Some(tape), Some(projected)) = (image_tape, projected) {
@@ -247,18 +266,13 @@ impl Vlm {
         self.embed(&pack.ids, &pack.images, projected)
     }
 
-    /// Hidden states of the target rows, and their log-probs.
-    fn score(
-        &self,
-        hidden: &Tensor,
-        pack: &Pack,
-        temperature: f32,
-        want: Want,
-    ) -> (Tensor, LogProbs) {
-        let picked = ops::gather_rows(hidden, &pack.target_outputs());
-        let ids = pack.target_ids();
-        let scored = ops::log_probs(&picked, self.llm.head(), &ids, temperature, want);
-        (picked, scored)
+    /// What the head says of the pack's targets, each asked once.
+    fn score(&self, hidden: &Tensor, pack: &Pack, temperature: f32, want: Want) -> Answers {
+        let questions = pack.questions();
+        let picked = ops::gather_rows(hidden, &questions.outputs);
+        let head = self.llm.head();
+        let log_probs = ops::log_probs(&picked, head, &questions.ids, temperature, want);
+        Answers { questions, picked, log_probs }
     }
 
     /// Projected features, with a tape if anything on the image side trains.

@@ -14,7 +14,7 @@ use model::vision;
 use model::vlm::{Images, LLM_PREFIX, Pass, Trainable, Vlm, stack};
 use model::weights::Checkpoint;
 use preprocess::{Processor, TiledImage};
-use rollout::ImageEncoder;
+use rollout::{ImageEncoder, TOGETHER};
 use tensor::Tensor;
 
 use crate::Error;
@@ -151,9 +151,14 @@ impl Policy {
     ) -> Result<(), Error> {
         let Some(encoder) = &mut self.encoder else { return Ok(()) };
         let total = samples.len();
-        for (index, (place, images)) in samples.enumerate() {
-            encoder.encode(&self.vlm, images).map_err(Error::of_sample(place))?;
-            notices(&Notice::Encoding { done: index + 1, total });
+        let (places, images): (Vec<_>, Vec<_>) = samples.unzip();
+        let mut places = places.into_iter().zip(1..);
+        for images in images.chunks(TOGETHER) {
+            let encoded = encoder.encode_together(&self.vlm, images);
+            for (encoded, (place, done)) in encoded.into_iter().zip(&mut places) {
+                encoded.map_err(Error::of_sample(place))?;
+                notices(&Notice::Encoding { done, total });
+            }
         }
         notices(&Notice::Encoded(encoder.counts().clone()));
         Ok(())

@@ -51,6 +51,8 @@ pub(crate) struct Batch<'a> {
     cache: KvCache,
     free: FreeRows,
     groups: Vec<Group>,
+    /// Cache rows of the text that all prompts open with, such as a system turn.
+    opening: Range<usize>,
     /// Prompts before this one have begun.
     next: usize,
     /// Samples that have drawn their first token and wait for cache rows.
@@ -63,7 +65,7 @@ pub(crate) struct Batch<'a> {
 /// A prompt within the batch.
 struct Group {
     slots: Vec<ImageSlot>,
-    /// Cache rows of the prompt, while any of its samples is open.
+    /// Cache rows of the prompt after the common opening, while any of its samples is open.
     rows: Range<usize>,
     num_open: usize,
 }
@@ -83,6 +85,8 @@ impl<'a> Batch<'a> {
         config: &'a GenerateConfig,
     ) -> Result<Self, Error> {
         let num_rows = num_cache_rows(vlm, prompts, config)?;
+        let mut free = FreeRows::new(num_rows);
+        let opening = free.take(num_alike(vlm, prompts)).expect("room for a prompt and more");
         let group = |(i, prompt): (usize, &Prompt)| {
             let slots = prompt.slots(vlm, i)?;
             Ok(Group { slots, rows: 0..0, num_open: config.num_samples })
@@ -95,8 +99,9 @@ impl<'a> Batch<'a> {
             stop: StopRules::new(config, tokenizer),
             banned: config.banned_ids.iter().copied().chain(vlm.image_token).collect(),
             cache: KvCache::new(vlm.llm.config(), num_rows),
-            free: FreeRows::new(num_rows),
+            free,
             groups,
+            opening,
             next: 0,
             pending: VecDeque::new(),
             running: Vec::new(),
@@ -128,7 +133,7 @@ impl<'a> Batch<'a> {
         let (mut begun, mut room, mut num_rows) = (Vec::new(), Vec::new(), 0);
         while self.next < self.prompts.len() && num_rows < PREFILL_ROWS {
             let length = self.prompts[self.next].ids.len();
-            let Some(rows) = self.free.take(length) else { break };
+            let Some(rows) = self.free.take(length - self.opening.len()) else { break };
             let longest = self.config.limit(length).saturating_sub(1);
             let Some(sample) = self.free.take(longest) else {
                 self.free.give(rows);
@@ -137,7 +142,7 @@ impl<'a> Batch<'a> {
             self.groups[self.next].rows = rows;
             room.push(sample);
             begun.push(self.next);
-            num_rows += length;
+            num_rows += length - self.opening.len();
             self.next += 1;
         }
         room.into_iter().for_each(|rows| self.free.give(rows));
@@ -206,11 +211,11 @@ impl<'a> Batch<'a> {
             let prompt = &self.groups[sequence.prompt].rows;
             let num_before = sequence.len() - 1;
             let slot = sequence.rows.start + num_before;
-            layout.positions.push(position(prompt.len() + num_before));
+            layout.positions.push(position(self.opening.len() + prompt.len() + num_before));
             layout.slots.push(slot);
             layout.spans.push(Span {
                 queries: i..i + 1,
-                past: vec![prompt.clone()],
+                past: present([&self.opening, prompt]),
                 own: sequence.rows.start..slot + 1,
                 causal: true,
             });
@@ -285,6 +290,25 @@ impl<'a> Batch<'a> {
         }
         results
     }
+}
+
+/// Those of some key rows that there are.
+fn present<const N: usize>(rows: [&Range<usize>; N]) -> Vec<Range<usize>> {
+    rows.into_iter().filter(|rows| !rows.is_empty()).cloned().collect()
+}
+
+/// How many tokens before the first image all prompts open with; none for a single prompt, whose
+/// samples share all of it anyway.
+fn num_alike(vlm: &Vlm, prompts: &[Prompt]) -> usize {
+    let [first, rest @ ..] = prompts else { return 0 };
+    let alike = |prompt: &Prompt| {
+        let pairs = first.ids.iter().zip(&prompt.ids);
+        pairs.take_while(|(a, b)| a == b && Some(**a) != vlm.image_token).count()
+    };
+    // The last token of a prompt is answered for, so it is the prompt's own.
+    let most = |prompt: &Prompt| alike(prompt).min(prompt.ids.len().saturating_sub(1));
+    let most_rest = rest.iter().map(most).min().unwrap_or(0);
+    most_rest.min(first.ids.len().saturating_sub(1))
 }
 
 /// Rows of a cache that fits the prompts within the allowed bytes.

@@ -47,6 +47,6 @@ pub mod score;
 
 pub use error::Error;
 pub use generate::{CACHE_BYTES, GenerateConfig, Progress, generate};
-pub use prompt::{ImageEncoder, Prompt};
+pub use prompt::{ImageEncoder, Prompt, TOGETHER};
 pub use sampler::Sampling;
 pub use score::{Group, score};

@@ -7,6 +7,7 @@ use model::pack::{ImageSlot, image_slots};
 use model::vlm::{Vlm, stack};
 use preprocess::TiledImage;
 use tensor::Tensor;
+use tensor::ops::gather_rows;
 
 use crate::Error;
 
@@ -50,6 +51,9 @@ impl Prompt {
     }
 }
 
+/// Samples whose images are worth encoding together.
+pub const TOGETHER: usize = 16;
+
 /// Encodes images, each once: the encoder is frozen, so features come from the cache if they can.
 pub struct ImageEncoder {
     cache: FeatureCache,
@@ -82,6 +86,47 @@ impl ImageEncoder {
             0 | 1 => parts.pop(),
             _ => Some(Arc::new(stack(&parts.iter().map(Arc::as_ref).collect::<Vec<_>>()))),
         })
+    }
+
+    /// As [`encode`](Self::encode) for every sample of a few ([`TOGETHER`] keep the kernels busy): what
+    /// the cache lacks passes through the encoder at once. A damaged image is its own sample's error.
+    pub fn encode_together(
+        &mut self,
+        vlm: &Vlm,
+        samples: &[&[TiledImage]],
+    ) -> Vec<Result<Option<Arc<Tensor>>, Error>> {
+        let images: Vec<_> = samples.iter().copied().flatten().collect();
+        let alike = images.chunk_by(|a, b| a.settings().tile_size == b.settings().tile_size);
+        for images in alike {
+            self.encode_ahead(vlm, images);
+        }
+        samples.iter().map(|images| self.encode(vlm, images)).collect()
+    }
+
+    /// Puts what the cache lacks of images with tiles of one size into it. What fails here fails again
+    /// when the image is asked for, and is reported there.
+    fn encode_ahead(&mut self, vlm: &Vlm, images: &[&TiledImage]) {
+        let (mut missing, mut pixels) = (Vec::new(), Vec::new());
+        for image in images {
+            let key = FeatureKey::new(&image.key(), &self.encoder);
+            if missing.iter().any(|&(other, _)| other == key) || self.cache.holds(key) {
+                continue;
+            }
+            if let Ok(values) = image.pixel_values() {
+                missing.push((key, image.num_tiles()));
+                pixels.extend(values);
+            }
+        }
+        let Some(image) = images.first().filter(|_| missing.len() > 1) else { return };
+        let size = image.settings().tile_size;
+        let num_tiles = missing.iter().map(|&(_, num_tiles)| num_tiles).sum();
+        let pixels = Tensor::from_vec(pixels, &[num_tiles, 3, size, size]);
+        let Ok(features) = vlm.features(&pixels) else { return };
+        let mut rows = 0..0;
+        for (key, tiles) in missing {
+            rows = rows.end..rows.end + tiles * features.rows() / num_tiles;
+            self.cache.put(key, gather_rows(&features, &rows.clone().collect::<Vec<_>>()));
+        }
     }
 
     /// What the cache did so far.

@@ -12,11 +12,20 @@ fn all_gradients(llm: &Llm) -> Gradients {
     Gradients::new(parameters.into_iter().map(|p| (p.name, p.shape)))
 }
 
-/// Two trees with three and two branches in one pack, and the same as five packs.
+/// Branches of the first tree: the fourth parts from the first after four tokens, the last is the first again.
+const FIRST: usize = 5;
+
+/// Three trees with five, two and one branches in one pack, and the same as eight packs.
 fn packs(case: &str) -> (Pack, Vec<Pack>) {
     let [a, b] = sequences(case);
-    let trees: [(&[u32], Vec<&[u32]>); 2] =
-        [(&a[..13], vec![&b[..7], &b[7..8], &b[8..20]]), (&b[20..26], vec![&a[..5], &a[30..39]])];
+    let twin = [&b[..4], &a[20..23]].concat();
+    let opening = [&a[..10], &b[30..33]].concat();
+    let trees: [(&[u32], Vec<&[u32]>); 3] = [
+        (&a[..13], vec![&b[..7], &b[7..8], &b[8..20], &twin, &b[..7]]),
+        (&b[20..26], vec![&a[..5], &a[30..39]]),
+        // Opens as the first tree does.
+        (&opening, vec![&b[3..9]]),
+    ];
     let mut shared = Pack::new();
     let mut single = Vec::new();
     for (prefix, branches) in trees {
@@ -54,8 +63,10 @@ fn gradients_of_a_tree() {
             let weights = &weights[first..first + pack.targets.len()];
             first += pack.targets.len();
             let dx = backward(&llm, pack, weights, Keep::All, &mut want);
-            if i < 3 {
-                prefix.iter_mut().zip(dx.as_slice()).for_each(|(sum, &part)| *sum += part);
+            let shared = if i < FIRST { 13 } else { 10 };
+            if i < FIRST || i == 7 {
+                let rows = &dx.as_slice()[..shared * dx.cols()];
+                prefix.iter_mut().zip(rows).for_each(|(sum, &part)| *sum += part);
             }
         }
         assert_close_by_norm("prefix", &dx.as_slice()[..prefix.len()], &prefix, 1e-5);
