@@ -87,7 +87,7 @@ fn records_say_what_the_pictures_show() {
                     .zip(&digits)
                     .all(|(&line, &digit)| table()[line].label as usize == digit)
             );
-            assert_eq!(text(sample, 0), "<image>\nWhat is the result?");
+            assert_eq!(text(sample, 0), "Compute <image>");
             let answer = sample.answer.as_deref().unwrap();
             assert!(text(sample, 1).starts_with("<think>\nThe digits are "));
             assert!(

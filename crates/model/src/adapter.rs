@@ -39,6 +39,14 @@ pub struct AdapterTape {
     activated: Tensor,
 }
 
+/// The standard deviation of all values together.
+pub(crate) fn std(values: &[f32]) -> f64 {
+    let num = values.len().max(1) as f64;
+    let mean = values.iter().map(|&value| f64::from(value)).sum::<f64>() / num;
+    let squares = values.iter().map(|&value| (f64::from(value) - mean).powi(2)).sum::<f64>();
+    (squares / num).sqrt()
+}
+
 /// Name and shape of every tensor of an adapter.
 pub fn tensors(feature_size: usize, hidden_size: usize) -> Vec<(String, Vec<usize>)> {
     let named =
@@ -93,6 +101,24 @@ impl Adapter {
         let dwide = ops::gelu_backward(&dactivated, &tape.wide, Gelu::Erf);
         let dnormed = self.first.backward(&dwide, &tape.normed, grads, FIRST);
         self.norm.backward(&dnormed, &tape.features, grads, NORM)
+    }
+
+    /// Fits a new adapter to features like those to come, `[tokens, k²·c]`: its norm gives each of
+    /// them mean 0 and variance 1, and its output is scaled to the standard deviation `spread`.
+    ///
+    /// A frozen encoder says much the same of every image. Until the adapter has learned to take
+    /// that away, what tells images apart is lost on a frozen language model. Data-dependent
+    /// initialisation after Krähenbühl et al., arXiv:1511.06856.
+    pub fn fit(&mut self, features: &Tensor, spread: f32) {
+        self.norm.standardise(features);
+        let factor = spread / std(self.forward(features).as_slice()) as f32;
+        let scaled = |(_, part): (String, Part<'_>)| -> Vec<f32> {
+            part.values().iter().map(|value| value * factor).collect()
+        };
+        let values: Vec<_> = self.second.parts(SECOND).into_iter().map(scaled).collect();
+        for ((_, mut part), values) in self.second.parts_mut(SECOND).into_iter().zip(&values) {
+            part.set(values);
+        }
     }
 
     /// The parameters, by full name.

@@ -30,6 +30,7 @@ mod source;
 mod vocabulary;
 mod initial;
 
+pub use initial::fit_adapter;
 use initial::initial_adapter;
 use source::{AdapterSource, Encoder, LanguageModel};
 use vocabulary::Vocabulary;
@@ -45,6 +46,9 @@ pub struct Language<'a> {
     pub original_tokenizer: &'a Value,
     /// The same with [`IMAGE_TOKENS`] added.
     pub tokenizer: &'a Value,
+    /// What that tokenizer cut the text of each of [`IMAGE_TOKENS`] into before: where a new token's
+    /// embedding starts.
+    pub pieces: &'a [Vec<u32>; 3],
     /// The Jinja source of its chat template.
     pub chat_template: Option<&'a str>,
 }
@@ -185,7 +189,7 @@ fn build<E: From<Error>>(
         } else if name.starts_with(vision::PREFIX) {
             encoder.checkpoint.take(name, shape)
         } else {
-            vocabulary.take(&mut llm, name, shape, settings.seed)
+            vocabulary.take(&mut llm, name, shape)
         }
     })?;
     staging.commit()?;

@@ -7,6 +7,9 @@ use crate::config::vision::NormKind;
 use crate::parameter::{Part, PartMut};
 use crate::weights::Checkpoint;
 
+/// Added to the spread of a value over a sample before dividing by it.
+const LEAST_SPREAD: f64 = 1e-2;
+
 /// `x / rms(x) · w`, or `(x − mean) / std · w + b`.
 pub(crate) struct Norm {
     weight: Tensor,
@@ -29,6 +32,24 @@ impl Norm {
             NormKind::Layer => Some(checkpoint.take_tensor(&format!("{name}.bias"), &[size])?),
         };
         Ok(Self { weight, bias, eps })
+    }
+
+    /// Sets the weight and bias of a LayerNorm so that over the rows of `x` every value comes out
+    /// with mean 0 and variance 1; values that hardly vary come out smaller.
+    pub(crate) fn standardise(&mut self, x: &Tensor) {
+        let Some(bias) = &mut self.bias else { return };
+        let (ones, zeros) = (vec![1.0; x.cols()], vec![0.0; x.cols()]);
+        let plain = |values| Tensor::from_vec(values, &[x.cols()]);
+        let normed = ops::layer_norm(x, &plain(ones), &plain(zeros), self.eps);
+        let num_rows = x.rows().max(1) as f64;
+        for column in 0..x.cols() {
+            let values = || (0..x.rows()).map(|row| f64::from(normed.row(row)[column]));
+            let mean = values().sum::<f64>() / num_rows;
+            let variance = values().map(|value| (value - mean).powi(2)).sum::<f64>() / num_rows;
+            let weight = 1.0 / (variance.sqrt() + LEAST_SPREAD);
+            self.weight.as_mut_slice()[column] = weight as f32;
+            bias.as_mut_slice()[column] = (-mean * weight) as f32;
+        }
     }
 
     /// `[rows, size]` to the same.

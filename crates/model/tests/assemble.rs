@@ -1,10 +1,13 @@
 //! Models built from parts: what stays, what is drawn, what is refused.
 
+use std::collections::HashMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 
 use model::Error;
-use model::assemble::{Assembled, IMAGE_TOKENS, Language, Parts, Settings, assemble, reassemble};
+use model::assemble::{
+    Assembled, IMAGE_TOKENS, Language, Parts, Settings, assemble, fit_adapter, reassemble,
+};
 use model::config::vlm::read_json;
 use model::layout::Layout;
 use model::llm::Llm;
@@ -32,6 +35,9 @@ fn tokenizer(num_ids: usize, added: &[&str]) -> Value {
     json!({"added_tokens": added, "model": {"vocab": vocab}})
 }
 
+/// What the image tokens were cut into before; of the last one, nothing that is known.
+const PIECES: [&[u32]; 3] = [&[3, 7, 9], &[4], &[]];
+
 /// Assembles, writing a tokenizer with the image tokens after `num_ids` others.
 fn build(
     vision: &str,
@@ -47,6 +53,7 @@ fn build(
         weights: &weights,
         original_tokenizer: &before,
         tokenizer: &after,
+        pieces: &PIECES.map(<[u32]>::to_vec),
         chat_template: Some(TEMPLATE),
     };
     let parts = Parts { vision: &golden(vision), language, adapter: None };
@@ -76,6 +83,15 @@ fn std(values: &[f32]) -> f64 {
     (values.iter().map(|&v| (f64::from(v) - mean).powi(2)).sum::<f64>() / num).sqrt()
 }
 
+/// A new token starts as the mean of its pieces, or of all tokens where it has none.
+fn check_new_rows(new: &[Vec<f32>], old: &[Vec<f32>]) {
+    for (row, pieces) in new.iter().zip(PIECES) {
+        let pieces: Vec<_> = pieces.iter().map(|&id| old[id as usize].clone()).collect();
+        let want = mean(if pieces.is_empty() { old } else { &pieces });
+        assert_close("new row", row, &want, Tolerance::absolute(1e-7));
+    }
+}
+
 #[test]
 fn dinov2_and_a_tied_llama() {
     let folder = tempfile::tempdir().unwrap();
@@ -92,9 +108,7 @@ fn dinov2_and_a_tied_llama() {
     let old = rows(&golden("llama-tied"), "model.embed_tokens.weight");
     let new = rows(folder.path(), "language_model.model.embed_tokens.weight");
     assert_eq!(new[..150], old[..150]);
-    for row in &new[150..] {
-        assert_close("new row", row, &mean(&old[..150]), Tolerance::absolute(1e-7));
-    }
+    check_new_rows(&new[150..], &old[..150]);
     // The language model is the one it was.
     let mut checkpoint = Checkpoint::open(&golden("llama-tied")).unwrap();
     let plain = Llm::load(
@@ -107,6 +121,33 @@ fn dinov2_and_a_tied_llama() {
     .unwrap();
     let hidden = |llm: &Llm| llm.forward(llm.embed(&[3, 1, 4]), &Layout::causal(3)).to_vec();
     assert_eq!(hidden(&vlm.llm), hidden(&plain));
+}
+
+#[test]
+fn an_adapter_fitted_to_features() {
+    let folder = tempfile::tempdir().unwrap();
+    build("dinov2", "llama-tied", 150, &Settings::internvl(), folder.path()).unwrap();
+    let mut vlm = Vlm::load(folder.path(), DType::F32).unwrap();
+    // Features that are much alike: one vector and a little of another in each row.
+    let value = |i: usize| ((i % 256) as f32).sin() + 0.02 * ((i * i) as f32).cos();
+    let features = Tensor::from_vec((0..40 * 256).map(value).collect(), &[40, 256]);
+    fit_adapter(&mut vlm, &features, 2.0);
+    let table = rows(folder.path(), "language_model.model.embed_tokens.weight");
+    let ratio = std(vlm.project(&features).as_slice()) / std(&table.concat());
+    assert!((ratio - 2.0).abs() < 1e-3, "{ratio}");
+    // What the norm gives: its weight and bias after a norm without either.
+    let parts: HashMap<String, Vec<f32>> =
+        vlm.adapter.parts().into_iter().map(|(name, part)| (name, part.values())).collect();
+    let (weight, bias) = (&parts["mlp1.0.weight"], &parts["mlp1.0.bias"]);
+    let plain = |value: f32| Tensor::from_vec(vec![value; 256], &[256]);
+    let normed = tensor::ops::layer_norm(&features, &plain(1.0), &plain(0.0), 1e-5);
+    for column in 0..256 {
+        let out = |row: usize| normed.row(row)[column] * weight[column] + bias[column];
+        let values: Vec<f32> = (0..40).map(out).collect();
+        let mean = values.iter().sum::<f32>() / 40.0;
+        assert!(mean.abs() < 1e-3, "column {column}: mean {mean}");
+        assert!((0.3..=1.001).contains(&std(&values)), "column {column}: {}", std(&values));
+    }
 }
 
 #[test]
@@ -133,9 +174,7 @@ fn siglip_and_an_untied_qwen2() {
     let head = rows(one.path(), "language_model.lm_head.weight");
     assert_close("head", &head[161], &mean(&head[..160]), Tolerance::absolute(1e-7));
     let table = rows(one.path(), "language_model.model.embed_tokens.weight");
-    let drawn = std(&table[160..].concat());
-    assert!((0.015..0.025).contains(&drawn), "initializer_range is 0.02, drawn {drawn}");
-    assert_ne!(table[160], table[161]);
+    check_new_rows(&table[160..], &table[..160]);
     Vlm::load(one.path(), DType::F32).unwrap();
 }
 
@@ -203,6 +242,7 @@ fn another_language_model_under_the_same_encoder_and_adapter() {
             weights: &weights,
             original_tokenizer: &before,
             tokenizer: &after,
+            pieces: &PIECES.map(<[u32]>::to_vec),
             chat_template: Some(TEMPLATE),
         };
         let settings = Settings::internvl();
@@ -234,6 +274,7 @@ fn a_language_model_out_of_an_assembled_one_keeps_its_image_rows() {
         weights: &model,
         original_tokenizer: &tokenizer,
         tokenizer: &tokenizer,
+        pieces: &PIECES.map(<[u32]>::to_vec),
         chat_template: Some(TEMPLATE),
     };
     let vision = golden("siglip");
@@ -284,8 +325,13 @@ fn texts_without_a_place_for_images_are_refused_with_advice() {
         (&full, Some("{{ messages | length }}"), "no place for a message's content; give one"),
     ];
     for (tokenizer, chat_template, expected) in cases {
-        let language =
-            Language { weights: &weights, original_tokenizer: &bare, tokenizer, chat_template };
+        let language = Language {
+            weights: &weights,
+            original_tokenizer: &bare,
+            tokenizer,
+            pieces: &PIECES.map(<[u32]>::to_vec),
+            chat_template,
+        };
         let parts = Parts { vision: &golden("dinov2"), language, adapter: None };
         let settings = Settings::internvl();
         let built = assemble(&parts, &settings, folder.path(), |_| Ok::<_, Error>(()));

@@ -4,19 +4,25 @@ use std::path::{Path, PathBuf};
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use ::assets::{AssetKind, AssetState};
-use ::model::assemble::{Assembled, IMAGE_TOKENS, Language, Parts, Settings, assemble, reassemble};
-use ::model::vlm::Vlm;
+use ::data::{Dataset, prompt_of};
+use ::model::assemble::{
+    Assembled, IMAGE_TOKENS, Language, Parts, Settings, assemble, fit_adapter, reassemble,
+};
+use ::model::vlm::{Vlm, stack};
 use ::model::weights::{Checkpoint, Stored};
 use anyhow::{Context as _, Result, anyhow, bail};
-use preprocess::{ChatTemplate, LanguageFiles, Processor, add_special_tokens};
+use preprocess::{ChatTemplate, LanguageFiles, Processor, Tokenizer, add_special_tokens};
 use recipes::policy::load_trained;
 use serde::Serialize;
-use tensor::DType;
+use tensor::{DType, Tensor};
 
 use crate::Context;
 use crate::args::{AssembleArgs, CacheArgs};
 use crate::failure::usage;
 use crate::output::count;
+
+/// Samples that a new adapter is fitted to at most.
+const MOST_FITTED: usize = 256;
 
 /// What `--model` with `--adapter` wrote.
 #[derive(Serialize)]
@@ -78,10 +84,13 @@ pub(super) fn build(args: &AssembleArgs, llm: &Path, vision: Option<&Path>) -> R
         text.chat_template = Some(template.with_context(|| path.display().to_string())?);
     }
     check_template(&text, llm)?;
+    let tokenizer = Tokenizer::from_json(&original)?;
+    let [opening, closing, context] = IMAGE_TOKENS.map(|token| tokenizer.encode(token));
     let language = Language {
         weights: llm,
         original_tokenizer: &original,
         tokenizer: &text.tokenizer,
+        pieces: &[opening?, closing?, context?],
         chat_template: text.chat_template.as_deref(),
     };
     let settings = Settings {
@@ -103,8 +112,35 @@ pub(super) fn build(args: &AssembleArgs, llm: &Path, vision: Option<&Path>) -> R
         (None, None) => bail!("neither --vision nor --model is given"),
     };
     // What was written must read back: a tokenizer or template that fails does so here.
-    Processor::load(&args.output)?;
+    let processor = Processor::load(&args.output)?;
+    if let Some(samples) = &args.fit {
+        fit(args, samples, &processor)?;
+    }
     Ok(Built { output: args.output.display().to_string(), assembled })
+}
+
+/// Fits the new adapter to the features of the images of the first samples.
+fn fit(args: &AssembleArgs, samples: &Path, processor: &Processor) -> Result<()> {
+    let dataset = Dataset::read(samples)?;
+    let base = dataset.path.parent().unwrap_or(Path::new(""));
+    let mut vlm = Vlm::load(&args.output, DType::F32)?;
+    let mut features = Vec::new();
+    for (index, sample) in dataset.samples.iter().enumerate().take(MOST_FITTED) {
+        let place = || dataset.place(index);
+        let prompt = processor.prompt(&prompt_of(sample), base).with_context(place)?;
+        for image in &prompt.images {
+            let shape =
+                [image.num_tiles(), 3, image.settings().tile_size, image.settings().tile_size];
+            let pixels = Tensor::from_vec(image.pixel_values().with_context(place)?, &shape);
+            features.push(vlm.features(&pixels)?);
+        }
+    }
+    if features.is_empty() {
+        bail!("{}: no sample has an image to fit the adapter to", samples.display());
+    }
+    let scale = if args.adapter_scale == 0.0 { 1.0 } else { args.adapter_scale };
+    fit_adapter(&mut vlm, &stack(&features.iter().collect::<Vec<_>>()), scale);
+    Ok(vlm.save(&args.output, stored(&args.output)?)?)
 }
 
 /// An image must survive the template, or the model would never see it.

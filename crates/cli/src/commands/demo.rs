@@ -4,8 +4,9 @@
 //! fetch ─► digits ─► assemble ─► evaluate ─► align ─► SFT ─► evaluate ─► GRPO ─► evaluate ─► report.html
 //! ```
 //!
-//! The adapter learns to read first, on pictures of one digit, as R1V aligns it before it reasons. Every stage is the library call behind the command of its name, so each can be repeated by hand from
-//! the `config.toml` that it leaves in its folder. A demo that was killed goes on where it was.
+//! The adapter learns to read first, on pictures of one digit, as R1V aligns it before it reasons.
+//! Every stage is the library call behind the command of its name, so each can be repeated by hand
+//! from the `config.toml` that it leaves in its folder. A demo that was killed goes on where it was.
 
 use std::path::{Path, PathBuf};
 use std::time::Instant;
@@ -53,7 +54,7 @@ pub(crate) fn run(args: &DemoArgs, context: &Context) -> Result<()> {
     let begun = Instant::now();
     let files = demo.digits(&parts, "digits", &demo.plan.task)?;
     let reading = demo.digits(&parts, "reading", &demo.plan.reading)?;
-    demo.assemble(&parts)?;
+    demo.assemble(&parts, &reading.train)?;
 
     let mut stages =
         vec![demo.evaluate("assembled", None, demo.plan.num_between, &files.held_out)?];
@@ -130,7 +131,7 @@ impl Demo<'_> {
         Ok(digits::build(task, &table, &self.folder(name))?)
     }
 
-    fn assemble(&self, parts: &Fetched) -> Result<()> {
+    fn assemble(&self, parts: &Fetched, reading: &Path) -> Result<()> {
         self.progress.note("assembling DINOv2-small, an adapter and SmolLM2-135M-Instruct");
         let template = self.folder("chat_template.jinja");
         std::fs::write(&template, TEMPLATE).with_context(|| template.display().to_string())?;
@@ -145,7 +146,8 @@ impl Demo<'_> {
             max_tiles: self.plan.task.num_tiles() as usize,
             no_thumbnail: true,
             chat_template: Some(template),
-            adapter_scale: 3.0,
+            adapter_scale: 1.0,
+            fit: Some(reading.to_owned()),
             seed: self.plan.task.seed,
         };
         assemble::build(&args, &parts.llm, Some(&parts.vision))?;

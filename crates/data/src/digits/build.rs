@@ -14,7 +14,7 @@ use crate::jsonl::write_lines;
 use crate::random::{below, shuffle, stream};
 use crate::{Error, Result};
 
-const QUESTION: &str = "<image>\nWhat is the result?";
+const QUESTION: &str = "Compute <image>";
 /// Streams below this shuffle the bitmaps of a digit; each sample has one above.
 const FIRST_SAMPLE_STREAM: u64 = 1 << 32;
 

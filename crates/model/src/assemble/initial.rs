@@ -14,22 +14,22 @@ use tensor::{DType, Tensor, Weight};
 use super::Settings;
 use super::source::LanguageModel;
 use crate::Error;
-use crate::adapter;
-use crate::vlm::LLM_PREFIX;
+use crate::adapter::{self, std};
+use crate::layout::row_u32;
+use crate::vlm::{LLM_PREFIX, Vlm};
 
 /// Features drawn to measure the scale of an adapter's output.
 const NUM_PROBES: usize = 256;
 
 /// A stream of random numbers that depends on the seed and on what they are for, on nothing else.
-pub(super) struct Draws(ChaCha8Rng);
+struct Draws(ChaCha8Rng);
 
 impl Draws {
-    pub(super) const EMBEDDING: u64 = 0;
     const PROBES: u64 = 1;
     /// The first of one stream for each tensor of the adapter.
     const ADAPTER: u64 = 2;
 
-    pub(super) fn new(seed: u64, stream: u64) -> Self {
+    fn new(seed: u64, stream: u64) -> Self {
         let mut rng = ChaCha8Rng::seed_from_u64(seed);
         rng.set_stream(stream);
         Self(rng)
@@ -41,7 +41,7 @@ impl Draws {
     }
 
     /// Of mean 0 and variance 1 (Box and Muller 1958).
-    pub(super) fn normal(&mut self) -> f64 {
+    fn normal(&mut self) -> f64 {
         let radius = (-2.0 * self.uniform().ln()).sqrt();
         radius * (std::f64::consts::TAU * self.uniform()).cos()
     }
@@ -82,6 +82,14 @@ pub(super) fn initial_adapter(
     Ok(tensors.into_iter().collect())
 }
 
+/// Fits the adapter of a model to features like those to come, `[tokens, k²·c]`, its output to `scale`
+/// standard deviations of the embedding table: see [`Adapter::fit`](crate::adapter::Adapter::fit).
+pub fn fit_adapter(vlm: &mut Vlm, features: &Tensor, scale: f32) {
+    let table: Vec<u32> = (0..vlm.llm.config().vocab_size).map(row_u32).collect();
+    let spread = scale * std(vlm.llm.embed(&table).as_slice()) as f32;
+    vlm.adapter.fit(features, spread);
+}
+
 /// The standard deviation of what the adapter makes of features whose norm has made them normal.
 fn output_std(values: &[&[f32]], [features, hidden]: [usize; 2], seed: u64) -> f64 {
     let mut draws = Draws::new(seed, Draws::PROBES);
@@ -99,11 +107,4 @@ fn embedding_std(llm: &LanguageModel) -> Result<f64, Error> {
     let shape = [llm.config.vocab_size, llm.config.hidden_size];
     let table = llm.checkpoint.read(&format!("{LLM_PREFIX}model.embed_tokens.weight"), &shape)?;
     Ok(std(&table))
-}
-
-fn std(values: &[f32]) -> f64 {
-    let num = values.len().max(1) as f64;
-    let mean = values.iter().map(|&value| f64::from(value)).sum::<f64>() / num;
-    let squares = values.iter().map(|&value| (f64::from(value) - mean).powi(2)).sum::<f64>();
-    (squares / num).sqrt()
 }

@@ -1,21 +1,19 @@
 //! Rows of embedding and head for the image tokens.
 //!
-//! As InternVL's trainer does it: both tables are cut or grown to the tokenizer's size (padding
-//! rows go), the head's new rows are the mean of the old ones, so that no image token is likelier
-//! than another token, and the embedding's new rows are drawn small. Tables that are one and the
-//! same get the mean.
+//! As InternVL's trainer does it, both tables are cut or grown to the tokenizer's size (padding
+//! rows go) and the head's new rows are the mean of the old ones, so that no image token is likelier
+//! than another token. The embedding's new rows depart from it (there they are drawn, and then
+//! train): each is the mean of the tokens that its text was cut into before, which a frozen language model
+//! reads over as it does over the words; a drawn row, or the mean of the table, disturbs it. Tables
+//! that are one and the same get these rows too.
 
 use serde_json::Value;
 
-use super::initial::Draws;
 use super::source::LanguageModel;
 use super::{IMAGE_TOKENS, Language, image_token_id};
 use crate::Error;
 use crate::vlm::LLM_PREFIX;
 use crate::vlm::files::token_id;
-
-/// What transformers initialises embeddings with when a configuration does not say.
-const INITIALIZER_RANGE: f64 = 0.02;
 
 /// The image tokens and the size of the tables that hold them.
 pub(super) struct Vocabulary {
@@ -25,6 +23,8 @@ pub(super) struct Vocabulary {
     old_size: usize,
     /// Token, id, and whether its row is new.
     tokens: Vec<(&'static str, u32, bool)>,
+    /// What each token's text was cut into.
+    pieces: [Vec<u32>; 3],
 }
 
 impl Vocabulary {
@@ -47,7 +47,9 @@ impl Vocabulary {
             return Err(Error::Assemble { reason });
         }
         let size = if any_new { num_ids(after) } else { rows };
-        Ok(Self { size, old_size, tokens })
+        let is_old = |&id: &u32| (id as usize) < old_size;
+        let pieces = language.pieces.clone().map(|ids| ids.into_iter().filter(is_old).collect());
+        Ok(Self { size, old_size, tokens, pieces })
     }
 
     /// The image tokens, their ids, and whether their rows are new.
@@ -61,7 +63,6 @@ impl Vocabulary {
         llm: &mut LanguageModel,
         name: &str,
         shape: &[usize],
-        seed: u64,
     ) -> Result<Vec<f32>, Error> {
         let is_embedding = name == format!("{LLM_PREFIX}model.embed_tokens.weight");
         if !is_embedding && name != format!("{LLM_PREFIX}lm_head.weight") {
@@ -69,25 +70,24 @@ impl Vocabulary {
         }
         let width = shape[1];
         let mut rows = llm.checkpoint.take(name, &[llm.config.vocab_size, width])?;
-        if is_embedding && !llm.config.tied_head {
-            let std = llm.json["initializer_range"].as_f64().unwrap_or(INITIALIZER_RANGE);
-            let mut draws = Draws::new(seed, Draws::EMBEDDING);
-            self.fill(&mut rows, width, |row| {
-                row.iter_mut().for_each(|value| *value = (std * draws.normal()) as f32);
-            });
-        } else {
-            let mean = mean_row(&rows[..self.old_size * width], width);
-            self.fill(&mut rows, width, |row| row.copy_from_slice(&mean));
+        let old = &rows[..self.old_size * width];
+        let mean = mean_row(old.chunks_exact(width), width);
+        let new: Vec<Vec<f32>> = self
+            .pieces
+            .iter()
+            .map(|pieces| match is_embedding && !pieces.is_empty() {
+                true => {
+                    mean_row(pieces.iter().map(|&id| &old[id as usize * width..][..width]), width)
+                }
+                false => mean.clone(),
+            })
+            .collect();
+        // Cut or grown, then the rows of the new tokens.
+        rows.resize(self.size * width, 0.0);
+        for (&(_, id, _), row) in self.tokens.iter().zip(&new).filter(|((_, _, new), _)| *new) {
+            rows[id as usize * width..][..width].copy_from_slice(row);
         }
         Ok(rows)
-    }
-
-    /// Cuts or grows the table, then writes the rows of the new tokens.
-    fn fill(&self, rows: &mut Vec<f32>, width: usize, mut write: impl FnMut(&mut [f32])) {
-        rows.resize(self.size * width, 0.0);
-        for &(_, id, _) in self.tokens.iter().filter(|(_, _, new)| *new) {
-            write(&mut rows[id as usize * width..][..width]);
-        }
     }
 }
 
@@ -100,11 +100,11 @@ fn num_ids(tokenizer: &Value) -> usize {
     added.chain(vocab).max().map_or(0, |largest| largest as usize + 1)
 }
 
-fn mean_row(rows: &[f32], width: usize) -> Vec<f32> {
-    let mut sum = vec![0.0; width];
-    for row in rows.chunks_exact(width) {
+fn mean_row<'r>(rows: impl Iterator<Item = &'r [f32]>, width: usize) -> Vec<f32> {
+    let (mut sum, mut num_rows) = (vec![0.0; width], 0_usize);
+    for row in rows {
         sum.iter_mut().zip(row).for_each(|(sum, &value)| *sum += f64::from(value));
+        num_rows += 1;
     }
-    let num_rows = (rows.len() / width).max(1) as f64;
-    sum.into_iter().map(|sum| (sum / num_rows) as f32).collect()
+    sum.into_iter().map(|sum| (sum / num_rows.max(1) as f64) as f32).collect()
 }

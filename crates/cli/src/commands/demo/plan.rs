@@ -42,8 +42,8 @@ impl Plan {
             num_between: 300,
             num_final: 600,
             max_new_tokens: 32,
-            align_steps: 150,
-            sft_steps: 280,
+            align_steps: 40,
+            sft_steps: 80,
             grpo_steps: 24,
         }
     }
@@ -65,21 +65,23 @@ impl Plan {
 
     /// The settings of the adapter's first training, on pictures of one digit.
     pub(super) fn align(&self, paths: &[(&str, PathBuf)]) -> Result<SftConfig, recipes::Error> {
-        self.supervised(self.align_steps, paths)
+        self.supervised(self.align_steps, "constant_with_warmup", paths)
     }
 
     /// The settings of supervised fine-tuning on chains of thought.
     pub(super) fn sft(&self, paths: &[(&str, PathBuf)]) -> Result<SftConfig, recipes::Error> {
-        self.supervised(self.sft_steps, paths)
+        self.supervised(self.sft_steps, "cosine", paths)
     }
 
     fn supervised(
         &self,
         max_steps: u64,
+        schedule: &str,
         paths: &[(&str, PathBuf)],
     ) -> Result<SftConfig, recipes::Error> {
         let values = [
             ("learning_rate", "2e-3"),
+            ("lr_scheduler_type", schedule),
             ("warmup_ratio", "0.03"),
             ("weight_decay", "0.01"),
             ("per_device_train_batch_size", "16"),
@@ -95,7 +97,7 @@ impl Plan {
         let length = self.max_new_tokens.to_string();
         let values = [
             ("learning_rate", "5e-4"),
-            ("lr_scheduler_type", "constant"),
+            ("lr_scheduler_type", "cosine"),
             ("num_generations", "8"),
             ("per_device_train_batch_size", "64"),
             ("gradient_accumulation_steps", "2"),
