@@ -5,15 +5,13 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use engine::Parameters;
-use model::adapter;
 use model::feature_cache::{CacheCounts, FeatureCache};
 use model::llm::{Keep, LlmTraining};
 use model::lora::LoraConfig;
 use model::pack::ImageSlot;
-use model::vision;
-use model::vlm::{Images, LLM_PREFIX, Pass, Trainable, Vlm, stack};
+use model::vlm::{Images, Pass, Trainable, Vlm, stack};
 use model::weights::Checkpoint;
-use preprocess::{Processor, TiledImage};
+use preprocess::{ModelImage, Processor};
 use rollout::ImageEncoder;
 use tensor::Tensor;
 
@@ -77,13 +75,14 @@ impl Policy {
         let trainable = config.trainable()?;
         let processor = Processor::load(&config.model_name_or_path)?;
         let mut vlm = Vlm::load(&config.model_name_or_path, config.dtype.into())?;
+        vlm.check_trainable(trainable)?;
         let checkpoint = config.adapter_name_or_path.as_deref();
         let taken = checkpoint.map(|path| load_trained(&mut vlm, path)).transpose()?;
         if trainable == Trainable::AdapterLora {
             add_lora(&mut vlm, config, run.seed)?;
         }
         if let (Some(path), Some(taken)) = (checkpoint, taken) {
-            check_all_train(trainable, path, taken)?;
+            check_all_train(&vlm, trainable, path, taken)?;
         }
         let encoder = (!trainable.vision()).then(|| {
             let default = run.output_dir.join("features");
@@ -146,7 +145,7 @@ impl Policy {
     /// A damaged image, with its place.
     pub fn encode_all<'a>(
         &mut self,
-        samples: impl ExactSizeIterator<Item = (&'a str, &'a [TiledImage])>,
+        samples: impl ExactSizeIterator<Item = (&'a str, &'a [ModelImage])>,
         notices: &mut dyn FnMut(&Notice),
     ) -> Result<(), Error> {
         let Some(encoder) = &mut self.encoder else { return Ok(()) };
@@ -164,7 +163,7 @@ impl Policy {
     ///
     /// # Errors
     /// A damaged image.
-    pub fn features(&mut self, images: &[TiledImage]) -> Result<Option<Arc<Tensor>>, Error> {
+    pub fn features(&mut self, images: &[ModelImage]) -> Result<Option<Arc<Tensor>>, Error> {
         match &mut self.encoder {
             Some(encoder) => Ok(encoder.encode(&self.vlm, images)?),
             None if images.is_empty() => Ok(None),
@@ -179,10 +178,10 @@ impl Policy {
     /// As for [`Self::features`].
     pub fn image_input<'a>(
         &mut self,
-        samples: impl Iterator<Item = &'a [TiledImage]>,
+        samples: impl Iterator<Item = &'a [ModelImage]>,
     ) -> Result<ImageInput, Error> {
         if self.trainable.vision() {
-            let images: Vec<&TiledImage> = samples.flatten().collect();
+            let images: Vec<&ModelImage> = samples.flatten().collect();
             return Ok(match images.is_empty() {
                 true => ImageInput::None,
                 false => ImageInput::Pixels(pixels(images)?),
@@ -206,14 +205,16 @@ impl Policy {
 }
 
 /// Pixels of the tiles of all images, `[tiles, 3, size, size]`.
-fn pixels<'a>(images: impl IntoIterator<Item = &'a TiledImage>) -> Result<Tensor, Error> {
-    let (mut values, mut num_tiles, mut size) = (Vec::new(), 0, 0);
+fn pixels<'a>(images: impl IntoIterator<Item = &'a ModelImage>) -> Result<Tensor, Error> {
+    let (mut values, mut shape) = (Vec::new(), Vec::new());
+    let mut num_tiles = 0;
     for image in images {
         values.extend(image.pixel_values()?);
-        num_tiles += image.num_tiles();
-        size = image.settings().tile_size;
+        shape = image.shape();
+        num_tiles += shape[0];
     }
-    Ok(Tensor::from_vec(values, &[num_tiles, 3, size, size]))
+    shape[0] = num_tiles;
+    Ok(Tensor::from_vec(values, &shape))
 }
 
 /// Adds low-rank terms, unless a checkpoint has brought some that fit.
@@ -257,7 +258,9 @@ pub fn load_trained(vlm: &mut Vlm, path: &Path) -> Result<Vec<String>, Error> {
 
 /// Name and shape of every value of a model that can train.
 fn shapes(vlm: &Vlm) -> Vec<(String, Vec<usize>)> {
-    let dense = [vlm.adapter.parts(), vlm.vision.parts(), vlm.llm.parts()].into_iter().flatten();
+    let images = vlm.images.iter();
+    let images = images.flat_map(|side| [side.adapter.parts(), side.encoder.parts()].concat());
+    let dense = images.chain(vlm.llm.parts());
     let low_rank = vlm.llm.parameters(LlmTraining::Lora).into_iter();
     dense
         .map(|(name, part)| (name, part.shape()))
@@ -267,27 +270,18 @@ fn shapes(vlm: &Vlm) -> Vec<(String, Vec<usize>)> {
 
 /// What a run starts from must be in its own checkpoints too: they would be incomplete otherwise.
 fn check_all_train(
+    vlm: &Vlm,
     trainable: Trainable,
     checkpoint: &Path,
     mut taken: Vec<String>,
 ) -> Result<(), Error> {
-    taken.retain(|name| !trains(trainable, name));
+    taken.retain(|name| !vlm.trains(trainable, name));
     let Some(frozen) = taken.into_iter().min() else { return Ok(()) };
     Err(Error::Contradiction {
         first: format!("adapter_name_or_path = {:?}, which holds {frozen},", checkpoint.display()),
         second: format!("trainable = \"{trainable}\""),
         why: "checkpoints of this run would lack it; build a model with it first (sightline assemble --model … --adapter …)",
     })
-}
-
-fn trains(trainable: Trainable, name: &str) -> bool {
-    let training = match name.contains(LOW_RANK) {
-        true => LlmTraining::Lora,
-        false => LlmTraining::Full,
-    };
-    name.starts_with(adapter::PREFIX)
-        || (name.starts_with(vision::PREFIX) && trainable.vision())
-        || (name.starts_with(LLM_PREFIX) && trainable.llm() == training)
 }
 
 /// Rank and scale of a checkpoint's low-rank terms.
