@@ -2,6 +2,7 @@
 //!
 //! ```text
 //! sft:   data ─► preprocess ─► packs ─────────────────────────────► loss ─► engine
+//! reward_model: pairs ─► preprocess ─► packs ─► values ─────────► loss ─► engine
 //! grpo:  data ─► prompts ─► rollout ─► reward ─► advantage ─► packs ─► loss ─► engine
 //! ```
 //!
@@ -30,6 +31,7 @@ pub mod config;
 pub mod run;
 pub mod policy;
 pub mod sft;
+pub mod reward_model;
 pub mod grpo;
 
 pub use error::Error;

@@ -9,6 +9,7 @@ use model::feature_cache::{CacheCounts, FeatureCache};
 use model::llm::{Keep, LlmTraining};
 use model::lora::LoraConfig;
 use model::pack::ImageSlot;
+use model::value_head::ValueHead;
 use model::vlm::{Images, Pass, Trainable, Vlm, stack};
 use model::weights::Checkpoint;
 use preprocess::{ModelImage, Processor};
@@ -72,12 +73,23 @@ impl Policy {
     /// # Errors
     /// A folder that is incomplete or does not fit together, or settings that disagree.
     pub fn load(config: &ModelConfig, run: &RunConfig) -> Result<Self, Error> {
+        let vlm = Vlm::load(&config.model_name_or_path, config.dtype.into())?;
+        Self::with(vlm, config, run, load_trained)
+    }
+
+    /// As [`load`](Self::load) for a model that was read already; `take_trained` takes over a
+    /// checkpoint and names what of the model it held.
+    pub(crate) fn with(
+        mut vlm: Vlm,
+        config: &ModelConfig,
+        run: &RunConfig,
+        take_trained: impl FnOnce(&mut Vlm, &Path) -> Result<Vec<String>, Error>,
+    ) -> Result<Self, Error> {
         let trainable = config.trainable()?;
-        let processor = Processor::load(&config.model_name_or_path)?;
-        let mut vlm = Vlm::load(&config.model_name_or_path, config.dtype.into())?;
         vlm.check_trainable(trainable)?;
+        let processor = Processor::load(&config.model_name_or_path)?;
         let checkpoint = config.adapter_name_or_path.as_deref();
-        let taken = checkpoint.map(|path| load_trained(&mut vlm, path)).transpose()?;
+        let taken = checkpoint.map(|path| take_trained(&mut vlm, path)).transpose()?;
         if trainable == Trainable::AdapterLora {
             add_lora(&mut vlm, config, run.seed)?;
         }
@@ -238,21 +250,51 @@ fn add_lora(vlm: &mut Vlm, config: &ModelConfig, seed: u64) -> Result<(), Error>
 /// # Errors
 /// A file that cannot be read, or names or shapes that are not the model's.
 pub fn load_trained(vlm: &mut Vlm, path: &Path) -> Result<Vec<String>, Error> {
+    take_trained(vlm, None, path)
+}
+
+/// As [`load_trained`] for a reward model, whose head a checkpoint may hold too. The names are those
+/// of what `vlm` took.
+///
+/// # Errors
+/// As [`load_trained`].
+pub fn load_trained_head(
+    vlm: &mut Vlm,
+    head: &mut ValueHead,
+    path: &Path,
+) -> Result<Vec<String>, Error> {
+    take_trained(vlm, Some(head), path)
+}
+
+fn take_trained(
+    vlm: &mut Vlm,
+    head: Option<&mut ValueHead>,
+    path: &Path,
+) -> Result<Vec<String>, Error> {
     let file = weights_file(path);
     let mut checkpoint = Checkpoint::open(&file)?;
     let low_rank = checkpoint.tensors().iter().any(|tensor| tensor.name.contains(LOW_RANK));
     if low_rank && vlm.llm.lora().is_none() {
         vlm.llm.add_lora(read_lora(&file.with_file_name(LORA_FILE))?, 0);
     }
-    let mut values = HashMap::new();
-    for (name, shape) in shapes(vlm) {
-        if checkpoint.contains(&name) {
-            let taken = checkpoint.take(&name, &shape)?;
-            values.insert(name, taken);
+    let mut take = |shapes: Vec<(String, Vec<usize>)>| {
+        let mut values = HashMap::new();
+        for (name, shape) in shapes {
+            if checkpoint.contains(&name) {
+                let taken = checkpoint.take(&name, &shape)?;
+                values.insert(name, taken);
+            }
         }
-    }
+        Ok::<_, Error>(values)
+    };
+    let values = take(shapes(vlm))?;
+    let parts = head.iter().flat_map(|head| head.parts());
+    let of_head = take(parts.map(|(name, part)| (name, part.shape())).collect())?;
     checkpoint.finish()?;
     vlm.set_parameters(|name| values.get(name).map(Vec::as_slice));
+    if let Some(head) = head {
+        head.set_parameters(|name| of_head.get(name).map(Vec::as_slice));
+    }
     Ok(values.into_keys().collect())
 }
 

@@ -1,7 +1,8 @@
 //! What every recipe does around its loop: start or resume in the output folder, and tell who watches.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
+use data::PairReport;
 use engine::{
     Checkpoints, Counts, Engine, Event, Observer, Run, RunParts, SavedFile, Start, Task, TaskState,
 };
@@ -39,6 +40,22 @@ pub enum Notice {
     },
     /// All images are encoded: what the cache had of them, and what it holds now.
     Encoded(CacheCounts),
+    /// Preference pairs that teach nothing were left out.
+    BadPairs {
+        /// The data set.
+        path: PathBuf,
+        /// What was found.
+        report: PairReport,
+    },
+    /// Preference pairs whose scores are too near were left out.
+    Ties {
+        /// The data set.
+        path: PathBuf,
+        /// How many.
+        count: usize,
+        /// What their scores would have had to differ by, and more.
+        min_score_gap: f64,
+    },
     /// Completions of this step's rollout so far.
     Rollout {
         /// Completions done.
