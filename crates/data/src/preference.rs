@@ -11,9 +11,9 @@ use std::path::{Path, PathBuf};
 use schema::{Message, Role, Sample};
 use serde::Serialize;
 
+use crate::Result;
 use crate::dataset::missing_image;
 use crate::jsonl::read_lines;
-use crate::Result;
 
 mod columns;
 mod flaw;

@@ -2,6 +2,8 @@
 //!
 //! ```text
 //! sft:   data ─► preprocess ─► packs ─────────────────────────────► loss ─► engine
+//! preferences: data ─► prompts ─► rollout ─► scorer ─► pairs
+//! mpo:   pairs ─► preprocess ─► packs ────────────────────────────► loss ─► engine
 //! grpo:  data ─► prompts ─► rollout ─► reward ─► advantage ─► packs ─► loss ─► engine
 //! ```
 //!
@@ -30,6 +32,10 @@ pub mod config;
 pub mod run;
 pub mod policy;
 pub mod sft;
+pub mod preferences;
+pub mod mpo;
 pub mod grpo;
+#[cfg(test)]
+mod golden;
 
 pub use error::Error;
