@@ -3,9 +3,9 @@
 use std::path::{Path, PathBuf};
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use schema::Sample;
+use schema::{Role, Sample};
 
-use crate::conversation::{Conversation, IMAGE_TAG};
+use crate::conversation::{Conversation, IMAGE_TAG, Turn};
 use crate::error::{Error, Result};
 use crate::example::{Example, Segment, segments};
 use crate::image::ImageFile;
@@ -157,6 +157,30 @@ impl Processor {
         self.check_length(ids.len())?;
         let places = self.places(ids.len(), &image_rows, &images);
         Ok(Example { ids, loss_mask, image_rows, places, images })
+    }
+
+    /// Ids to learn of a response to the sample's prompt: its words, a thought that the prompt opens left out, and the
+    /// token that ends the turn. They follow the ids of [`Self::prompt`]; image tags in the response are text.
+    ///
+    /// # Errors
+    ///
+    /// When the template refuses the turns or does not end an answer with a special token.
+    pub fn response(&self, sample: &Sample, response: &str) -> Result<Vec<u32>> {
+        let conversation = self.conversation(sample)?;
+        let mut turns = conversation.prompt_turns().to_vec();
+        turns.push(Turn { role: Role::Assistant, text: response.to_owned() });
+        let mut ids = Vec::new();
+        for segment in segments(&self.template, &turns)? {
+            match segment {
+                Segment::Prompt(_) | Segment::Bridge(_) => ids.clear(),
+                Segment::Answer(text) => ids.extend(self.tokenizer.encode(&text)?),
+                Segment::Close(text) => {
+                    let close = self.ends_turn(self.tokenizer.encode(&text)?)?;
+                    ids.push(close[0]);
+                }
+            }
+        }
+        Ok(ids)
     }
 
     /// Ids of a completion as it would follow a prompt: special tokens in it are recognised, nothing is added.

@@ -10,3 +10,4 @@ mod trainable;
 mod grpo;
 mod resume;
 mod mpo;
+mod preferences;

@@ -11,6 +11,7 @@ use std::time::Duration;
 
 use engine::Event;
 use recipes::grpo::grpo;
+use recipes::mpo::mpo;
 use recipes::run::{Notice, Watch};
 use recipes::sft::sft;
 
@@ -70,6 +71,7 @@ fn child() {
     let config = folder.join("keys.toml");
     match recipe {
         "sft" => sft(&recipes::config::load(Some(&config), &[]).unwrap(), watch).map(drop),
+        "mpo" => mpo(&recipes::config::load(Some(&config), &[]).unwrap(), watch).map(drop),
         _ => grpo(&recipes::config::load(Some(&config), &[]).unwrap(), watch).map(drop),
     }
     .unwrap();
@@ -141,6 +143,41 @@ fn sft_killed_and_resumed_equals_uninterrupted() {
         sft(&killed.config(&[]), Watch::nobody()).unwrap();
         assert_same(&whole, &killed, 9);
     }
+}
+
+#[test]
+fn mpo_killed_and_resumed_equals_uninterrupted() {
+    let place = || {
+        let place = crate::mpo::place(&crate::mpo::pairs("7", "4"));
+        fs::copy(place.path("train.jsonl"), place.path("held_out.jsonl")).unwrap();
+        let held_out = crate::common::quoted(&place.path("held_out.jsonl"));
+        let mut place = place.with("eval_dataset", held_out).with("max_steps", 7);
+        place.set(&[("per_device_train_batch_size", "1"), ("gradient_accumulation_steps", "3")]);
+        place.set(&[("save_steps", "2"), ("early_stopping_patience", "9")]);
+        place.write_keys();
+        place
+    };
+    let (whole, killed) = (place(), place());
+    mpo(&whole.config(&[]), Watch::nobody()).unwrap();
+    // Before the first checkpoint, between two, and just before one.
+    for stop in [1, 3, 6] {
+        run_and_kill(&killed, "mpo", Stop::Step(stop));
+    }
+    mpo(&killed.config(&[]), Watch::nobody()).unwrap();
+    assert_same(&whole, &killed, 7);
+    // The shift went on from where it was, over every micro-batch.
+    let shift = |place: &Place| {
+        let state = fs::read(place.path("out/checkpoint-7/trainer_state.json")).unwrap();
+        let state: serde_json::Value = serde_json::from_slice(&state).unwrap();
+        state["task_state"]["reward_shift"].clone()
+    };
+    assert_eq!(shift(&whole), shift(&killed));
+    assert_eq!(shift(&whole)["num_updates"], 21);
+    let references = |place: &Place| {
+        let file = fs::read_dir(place.path("out/reference")).unwrap().next().unwrap().unwrap();
+        (file.file_name(), fs::read(file.path()).unwrap())
+    };
+    assert_eq!(references(&whole), references(&killed));
 }
 
 #[test]
