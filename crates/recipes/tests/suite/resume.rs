@@ -12,6 +12,7 @@ use std::time::Duration;
 use engine::Event;
 use recipes::grpo::grpo;
 use recipes::mpo::mpo;
+use recipes::reward_model::reward_model;
 use recipes::run::{Notice, Watch};
 use recipes::sft::sft;
 
@@ -67,8 +68,13 @@ fn child() {
     let step = step.parse().unwrap();
     let stop = if kind == "step" { Stop::Step(step) } else { Stop::Rollout(step) };
     let folder = Path::new(folder);
-    let watch = watch_until(stop, &folder.join("marker"));
     let config = folder.join("keys.toml");
+    if recipe == "reward_model" {
+        let watch = || watch_until(stop, &folder.join("marker"));
+        reward_model(&recipes::config::load(Some(&config), &[]).unwrap(), watch).unwrap();
+        return;
+    }
+    let watch = watch_until(stop, &folder.join("marker"));
     match recipe {
         "sft" => sft(&recipes::config::load(Some(&config), &[]).unwrap(), watch).map(drop),
         "mpo" => mpo(&recipes::config::load(Some(&config), &[]).unwrap(), watch).map(drop),
@@ -219,4 +225,30 @@ fn grpo_killed_and_resumed_equals_uninterrupted() {
         lines
     };
     assert_eq!(completions(&whole), completions(&killed));
+}
+
+#[test]
+fn a_reward_model_killed_in_either_stage_and_resumed_equals_uninterrupted() {
+    let place = || {
+        let place = crate::reward_model::two_stages();
+        place.write_keys();
+        place
+    };
+    let (whole, killed) = (place(), place());
+    reward_model(&whole.config(&[]), Watch::nobody).unwrap();
+    // The first stage has 4 steps, the second 8.
+    for stop in [3, 4, 5, 7] {
+        run_and_kill(&killed, "reward_model", Stop::Step(stop));
+    }
+    reward_model(&killed.config(&[]), Watch::nobody).unwrap();
+    for (stage, last) in [("stage-1", 4), ("stage-2", 8)] {
+        for name in ["trainable.safetensors", "optimizer.safetensors"] {
+            let file = |place: &Place| {
+                fs::read(place.path(&format!("out/{stage}/checkpoint-{last}/{name}"))).unwrap()
+            };
+            assert!(file(&whole) == file(&killed), "{stage}: {name} differs");
+        }
+        let metrics = |place: &Place| crate::reward_model::metrics(place, stage);
+        assert_eq!(metrics(&whole), metrics(&killed), "{stage}");
+    }
 }
