@@ -25,6 +25,17 @@ pub struct ImageSlot {
     pub feature: usize,
 }
 
+/// What the branches of a tree have in common, or a whole sequence.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Prefix<'a> {
+    /// Token of every row.
+    pub ids: &'a [u32],
+    /// The rows that are image features, counted within the prefix.
+    pub images: &'a [ImageSlot],
+    /// Time, row and column of every row (see [`Layout::axes`]); `None`: the row's number on each.
+    pub places: Option<&'a [[u32; 3]]>,
+}
+
 /// A token to be predicted, and the row it is predicted from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Target {
@@ -47,6 +58,15 @@ pub struct Pack {
     pub targets: Vec<Target>,
     /// Targets of each sequence: one per branch, or one per prefix without branches.
     pub sequences: Vec<Range<usize>>,
+    /// The last row of each sequence whose value is wanted, where a value head reads the pack.
+    pub ends: Vec<usize>,
+}
+
+/// A prefix that has its rows: where they are, and the position after them on every axis.
+#[derive(Clone)]
+struct Trunk {
+    rows: Range<usize>,
+    next_place: u32,
 }
 
 impl Pack {
@@ -74,20 +94,48 @@ impl Pack {
     ///
     /// If the prefix is empty.
     pub fn push_tree(&mut self, prefix: &[u32], images: &[ImageSlot], branches: &[&[u32]]) {
-        assert!(!prefix.is_empty(), "a branch needs a prefix to be predicted from");
+        self.push_placed_tree(Prefix { ids: prefix, images, places: None }, branches);
+    }
+
+    /// As [`push_tree`](Self::push_tree) for a prefix whose rows have places on three axes. A
+    /// branch goes on from the largest of them, the same on each axis.
+    ///
+    /// # Panics
+    ///
+    /// If the prefix is empty, or has not one place a row.
+    pub fn push_placed_tree(&mut self, prefix: Prefix, branches: &[&[u32]]) {
+        assert!(!prefix.ids.is_empty(), "a branch needs a prefix to be predicted from");
         if branches.iter().all(|branch| branch.is_empty()) {
             let none = self.targets.len()..self.targets.len();
             return self.sequences.extend(branches.iter().map(|_| none.clone()));
         }
-        let trunk = self.push_rows(prefix, images);
+        let trunk = self.push_rows(prefix);
         for branch in branches {
             let first = self.targets.len();
-            let rows = self.push_branch(trunk.clone(), branch);
-            let from = std::iter::once(trunk.end - 1).chain(rows);
+            // The last token of a branch is only a target.
+            let rows = self.push_branch(&trunk, &branch[..branch.len().saturating_sub(1)]);
+            let from = std::iter::once(trunk.rows.end - 1).chain(rows);
             self.targets.extend(from.zip(*branch).map(|(row, &id)| Target { row, id }));
             self.sequences.push(first..self.targets.len());
         }
-        self.note_outputs(trunk.start);
+        self.note_outputs(trunk.rows.start);
+    }
+
+    /// Appends a prefix and branches that are judged, not predicted: the value of each branch's
+    /// last row is wanted ([`ends`](Self::ends)), and nothing else.
+    ///
+    /// # Panics
+    ///
+    /// If prefix or a branch is empty, or the prefix has not one place a row.
+    pub fn push_judged_tree(&mut self, prefix: Prefix, branches: &[&[u32]]) {
+        assert!(!prefix.ids.is_empty(), "a branch needs a prefix to follow");
+        let trunk = self.push_rows(prefix);
+        for branch in branches {
+            assert!(!branch.is_empty(), "an empty branch has no last row");
+            let rows = self.push_branch(&trunk, branch);
+            self.ends.push(rows.end - 1);
+            self.layout.outputs.get_or_insert_default().push(rows.end - 1);
+        }
     }
 
     /// Appends one sequence in which the tokens marked in `supervised` are targets, each predicted
@@ -97,12 +145,23 @@ impl Pack {
     ///
     /// If there is not one mark a token.
     pub fn push_sequence(&mut self, ids: &[u32], images: &[ImageSlot], supervised: &[bool]) {
+        self.push_placed_sequence(Prefix { ids, images, places: None }, supervised);
+    }
+
+    /// As [`push_sequence`](Self::push_sequence) for rows that have places on three axes.
+    ///
+    /// # Panics
+    ///
+    /// If there is not one mark, or one place, a token.
+    pub fn push_placed_sequence(&mut self, sequence: Prefix, supervised: &[bool]) {
+        let Prefix { ids, images, places } = sequence;
         assert_eq!(ids.len(), supervised.len(), "one mark a token");
         let predicted = (1..ids.len()).filter(|&i| supervised[i]);
         // Nothing is predicted from the last target or from what follows it.
         let used = predicted.clone().next_back().unwrap_or(0);
         let images: Vec<_> = images.iter().copied().filter(|slot| slot.row < used).collect();
-        let rows = self.push_rows(&ids[..used], &images);
+        let places = places.map(|places| &places[..used]);
+        let rows = self.push_rows(Prefix { ids: &ids[..used], images: &images, places }).rows;
         let first = self.targets.len();
         self.targets.extend(predicted.map(|i| Target { row: rows.start + i - 1, id: ids[i] }));
         self.sequences.push(first..self.targets.len());
@@ -116,6 +175,12 @@ impl Pack {
         self.targets.iter().map(index).collect()
     }
 
+    /// Index of every judged sequence's last row among the hidden states that the model returns.
+    pub fn end_outputs(&self) -> Vec<usize> {
+        let outputs = self.layout.outputs.as_deref().unwrap_or_default();
+        self.ends.iter().map(|&end| outputs.partition_point(|&row| row < end)).collect()
+    }
+
     /// The tokens of all targets.
     pub fn target_ids(&self) -> Vec<u32> {
         self.targets.iter().map(|target| target.id).collect()
@@ -126,24 +191,50 @@ impl Pack {
         prefix + branches.into_iter().map(|len| len.saturating_sub(1)).sum::<usize>()
     }
 
-    fn push_rows(&mut self, ids: &[u32], images: &[ImageSlot]) -> Range<usize> {
+    fn push_rows(&mut self, prefix: Prefix) -> Trunk {
+        let Prefix { ids, images, places } = prefix;
         let rows = self.len()..self.len() + ids.len();
         self.ids.extend_from_slice(ids);
+        let positions = self.layout.positions.len();
         self.layout.positions.extend((0..ids.len()).map(row_u32));
+        if let Some(places) = places {
+            assert_eq!(places.len(), ids.len(), "one place a row");
+            self.axes_until(positions).extend_from_slice(places);
+        }
+        self.fill_axes();
         let slots = images.iter().map(|s| ImageSlot { row: rows.start + s.row, ..*s });
         self.images.extend(slots);
         self.push_span(rows.clone(), Vec::new());
+        let next_place = match places {
+            Some(places) => places.iter().flatten().max().map_or(0, |&last| last + 1),
+            None => row_u32(ids.len()),
+        };
+        Trunk { rows, next_place }
+    }
+
+    fn push_branch(&mut self, trunk: &Trunk, ids: &[u32]) -> Range<usize> {
+        let rows = self.len()..self.len() + ids.len();
+        self.ids.extend_from_slice(ids);
+        let before = trunk.rows.len();
+        self.layout.positions.extend((before..before + ids.len()).map(row_u32));
+        if let Some(axes) = &mut self.layout.axes {
+            axes.extend((0..ids.len()).map(|i| [trunk.next_place + row_u32(i); 3]));
+        }
+        self.push_span(rows.clone(), vec![trunk.rows.clone()]);
         rows
     }
 
-    /// The last token of a branch is only a target.
-    fn push_branch(&mut self, trunk: Range<usize>, branch: &[u32]) -> Range<usize> {
-        let ids = &branch[..branch.len().saturating_sub(1)];
-        let rows = self.len()..self.len() + ids.len();
-        self.ids.extend_from_slice(ids);
-        self.layout.positions.extend((trunk.len()..trunk.len() + ids.len()).map(row_u32));
-        self.push_span(rows.clone(), vec![trunk]);
-        rows
+    /// The places of all rows, of which the first `num_rows` are there at least.
+    fn axes_until(&mut self, num_rows: usize) -> &mut Vec<[u32; 3]> {
+        let positions = &self.layout.positions[..num_rows];
+        self.layout.axes.get_or_insert_with(|| positions.iter().map(|&p| [p; 3]).collect())
+    }
+
+    /// Gives rows without places of their own their position on each axis, if any row has places.
+    fn fill_axes(&mut self) {
+        let Layout { axes: Some(axes), positions, .. } = &mut self.layout else { return };
+        let from = axes.len();
+        axes.extend(positions[from..].iter().map(|&p| [p; 3]));
     }
 
     fn push_span(&mut self, rows: Range<usize>, past: Vec<Range<usize>>) {
@@ -206,5 +297,25 @@ mod tests {
         assert!(pack.is_empty() && pack.targets.is_empty() && pack.images.is_empty());
         pack.push_tree(&[1, 2], &[], &[&[], &[]]);
         assert_eq!(pack, Pack { sequences: vec![0..0, 0..0, 0..0], ..Pack::new() });
+    }
+
+    #[test]
+    fn places_go_on_after_the_largest_and_text_has_its_position_on_each_axis() {
+        let mut pack = Pack::new();
+        pack.push_judged_tree(Prefix { ids: &[1, 2], ..Prefix::default() }, &[&[3]]);
+        assert_eq!(pack.layout.axes, None);
+        // A token, an image of two rows and one column, a token.
+        let places = [[0; 3], [1, 1, 1], [1, 2, 1], [3; 3]];
+        let prefix = Prefix { ids: &[5, 9, 9, 6], images: &[], places: Some(&places) };
+        pack.push_judged_tree(prefix, &[&[7, 8], &[4]]);
+        pack.push_judged_tree(Prefix { ids: &[1], ..Prefix::default() }, &[&[2]]);
+        let axes = pack.layout.axes.clone().unwrap();
+        assert_eq!(axes[..3], [[0; 3], [1; 3], [2; 3]]);
+        assert_eq!(axes[3..7], places);
+        assert_eq!(axes[7..], [[4; 3], [5; 3], [4; 3], [0; 3], [1; 3]]);
+        assert_eq!(pack.layout.positions, [0, 1, 2, 0, 1, 2, 3, 4, 5, 4, 0, 1]);
+        assert_eq!((pack.ends.as_slice(), pack.len()), (&[2, 8, 9, 11][..], 12));
+        assert_eq!(pack.end_outputs(), [0, 1, 2, 3]);
+        assert!(pack.targets.is_empty());
     }
 }

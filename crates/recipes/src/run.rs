@@ -47,6 +47,15 @@ pub enum Notice {
         /// What was found.
         report: PairReport,
     },
+    /// Preference pairs whose scores are too near were left out.
+    Ties {
+        /// The data set.
+        path: PathBuf,
+        /// How many.
+        count: usize,
+        /// What their scores would have had to differ by, and more.
+        min_score_gap: f64,
+    },
     /// Pairs whose log-probs under the reference policy are known so far.
     Reference {
         /// Pairs done.

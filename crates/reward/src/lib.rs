@@ -29,10 +29,12 @@ mod format;
 mod combine;
 mod statistics;
 mod scorer;
+mod pairwise;
 
 pub use combine::{Component, ComponentStatistics, combine};
 pub use extract::{after_thought, extract_answer, last_boxed};
 pub use format::{Flaw, Opening, format_flaw, format_reward};
+pub use pairwise::{PairwiseSummary, pairwise};
 pub use scorer::{Asked, ScoreError, Scorer};
 pub use statistics::{LengthStatistics, length_statistics, repetition_rate};
 pub use verify::{Verdict, Why, verify};

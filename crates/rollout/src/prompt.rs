@@ -4,8 +4,9 @@ use std::sync::Arc;
 
 use model::feature_cache::{CacheCounts, FeatureCache, FeatureKey};
 use model::pack::{ImageSlot, image_slots};
+use model::vision::Grid;
 use model::vlm::{Vlm, stack};
-use preprocess::TiledImage;
+use preprocess::{ModelImage, PatchGrid};
 use tensor::Tensor;
 
 use crate::Error;
@@ -18,6 +19,9 @@ pub struct Prompt {
     /// Encoder output for the image rows in their order, `[image rows, k²·c]`: from
     /// [`Vlm::features`] or a cache of it. The current adapter projects it.
     pub features: Option<Arc<Tensor>>,
+    /// Time, row and column of each row, where the model places rows so; then those of a completion
+    /// go on after the largest.
+    pub places: Option<Vec<[u32; 3]>>,
     /// Names the prompt's random draws. Prompts of one run need different numbers; the same number
     /// and seed draw the same, whatever else is in the batch.
     pub stream: u64,
@@ -26,12 +30,23 @@ pub struct Prompt {
 impl Prompt {
     /// A prompt from what `preprocess` made, its features, and the name of its draws.
     pub fn new(prompt: &preprocess::Prompt, features: Option<Arc<Tensor>>, stream: u64) -> Self {
-        Self { ids: prompt.ids.clone(), features, stream }
+        Self { ids: prompt.ids.clone(), features, places: prompt.places.clone(), stream }
     }
 
     /// A prompt without images.
     pub fn text(ids: Vec<u32>, stream: u64) -> Self {
-        Self { ids, features: None, stream }
+        Self { ids, features: None, places: None, stream }
+    }
+
+    /// Where row `index` stands on each axis, rows of a completion included.
+    pub(crate) fn place(&self, index: usize) -> Option<[u32; 3]> {
+        let places = self.places.as_ref()?;
+        let after = || {
+            let last = places.iter().flatten().max().map_or(0, |&last| last as usize + 1);
+            let place = last + index - places.len();
+            [u32::try_from(place).expect("no context has 2^32 positions"); 3]
+        };
+        Some(places.get(index).copied().unwrap_or_else(after))
     }
 
     /// Which rows take which feature, counted from 0.
@@ -71,7 +86,7 @@ impl ImageEncoder {
     pub fn encode(
         &mut self,
         vlm: &Vlm,
-        images: &[TiledImage],
+        images: &[ModelImage],
     ) -> Result<Option<Arc<Tensor>>, Error> {
         let mut parts = Vec::with_capacity(images.len());
         for image in images {
@@ -91,8 +106,10 @@ impl ImageEncoder {
 }
 
 /// The features of one image, encoded here and now.
-fn features(vlm: &Vlm, image: &TiledImage) -> Result<Tensor, Error> {
-    let size = image.settings().tile_size;
-    let shape = [image.num_tiles(), 3, size, size];
-    Ok(vlm.features(&Tensor::from_vec(image.pixel_values()?, &shape))?)
+fn features(vlm: &Vlm, image: &ModelImage) -> Result<Tensor, Error> {
+    let pixels = Tensor::from_vec(image.pixel_values()?, &image.shape());
+    Ok(match image.patch_grid() {
+        Some(PatchGrid { rows, columns }) => vlm.patch_features(&pixels, Grid { rows, columns })?,
+        None => vlm.features(&pixels)?,
+    })
 }

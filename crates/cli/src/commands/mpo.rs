@@ -13,7 +13,6 @@ use crate::{Context, scorers};
 pub(crate) fn run(args: &RecipeArgs, context: &Context) -> Result<()> {
     let config: MpoConfig = settings(args)?;
     let build = config.rounds.preferences.as_ref();
-    let mut scorer = build.map(scorers::open).transpose()?.flatten();
     if args.dry_run {
         return match build {
             Some(build) => {
@@ -23,6 +22,8 @@ pub(crate) fn run(args: &RecipeArgs, context: &Context) -> Result<()> {
             None => show_plan(&config, Plan::mpo(&config)?, context),
         };
     }
+    let scorer = build.map(|build| scorers::open(build, config.model.dtype.into()));
+    let mut scorer = scorer.transpose()?.flatten();
     let spectator = Spectator::new("mpo", &context.progress);
     let trained = rounds(&config, scorers::borrow(&mut scorer), &mut || spectator.watch());
     spectator.finish();

@@ -7,7 +7,7 @@ use ::data::{Dataset, Preferences, prompt_of};
 use ::model::inspect::{Memory, Workload, inspect};
 use ::model::llm::Keep;
 use anyhow::{Context as _, Result};
-use preprocess::{Processor, TiledImage};
+use preprocess::{ModelImage, Processor};
 use recipes::config::ModelConfig;
 use recipes::grpo::GrpoConfig;
 use recipes::mpo::MpoConfig;
@@ -55,10 +55,10 @@ struct Measured {
 }
 
 impl Measured {
-    fn add(&mut self, length: usize, images: &[TiledImage]) {
+    fn add(&mut self, length: usize, images: &[ModelImage]) {
         self.lengths.push(length);
         self.num_text_only += usize::from(images.is_empty());
-        self.most_tiles = self.most_tiles.max(images.iter().map(TiledImage::num_tiles).sum());
+        self.most_tiles = self.most_tiles.max(images.iter().map(ModelImage::num_tiles).sum());
     }
 
     fn longest(&self) -> usize {

@@ -30,11 +30,11 @@ struct Outcome {
 
 fn run_build(args: &RecipeArgs, context: &Context) -> Result<()> {
     let config: PreferencesConfig = settings(args)?;
-    let mut scorer = scorers::open(&config.build)?;
     if args.dry_run {
         let plan = BuildPlan::new(&config.model, &config.run.dataset, &config.build)?;
         return show_plan(&config, plan, context);
     }
+    let mut scorer = scorers::open(&config.build, config.model.dtype.into())?;
     let spectator = Spectator::new("preferences", &context.progress);
     let built = build(&config, scorers::borrow(&mut scorer), spectator.watch());
     spectator.finish();

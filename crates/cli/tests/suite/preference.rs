@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use serde_json::{Value, json};
 
-use crate::models::{image, plain_vlm};
+use crate::models::{golden, image, plain_vlm};
 use crate::run::{fail, lines, succeed, succeed_json, text, write_lines};
 
 /// A model that was taught to answer 7 as often as 8, and the questions it was taught on.
@@ -48,6 +48,19 @@ fn pairs_are_built_trained_on_and_built_again() {
     let file = pairs.join("pairs.jsonl");
     let first = &lines(&file)[0];
     assert_eq!((&first["chosen"][0]["content"], &first["kind"]), (&json!("7"), &json!("rule")));
+
+    // A reward model in the same process scores what the model says.
+    let judged = folder.path().join("judged");
+    let any = ["--require_format=false", "--require_correct=false", "--output_dir", text(&judged)];
+    let reward = golden("reward-tiny");
+    let scored = ["--reward_model", text(&reward), "--threshold_quantile", "0"];
+    let build = [&["preferences", "build"][..], &own, &draws, &any, &scored].concat();
+    let built = succeed_json(&build);
+    assert!(built["statistics"]["num_score_pairs"].as_u64().unwrap() > 0, "{built}");
+    for pair in lines(&judged.join("pairs.jsonl")) {
+        let [chosen, rejected] = ["score_chosen", "score_rejected"].map(|side| pair[side].as_f64());
+        assert!(pair["kind"] != "score" || chosen > rejected, "{pair}");
+    }
 
     let own =
         ["--model_name_or_path", text(&model), "--save_steps", "2", "--learning_rate", "1e-3"];

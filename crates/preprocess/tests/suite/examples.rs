@@ -18,7 +18,7 @@ fn processor(template: &str) -> Processor {
         preprocess::add_special_tokens(&mut files.tokenizer, &["<s>", end]).unwrap();
         files.tokenizer_config = json!({"bos_token": "<s>", "eos_token": {"content": end}});
     }
-    let settings = preprocess::ImageSettings::load(&folder).unwrap();
+    let settings = preprocess::VisionSettings::load(&folder).unwrap();
     Processor::from_files(&folder, &files, settings).unwrap()
 }
 
@@ -124,7 +124,7 @@ fn several_images_share_the_limit_on_tiles_in_training() {
     let sample = turns(&[("user", "x"), ("assistant", "y")], 8);
     let base = golden("internvl-six-b");
     let num_tiles =
-        |images: &[preprocess::TiledImage]| images.iter().map(|i| i.num_tiles()).sum::<usize>();
+        |images: &[preprocess::ModelImage]| images.iter().map(|i| i.num_tiles()).sum::<usize>();
     assert_eq!(num_tiles(&processor.example(&sample, &base).unwrap().images), 8);
     assert_eq!(num_tiles(&processor.prompt(&sample, &base).unwrap().images), 24);
 }

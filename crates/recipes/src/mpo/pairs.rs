@@ -3,8 +3,8 @@
 use std::path::Path;
 
 use data::Preferences;
-use model::pack::Pack;
-use preprocess::{Prompt, TiledImage};
+use model::pack::{Pack, Prefix};
+use preprocess::{ModelImage, Prompt};
 use sha2::{Digest, Sha256};
 
 use super::{BadPairs, PairConfig};
@@ -101,9 +101,11 @@ impl Pairs {
         let pairs = || indices.iter().map(|&index| &self.pairs[index]);
         for Pair { prompt, chosen, rejected } in pairs() {
             let slots = slots(&prompt.image_rows, &mut num_features);
-            pack.push_tree(&prompt.ids, &slots, &[chosen, rejected]);
+            let places = prompt.places.as_deref();
+            let prefix = Prefix { ids: &prompt.ids, images: &slots, places };
+            pack.push_placed_tree(prefix, &[chosen, rejected]);
         }
-        let images: Vec<&[TiledImage]> = pairs().map(|pair| &pair.prompt.images[..]).collect();
+        let images: Vec<&[ModelImage]> = pairs().map(|pair| &pair.prompt.images[..]).collect();
         let input = policy.image_input(images.into_iter())?;
         Ok((pack, input))
     }

@@ -7,7 +7,7 @@ use model::pack::ImageSlot;
 use model::vlm::stack;
 use tensor::{Span, Tensor, ops};
 
-use super::{Batch, PREFILL_ROWS, position};
+use super::{Batch, PREFILL_ROWS, axes, position};
 use crate::Error;
 
 /// Consecutive tokens of a prompt.
@@ -37,12 +37,13 @@ impl Batch<'_> {
     fn rows_of(&self, pass: &[Piece]) -> Result<(Tensor, Layout), Error> {
         let mut embedded = Vec::with_capacity(pass.len());
         let mut layout = Layout::default();
-        let mut outputs = Vec::with_capacity(pass.len());
+        let (mut outputs, mut places) = (Vec::with_capacity(pass.len()), Vec::new());
         for Piece { prompt, tokens, .. } in pass {
             embedded.push(self.embed(*prompt, tokens)?);
             let cached = self.groups[*prompt].rows.start;
             let first = layout.positions.len();
             layout.positions.extend(tokens.clone().map(position));
+            places.extend(tokens.clone().map(|token| self.prompts[*prompt].place(token)));
             layout.slots.extend(tokens.clone().map(|token| cached + token));
             layout.spans.push(Span {
                 queries: first..first + tokens.len(),
@@ -53,6 +54,7 @@ impl Batch<'_> {
             outputs.push(first + tokens.len() - 1);
         }
         layout.outputs = Some(outputs);
+        layout.axes = axes(&layout.positions, &places);
         Ok((stack(&embedded.iter().collect::<Vec<_>>()), layout))
     }
 
