@@ -9,6 +9,10 @@ use data::easy_vqa::Questions;
 use serde::de::DeserializeOwned;
 use tensor::{DType, Device};
 
+mod preference;
+
+pub(crate) use preference::{MpoArgs, PreferencesBuildArgs, PreferencesCommand};
+
 /// Post-training that turns a reasoning language model into one that looks and reasons.
 #[derive(Debug, Parser)]
 #[command(
@@ -59,6 +63,11 @@ pub(crate) enum Command {
     Data(DataCommand),
     /// Fine-tune on assistant turns.
     Sft(SftArgs),
+    /// Build preference pairs from a policy's own responses.
+    #[command(subcommand)]
+    Preferences(PreferencesCommand),
+    /// Learn which of two responses is better: mixed preference optimisation.
+    Mpo(MpoArgs),
     /// Reinforce with group-relative advantages and the Selective Sample Buffer.
     Grpo(GrpoArgs),
     /// Measure accuracy on a held-out file.

@@ -10,6 +10,8 @@ pub(crate) mod data;
 mod plan;
 mod training;
 pub(crate) mod sft;
+pub(crate) mod preferences;
+pub(crate) mod mpo;
 pub(crate) mod grpo;
 pub(crate) mod eval;
 pub(crate) mod demo;

@@ -5,4 +5,5 @@ mod models;
 mod commands;
 mod assemble;
 mod training;
+mod preference;
 mod bad_input;
