@@ -10,8 +10,12 @@ use serde::de::DeserializeOwned;
 use tensor::{DType, Device};
 
 mod preference;
+mod reward;
 
 pub(crate) use preference::{MpoArgs, PreferencesBuildArgs, PreferencesCommand};
+pub(crate) use reward::{
+    RewardCommand, RewardCompareArgs, RewardEvalArgs, RewardScoreArgs, RewardTrainArgs,
+};
 
 /// Post-training that turns a reasoning language model into one that looks and reasons.
 #[derive(Debug, Parser)]
@@ -63,6 +67,9 @@ pub(crate) enum Command {
     Data(DataCommand),
     /// Fine-tune on assistant turns.
     Sft(SftArgs),
+    /// Score with a reward model, train one, measure one.
+    #[command(subcommand)]
+    Reward(RewardCommand),
     /// Build preference pairs from a policy's own responses.
     #[command(subcommand)]
     Preferences(PreferencesCommand),

@@ -10,6 +10,7 @@ pub(crate) mod data;
 mod plan;
 mod training;
 pub(crate) mod sft;
+pub(crate) mod reward;
 pub(crate) mod preferences;
 pub(crate) mod mpo;
 pub(crate) mod grpo;

@@ -76,6 +76,7 @@ fn run(cli: &Cli) -> Result<()> {
         Command::Sft(args) => commands::sft::run(&args.recipe, &context),
         Command::Preferences(command) => commands::preferences::run(command, &context),
         Command::Mpo(args) => commands::mpo::run(&args.recipe, &context),
+        Command::Reward(command) => commands::reward::run(command, &context),
         Command::Grpo(args) => commands::grpo::run(&args.recipe, &context),
         Command::Eval(args) => commands::eval::run(&args.recipe, &context),
         Command::Demo(args) => commands::demo::run(args, &context),

@@ -13,6 +13,7 @@ use recipes::config::known_keys;
 use recipes::grpo::GrpoConfig;
 use recipes::mpo::MpoConfig;
 use recipes::preferences::PreferencesConfig;
+use recipes::reward_model::RewardConfig;
 use recipes::sft::SftConfig;
 
 use crate::args::Cli;
@@ -27,7 +28,8 @@ const ALIASES: [(&str, &str); 4] = [
 ];
 
 /// Commands that take a recipe's keys.
-const RECIPES: [&[&str]; 5] = [&["sft"], &["preferences", "build"], &["mpo"], &["grpo"], &["eval"]];
+const RECIPES: [&[&str]; 6] =
+    [&["sft"], &["reward", "train"], &["preferences", "build"], &["mpo"], &["grpo"], &["eval"]];
 
 /// The command line, the help of each recipe listing its keys.
 pub(crate) fn command() -> Command {
@@ -39,6 +41,9 @@ pub(crate) fn command() -> Command {
     };
     Cli::command()
         .mut_subcommand("sft", with_keys(known_keys::<SftConfig>()))
+        .mut_subcommand("reward", |reward| {
+            reward.mut_subcommand("train", with_keys(known_keys::<RewardConfig>()))
+        })
         .mut_subcommand("preferences", |preferences| {
             preferences.mut_subcommand("build", with_keys(known_keys::<PreferencesConfig>()))
         })

@@ -17,12 +17,15 @@ use crate::failure::usage;
 use crate::progress::{Meter, Progress, Unit};
 
 /// Metrics worth a place beside the bar.
-const SHOWN: [(&str, &str); 5] = [
+const SHOWN: [(&str, &str); 8] = [
     ("reward", "reward"),
     ("effective_fraction/before", "effective"),
     ("completions/mean_length", "length"),
     ("rewards/accuracies", "accuracy"),
     ("rewards/margins", "margin"),
+    ("accuracy", "accuracy"),
+    ("margin", "margin"),
+    ("eval_accuracy", "held-out accuracy"),
 ];
 
 /// The recipe that file and options make; errors are the user's to mend.
@@ -198,6 +201,10 @@ impl Seen {
             Notice::BadPairs { path, report } => {
                 self.progress.warn(&format!("{}: {report}", path.display()));
             }
+            Notice::Ties { path, count, min_score_gap } => self.progress.warn(&format!(
+                "{}: {count} pairs whose scores differ by {min_score_gap} or less are left out",
+                path.display()
+            )),
             Notice::Reference { done, total } => {
                 let (steps, message) = (self.steps, format!("reference log-probs {done}/{total}"));
                 self.meter().set(steps, &message);

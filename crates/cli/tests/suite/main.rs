@@ -6,4 +6,5 @@ mod commands;
 mod assemble;
 mod training;
 mod preference;
+mod reward;
 mod bad_input;
