@@ -9,6 +9,14 @@ use data::easy_vqa::Questions;
 use serde::de::DeserializeOwned;
 use tensor::{DType, Device};
 
+mod preference;
+mod reward;
+
+pub(crate) use preference::{MpoArgs, PreferencesBuildArgs, PreferencesCommand};
+pub(crate) use reward::{
+    RewardCommand, RewardCompareArgs, RewardEvalArgs, RewardScoreArgs, RewardTrainArgs,
+};
+
 /// Post-training that turns a reasoning language model into one that looks and reasons.
 #[derive(Debug, Parser)]
 #[command(
@@ -59,6 +67,14 @@ pub(crate) enum Command {
     Data(DataCommand),
     /// Fine-tune on assistant turns.
     Sft(SftArgs),
+    /// Score with a reward model, train one, measure one.
+    #[command(subcommand)]
+    Reward(RewardCommand),
+    /// Build preference pairs from a policy's own responses.
+    #[command(subcommand)]
+    Preferences(PreferencesCommand),
+    /// Learn which of two responses is better: mixed preference optimisation.
+    Mpo(MpoArgs),
     /// Reinforce with group-relative advantages and the Selective Sample Buffer.
     Grpo(GrpoArgs),
     /// Measure accuracy on a held-out file.

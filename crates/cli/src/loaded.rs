@@ -6,7 +6,7 @@ use anyhow::Result;
 use model::cache::KvCache;
 use model::feature_cache::FeatureCache;
 use model::vlm::Vlm;
-use preprocess::TiledImage;
+use preprocess::ModelImage;
 use recipes::policy::load_trained;
 use rollout::ImageEncoder;
 use tensor::Tensor;
@@ -37,7 +37,7 @@ impl Loaded {
     }
 
     /// The features of a prompt's images.
-    pub(crate) fn features(&mut self, images: &[TiledImage]) -> Result<Option<Arc<Tensor>>> {
+    pub(crate) fn features(&mut self, images: &[ModelImage]) -> Result<Option<Arc<Tensor>>> {
         Ok(self.encoder.encode(&self.vlm, images)?)
     }
 

@@ -4,7 +4,7 @@
 //! assets ─► assemble ─► inspect                    parts become a model
 //!              │
 //!              ├─► preprocess, generate, logprobs  it is run
-//! data ────────┼─► sft ─► grpo ─► eval             it is trained and measured
+//! data ────────┼─► sft ─► mpo ─► grpo ─► eval       it is trained and measured
 //!              └─► demo                            all of it, on real small parts
 //! ```
 //!
@@ -21,6 +21,7 @@ mod output;
 mod progress;
 mod lines;
 mod loaded;
+mod scorers;
 mod commands;
 
 use std::io::Write;
@@ -73,6 +74,9 @@ fn run(cli: &Cli) -> Result<()> {
         Command::Logprobs(args) => commands::logprobs::run(args, &context),
         Command::Data(command) => commands::data::run(command, &context),
         Command::Sft(args) => commands::sft::run(&args.recipe, &context),
+        Command::Preferences(command) => commands::preferences::run(command, &context),
+        Command::Mpo(args) => commands::mpo::run(&args.recipe, &context),
+        Command::Reward(command) => commands::reward::run(command, &context),
         Command::Grpo(args) => commands::grpo::run(&args.recipe, &context),
         Command::Eval(args) => commands::eval::run(&args.recipe, &context),
         Command::Demo(args) => commands::demo::run(args, &context),

@@ -11,6 +11,9 @@
 use clap::{Arg, ArgAction, Command, CommandFactory, FromArgMatches};
 use recipes::config::known_keys;
 use recipes::grpo::GrpoConfig;
+use recipes::mpo::MpoConfig;
+use recipes::preferences::PreferencesConfig;
+use recipes::reward_model::RewardConfig;
 use recipes::sft::SftConfig;
 
 use crate::args::Cli;
@@ -24,6 +27,10 @@ const ALIASES: [(&str, &str); 4] = [
     ("output", "output_dir"),
 ];
 
+/// Commands that take a recipe's keys.
+const RECIPES: [&[&str]; 6] =
+    [&["sft"], &["reward", "train"], &["preferences", "build"], &["mpo"], &["grpo"], &["eval"]];
+
 /// The command line, the help of each recipe listing its keys.
 pub(crate) fn command() -> Command {
     let with_keys = |keys: Vec<&'static str>| {
@@ -34,6 +41,13 @@ pub(crate) fn command() -> Command {
     };
     Cli::command()
         .mut_subcommand("sft", with_keys(known_keys::<SftConfig>()))
+        .mut_subcommand("reward", |reward| {
+            reward.mut_subcommand("train", with_keys(known_keys::<RewardConfig>()))
+        })
+        .mut_subcommand("preferences", |preferences| {
+            preferences.mut_subcommand("build", with_keys(known_keys::<PreferencesConfig>()))
+        })
+        .mut_subcommand("mpo", with_keys(known_keys::<MpoConfig>()))
         .mut_subcommand("grpo", with_keys(known_keys::<GrpoConfig>()))
         .mut_subcommand("eval", with_keys(known_keys::<EvalConfig>()))
 }
@@ -51,15 +65,20 @@ pub(crate) fn parse(arguments: Vec<String>) -> Result<Cli, clap::Error> {
 
 /// The arguments with recipe keys spelled as `--set`; those of other commands as they are.
 fn spell_out(command: &Command, arguments: Vec<String>) -> Vec<String> {
-    let recipes = ["sft", "grpo", "eval"];
-    let named = arguments.iter().position(|argument| recipes.contains(&argument.as_str()));
-    // An option of the binary may stand before the command, nothing else.
-    let recipe = named.filter(|&at| at == 1 || arguments[1].starts_with('-'));
-    let Some(subcommand) = recipe.and_then(|at| command.find_subcommand(&arguments[at])) else {
-        return arguments;
-    };
+    let Some(subcommand) = recipe(command, &arguments) else { return arguments };
     let known: Vec<&Arg> = command.get_arguments().chain(subcommand.get_arguments()).collect();
     rewrite(&known, arguments)
+}
+
+/// The command of the recipe that is named; an option of the binary may stand before it, nothing else.
+fn recipe<'a>(command: &'a Command, arguments: &[String]) -> Option<&'a Command> {
+    let places = (1..arguments.len()).filter(|&at| at == 1 || arguments[1].starts_with('-'));
+    let words =
+        places.flat_map(|at| RECIPES.map(|words| (at, words))).find_map(|(at, words)| {
+            let said = arguments.get(at..at + words.len())?;
+            (said == words).then_some(words)
+        })?;
+    words.iter().try_fold(command, |command, word| command.find_subcommand(word))
 }
 
 fn rewrite(known: &[&Arg], arguments: Vec<String>) -> Vec<String> {

@@ -37,8 +37,12 @@ impl Dataset {
 
     /// Where an entry of [`Sample::images`] lies: relative paths start at the file's folder. A `data:` URL is no path.
     pub fn image_path(&self, image: &str) -> Option<PathBuf> {
-        (!image.starts_with("data:"))
-            .then(|| self.path.parent().unwrap_or(Path::new("")).join(image))
+        image_path(image, self.folder())
+    }
+
+    /// The folder of the file, where relative image paths start.
+    pub fn folder(&self) -> &Path {
+        self.path.parent().unwrap_or(Path::new(""))
     }
 
     /// File and line of sample `index`, for messages.
@@ -51,14 +55,22 @@ impl Dataset {
         if tags != images {
             return Err(Error::ImageCount { path: self.path.clone(), line, tags, images });
         }
-        let own = sample.messages.iter().filter_map(|m| parts(m)).flatten().filter_map(own_image);
-        let files =
-            sample.images.iter().map(String::as_str).chain(own).filter_map(|i| self.image_path(i));
-        match files.into_iter().find(|file| !file.is_file()) {
+        match missing_image(sample, self.folder()) {
             Some(image) => Err(Error::MissingImage { path: self.path.clone(), line, image }),
             None => Ok(()),
         }
     }
+}
+
+/// The first image file of a sample that does not exist; relative paths start at `folder`.
+pub(crate) fn missing_image(sample: &Sample, folder: &Path) -> Option<PathBuf> {
+    let own = sample.messages.iter().filter_map(|m| parts(m)).flatten().filter_map(own_image);
+    let images = sample.images.iter().map(String::as_str).chain(own);
+    images.filter_map(|image| image_path(image, folder)).find(|file| !file.is_file())
+}
+
+fn image_path(image: &str, folder: &Path) -> Option<PathBuf> {
+    (!image.starts_with("data:")).then(|| folder.join(image))
 }
 
 /// How many entries of [`Sample::images`] the text asks for: `<image>` tags, and image parts without a path.

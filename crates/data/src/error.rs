@@ -2,6 +2,8 @@
 
 use std::path::PathBuf;
 
+use crate::PairFault;
+
 /// What can go wrong with a data set.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
@@ -56,6 +58,16 @@ pub enum Error {
         line: usize,
         /// Where the image should be.
         image: PathBuf,
+    },
+    /// A line is no preference pair.
+    #[error("{path}:{line}: {fault}")]
+    Pair {
+        /// The file.
+        path: PathBuf,
+        /// The line, from 1.
+        line: usize,
+        /// Why not.
+        fault: PairFault,
     },
     /// A source of a task does not have the form it should have.
     #[error("{path}: {reason}")]

@@ -1,8 +1,10 @@
-//! Data sets: `messages` JSONL in and out, the order of training, and the two tasks the demonstrations learn.
+//! Data sets: `messages` JSONL in and out, preference pairs, the order of training, and the two tasks the
+//! demonstrations learn.
 //!
 //! ```text
 //! MNIST digits ──digits──┐
 //! easy-VQA ──easy_vqa────┴─► train.jsonl, held_out.jsonl, images/ ──Dataset::read──► samples ──Order──► epochs
+//!            TRL, ms-swift, MMPR columns ────────────────────────────────Preferences::read──► pairs ────┘
 //! ```
 //!
 //! ```
@@ -18,6 +20,7 @@
 mod error;
 mod jsonl;
 mod dataset;
+mod preference;
 mod random;
 mod order;
 pub mod digits;
@@ -27,3 +30,4 @@ pub use dataset::{Dataset, majority_answer, num_image_tags, prompt_of};
 pub use error::{Error, Result};
 pub use jsonl::{read_lines, write_lines};
 pub use order::Order;
+pub use preference::{Found, PairFault, PairFlaw, PairReport, Preference, Preferences};

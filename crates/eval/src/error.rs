@@ -19,6 +19,14 @@ pub enum Error {
         /// File and line.
         place: String,
     },
+    /// A line of a benchmark is not what its columns should be.
+    #[error("{place}: {reason}")]
+    Benchmark {
+        /// File and line.
+        place: String,
+        /// What is wrong, with the value.
+        reason: String,
+    },
     /// A file holds no question.
     #[error("{path}: no questions")]
     Empty {

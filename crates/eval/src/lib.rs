@@ -18,7 +18,9 @@
 //!
 //! The verifier that grades here is the one that rewards training.
 //!
-//! This crate does not train, and knows no benchmark by name.
+//! A reward model is measured by how often it ranks two responses as people do ([`ranking`]).
+//!
+//! This crate does not train.
 
 pub mod error;
 pub mod question;
@@ -27,6 +29,7 @@ pub mod interval;
 pub mod summary;
 pub mod paired;
 pub mod evaluate;
+pub mod ranking;
 
 pub use answer::{Answer, read_answers};
 pub use error::Error;
@@ -34,4 +37,5 @@ pub use evaluate::{EvalConfig, Evaluation, Subject, View, evaluate};
 pub use interval::{Interval, wilson};
 pub use paired::{Paired, compare, exact_mcnemar};
 pub use question::{Question, read_questions};
+pub use ranking::{Benchmark, CategorySummary, RankingItem, RankingSummary, read_benchmark};
 pub use summary::{Summary, table};

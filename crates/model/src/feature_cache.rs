@@ -15,7 +15,6 @@ use serde::Serialize;
 use sha2::{Digest, Sha256};
 use tensor::Tensor;
 
-use crate::config::VlmConfig;
 use crate::vlm::Vlm;
 use crate::weights::{Checkpoint, Stored, TensorSpec, save_file_unsynced};
 
@@ -189,11 +188,12 @@ impl Vlm {
     /// weights as they are held in memory, the layer used and the unshuffle.
     pub fn encoder_hash(&self) -> [u8; 32] {
         let mut hash = Sha256::new();
-        let VlmConfig { vision, unshuffle, order, select_layer, .. } = &self.config;
-        hash.update(format!("{vision:?} {unshuffle} {order:?} {select_layer:?}"));
-        for (name, part) in self.vision.parts() {
-            hash.update(name);
-            hash.update(bytemuck::cast_slice::<f32, u8>(&part.values()));
+        if let Some(side) = &self.images {
+            hash.update(side.encoder.settings());
+            for (name, part) in side.encoder.parts() {
+                hash.update(name);
+                hash.update(bytemuck::cast_slice::<f32, u8>(&part.values()));
+            }
         }
         hash.finalize().into()
     }

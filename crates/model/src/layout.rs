@@ -7,6 +7,9 @@ use tensor::Span;
 pub struct Layout {
     /// Position of every row within its sequence, for the rotary embedding.
     pub positions: Vec<u32>,
+    /// Time, row and column of every row where the model's rotary embedding has three axes and the
+    /// rows are not plain text; `None`: the position on each axis.
+    pub axes: Option<Vec<[u32; 3]>>,
     /// Which keys each run of rows sees. Without a cache, keys are the rows themselves; with one,
     /// they are cache rows.
     pub spans: Vec<Span>,
@@ -23,7 +26,7 @@ impl Layout {
     pub fn causal(len: usize) -> Self {
         let own = Span { queries: 0..len, past: Vec::new(), own: 0..len, causal: true };
         let positions = (0..len).map(row_u32).collect();
-        Self { positions, spans: vec![own], slots: Vec::new(), outputs: None }
+        Self { positions, spans: vec![own], ..Self::default() }
     }
 
     /// Number of rows.
@@ -98,8 +101,7 @@ mod tests {
         let layout = Layout {
             positions: vec![0, 1, 2, 3, 2, 3, 4],
             spans: vec![span(0..2, &[], 0..2), span(2..4, prefix, 2..4), span(4..7, prefix, 4..7)],
-            slots: Vec::new(),
-            outputs: None,
+            ..Layout::default()
         };
         assert_eq!(
             layout.spans_of(&[1, 2, 4, 6]),

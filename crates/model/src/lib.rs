@@ -6,6 +6,7 @@
 //!  token ids ─► embedding ─► rows of x ─► llm blocks ─► hidden ─► head ─► log-probs
 //!                 Pack: prefix + branches    │
 //!                                            └ KvCache: prefill and decode
+//!                                            └ value head: the reward model's score
 //! ```
 //!
 //! Every block is a forward function and a backward function written by hand that reruns it;
@@ -43,7 +44,11 @@ pub mod layout;
 pub mod pack;
 pub mod cache;
 pub mod llm;
+pub mod patch_vision;
+pub mod image_side;
 pub mod vlm;
+pub mod value_head;
+pub mod reward_model;
 pub mod feature_cache;
 pub mod assemble;
 pub mod inspect;

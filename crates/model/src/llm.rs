@@ -17,9 +17,9 @@ use crate::config::LlmConfig;
 use crate::layout::Layout;
 use crate::weights::Checkpoint;
 
-mod block;
-mod attention;
-mod mlp;
+pub(crate) mod block;
+pub(crate) mod attention;
+pub(crate) mod mlp;
 mod training;
 
 use attention::Rows;
@@ -163,6 +163,21 @@ impl Llm {
         }
     }
 
+    /// Whether any parameter of the language model trains.
+    pub(crate) fn trains(&self, grads: &Gradients) -> bool {
+        ["model.", "lm_head."].iter().any(|part| grads.wants(&format!("{}{part}", self.prefix)))
+    }
+
+    /// Whether the embedding table trains.
+    pub(crate) fn embedding_trains(&self, grads: &Gradients) -> bool {
+        grads.get(&self.embedding_name()).is_some()
+    }
+
+    /// What precedes `model.` and `lm_head.` in its tensors' names.
+    pub fn prefix(&self) -> &str {
+        &self.prefix
+    }
+
     /// Hidden states after the final norm, `[outputs, hidden]`, of the rows `x`, `[rows, hidden]`.
     pub fn forward(&self, x: Tensor, layout: &Layout) -> Tensor {
         let frame = Frame::new(&self.config, layout);
@@ -267,14 +282,14 @@ impl Llm {
 
 impl Frame {
     fn new(config: &LlmConfig, layout: &Layout) -> Self {
-        let table = |positions: &[u32]| config.rope.table(positions, config.heads.dim);
         let wanted = layout.outputs.as_ref().filter(|rows| rows.len() < layout.len());
-        let picked = wanted.map(|rows| {
-            let positions: Vec<u32> = rows.iter().map(|&row| layout.positions[row]).collect();
-            let spans = layout.spans_of(rows);
-            Picked { rows: rows.clone(), rotary: table(&positions), spans }
+        let picked = wanted.map(|rows| Picked {
+            rows: rows.clone(),
+            rotary: rotary(config, layout, rows.iter().copied()),
+            spans: layout.spans_of(rows),
         });
-        Self { rotary: table(&layout.positions), spans: layout.spans.clone(), picked }
+        let rotary = rotary(config, layout, 0..layout.len());
+        Self { rotary, spans: layout.spans.clone(), picked }
     }
 
     /// The rows as a block sees them; the last block answers for the picked ones alone.
@@ -290,5 +305,14 @@ impl Frame {
             },
             _ => all,
         }
+    }
+}
+
+/// Rotations of some of a layout's rows.
+fn rotary(config: &LlmConfig, layout: &Layout, rows: impl Iterator<Item = usize>) -> RotaryTable {
+    let (rope, dim) = (&config.rope, config.heads.dim);
+    match &layout.axes {
+        None => rope.table(&rows.map(|row| layout.positions[row]).collect::<Vec<_>>(), dim),
+        Some(axes) => rope.table_of_axes(&rows.map(|row| axes[row]).collect::<Vec<_>>(), dim),
     }
 }

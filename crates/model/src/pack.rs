@@ -31,6 +31,17 @@ pub struct ImageSlot {
     pub feature: usize,
 }
 
+/// What the branches of a tree have in common, or a whole sequence.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Prefix<'a> {
+    /// Token of every row.
+    pub ids: &'a [u32],
+    /// The rows that are image features, counted within the prefix.
+    pub images: &'a [ImageSlot],
+    /// Time, row and column of every row (see [`Layout::axes`]); `None`: the row's number on each.
+    pub places: Option<&'a [[u32; 3]]>,
+}
+
 /// A token to be predicted, and the row it is predicted from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Target {
@@ -53,8 +64,16 @@ pub struct Pack {
     pub targets: Vec<Target>,
     /// Targets of each sequence: one per branch, or one per prefix without branches.
     pub sequences: Vec<Range<usize>>,
+    /// The last row of each sequence whose value is wanted, where a value head reads the pack.
+    pub ends: Vec<usize>,
     /// The first prefix's rows up to its first image: later ones may begin with them too.
     opening: Range<usize>,
+}
+
+/// A prefix that has its rows: which they are, and the place after them on every axis.
+struct Trunk {
+    rows: Vec<Range<usize>>,
+    next_place: u32,
 }
 
 impl Pack {
@@ -83,22 +102,54 @@ impl Pack {
     ///
     /// If the prefix is empty.
     pub fn push_tree(&mut self, prefix: &[u32], images: &[ImageSlot], branches: &[&[u32]]) {
-        assert!(!prefix.is_empty(), "a branch needs a prefix to be predicted from");
+        self.push_placed_tree(Prefix { ids: prefix, images, places: None }, branches);
+    }
+
+    /// As [`push_tree`](Self::push_tree) for a prefix whose rows have places on three axes. A
+    /// branch goes on from the largest of them, the same on each axis.
+    ///
+    /// # Panics
+    ///
+    /// If the prefix is empty, or has not one place a row.
+    pub fn push_placed_tree(&mut self, prefix: Prefix, branches: &[&[u32]]) {
+        assert!(!prefix.ids.is_empty(), "a branch needs a prefix to be predicted from");
         if branches.iter().all(|branch| branch.is_empty()) {
             let none = self.targets.len()..self.targets.len();
             return self.sequences.extend(branches.iter().map(|_| none.clone()));
         }
         let start = self.len();
-        let trunk = self.push_prefix(prefix, images, prefix.len() - 1);
-        let mut sources = vec![vec![self.len() - 1]; branches.len()];
+        let trunk = self.push_prefix(prefix, prefix.ids.len() - 1);
+        let mut crown = Crown {
+            branches,
+            num_rows: prefix.ids.len(),
+            next_place: trunk.next_place,
+            sources: vec![vec![self.len() - 1]; branches.len()],
+        };
         let all = (0..branches.len()).collect();
-        self.grow(&trunk, &Fork { at: 0, members: all }, branches, &mut sources);
-        for (rows, branch) in sources.into_iter().zip(branches) {
+        self.grow(&trunk.rows, &Fork { at: 0, members: all }, &mut crown);
+        for (rows, branch) in crown.sources.into_iter().zip(branches) {
             let first = self.targets.len();
             self.targets.extend(rows.into_iter().zip(*branch).map(|(row, &id)| Target { row, id }));
             self.sequences.push(first..self.targets.len());
         }
         self.note_outputs(start);
+    }
+
+    /// Appends a prefix and branches that are judged, not predicted: the value of each branch's
+    /// last row is wanted ([`ends`](Self::ends)), and nothing else.
+    ///
+    /// # Panics
+    ///
+    /// If prefix or a branch is empty, or the prefix has not one place a row.
+    pub fn push_judged_tree(&mut self, prefix: Prefix, branches: &[&[u32]]) {
+        assert!(!prefix.ids.is_empty(), "a branch needs a prefix to follow");
+        let trunk = self.push_prefix(prefix, prefix.ids.len());
+        for branch in branches {
+            assert!(!branch.is_empty(), "an empty branch has no last row");
+            let rows = self.push_branch(&trunk.rows, branch, trunk.next_place);
+            self.ends.push(rows.end - 1);
+            self.layout.outputs.get_or_insert_default().push(rows.end - 1);
+        }
     }
 
     /// Appends one sequence in which the tokens marked in `supervised` are targets, each predicted
@@ -108,13 +159,25 @@ impl Pack {
     ///
     /// If there is not one mark a token.
     pub fn push_sequence(&mut self, ids: &[u32], images: &[ImageSlot], supervised: &[bool]) {
+        self.push_placed_sequence(Prefix { ids, images, places: None }, supervised);
+    }
+
+    /// As [`push_sequence`](Self::push_sequence) for rows that have places on three axes.
+    ///
+    /// # Panics
+    ///
+    /// If there is not one mark, or one place, a token.
+    pub fn push_placed_sequence(&mut self, sequence: Prefix, supervised: &[bool]) {
+        let Prefix { ids, images, places } = sequence;
         assert_eq!(ids.len(), supervised.len(), "one mark a token");
         let predicted = (1..ids.len()).filter(|&i| supervised[i]);
         // Nothing is predicted from the last target or from what follows it.
         let used = predicted.clone().next_back().unwrap_or(0);
         let images: Vec<_> = images.iter().copied().filter(|slot| slot.row < used).collect();
+        let places = places.map(|places| &places[..used]);
         let (start, first) = (self.len(), self.targets.len());
-        self.push_prefix(&ids[..used], &images, predicted.clone().next().map_or(0, |i| i - 1));
+        let most_shared = predicted.clone().next().map_or(0, |i| i - 1);
+        self.push_prefix(Prefix { ids: &ids[..used], images: &images, places }, most_shared);
         let shared = start + used - self.len();
         self.targets.extend(predicted.map(|i| Target { row: start + i - 1 - shared, id: ids[i] }));
         self.sequences.push(first..self.targets.len());
@@ -126,6 +189,12 @@ impl Pack {
         let outputs = self.layout.outputs.as_deref().unwrap_or_default();
         let index = |target: &Target| outputs.partition_point(|&row| row < target.row);
         self.targets.iter().map(index).collect()
+    }
+
+    /// Index of every judged sequence's last row among the hidden states that the model returns.
+    pub fn end_outputs(&self) -> Vec<usize> {
+        let outputs = self.layout.outputs.as_deref().unwrap_or_default();
+        self.ends.iter().map(|&end| outputs.partition_point(|&row| row < end)).collect()
     }
 
     /// The tokens of all targets.
@@ -154,56 +223,78 @@ impl Pack {
         prefix + branches.into_iter().map(|len| len.saturating_sub(1)).sum::<usize>()
     }
 
-    /// Appends a prefix, of which at most `most_shared` rows may be those of the pack's opening;
-    /// the rows it consists of.
-    fn push_prefix(
-        &mut self,
-        ids: &[u32],
-        images: &[ImageSlot],
-        most_shared: usize,
-    ) -> Vec<Range<usize>> {
+    /// Appends a prefix, of which at most `most_shared` rows may be those of the pack's opening.
+    fn push_prefix(&mut self, prefix: Prefix, most_shared: usize) -> Trunk {
+        let Prefix { ids, images, places } = prefix;
+        assert!(places.is_none_or(|places| places.len() == ids.len()), "one place a row");
         let first_image = images.iter().map(|slot| slot.row).min().unwrap_or(ids.len());
         if self.is_empty() {
             self.opening = 0..first_image;
         }
         let opening = self.ids.get(self.opening.clone()).unwrap_or_default();
         let alike = opening.iter().zip(ids).take_while(|(a, b)| a == b).count();
+        // Text before an image stands at its position on every axis.
         let shared = alike.min(first_image).min(most_shared);
         let shared = if shared < WORTH_SHARING { 0 } else { shared };
         let rows = self.len()..self.len() + ids.len() - shared;
         self.ids.extend_from_slice(&ids[shared..]);
         self.layout.positions.extend((shared..ids.len()).map(row_u32));
+        if let Some(places) = places {
+            self.axes_until(rows.start).extend_from_slice(&places[shared..]);
+        }
+        self.fill_axes();
         let slots = images.iter().map(|s| ImageSlot { row: rows.start + s.row - shared, ..*s });
         self.images.extend(slots);
         let past = if shared > 0 { vec![0..shared] } else { Vec::new() };
         self.push_span(rows.clone(), past.clone());
-        [past, vec![rows]].concat()
+        let next_place = match places {
+            Some(places) => places.iter().flatten().max().map_or(0, |&last| last + 1),
+            None => row_u32(ids.len()),
+        };
+        Trunk { rows: [past, vec![rows]].concat(), next_place }
     }
 
     /// Appends the rows of branches that agree up to a fork, one run of rows for each way on, and
-    /// notes them in `sources`: the rows that a branch's tokens are predicted from.
-    fn grow(
-        &mut self,
-        past: &[Range<usize>],
-        fork: &Fork,
-        branches: &[&[u32]],
-        sources: &mut [Vec<usize>],
-    ) {
-        for way in fork.ways(branches) {
-            let position = past.iter().map(Range::len).sum::<usize>();
-            let ids = &branches[way.members[0]][fork.at..way.at];
+    /// notes them as what a branch's tokens are predicted from.
+    fn grow(&mut self, past: &[Range<usize>], fork: &Fork, crown: &mut Crown) {
+        for way in fork.ways(crown.branches) {
+            let ids = &crown.branches[way.members[0]][fork.at..way.at];
             // The last token is only a target, unless a branch goes on from it.
-            let goes_on = way.members.iter().any(|&member| branches[member].len() > way.at);
+            let goes_on = way.members.iter().any(|&member| crown.branches[member].len() > way.at);
             let ids = &ids[..ids.len() - usize::from(!goes_on)];
-            let rows = self.len()..self.len() + ids.len();
-            self.ids.extend_from_slice(ids);
-            self.layout.positions.extend((position..position + ids.len()).map(row_u32));
-            self.push_span(rows.clone(), past.to_vec());
-            way.members.iter().for_each(|&member| sources[member].extend(rows.clone()));
+            let before = past.iter().map(Range::len).sum::<usize>() - crown.num_rows;
+            let rows = self.push_branch(past, ids, crown.next_place + row_u32(before));
+            way.members.iter().for_each(|&member| crown.sources[member].extend(rows.clone()));
             if goes_on {
-                self.grow(&[past, std::slice::from_ref(&rows)].concat(), &way, branches, sources);
+                self.grow(&[past, std::slice::from_ref(&rows)].concat(), &way, crown);
             }
         }
+    }
+
+    /// Appends rows that see some others and themselves; the first stands at `place` on every axis.
+    fn push_branch(&mut self, past: &[Range<usize>], ids: &[u32], place: u32) -> Range<usize> {
+        let rows = self.len()..self.len() + ids.len();
+        self.ids.extend_from_slice(ids);
+        let before = past.iter().map(Range::len).sum::<usize>();
+        self.layout.positions.extend((before..before + ids.len()).map(row_u32));
+        if let Some(axes) = &mut self.layout.axes {
+            axes.extend((0..ids.len()).map(|i| [place + row_u32(i); 3]));
+        }
+        self.push_span(rows.clone(), past.to_vec());
+        rows
+    }
+
+    /// The places of all rows, of which the first `num_rows` are there at least.
+    fn axes_until(&mut self, num_rows: usize) -> &mut Vec<[u32; 3]> {
+        let positions = &self.layout.positions[..num_rows];
+        self.layout.axes.get_or_insert_with(|| positions.iter().map(|&p| [p; 3]).collect())
+    }
+
+    /// Gives rows without places of their own their position on each axis, if any row has places.
+    fn fill_axes(&mut self) {
+        let Layout { axes: Some(axes), positions, .. } = &mut self.layout else { return };
+        let from = axes.len();
+        axes.extend(positions[from..].iter().map(|&p| [p; 3]));
     }
 
     fn push_span(&mut self, rows: Range<usize>, past: Vec<Range<usize>>) {
@@ -245,6 +336,16 @@ impl Questions {
         self.of_target.iter().zip(values).for_each(|(&question, value)| sums[question] += value);
         sums
     }
+}
+
+/// The branches of a tree while they grow.
+struct Crown<'a> {
+    branches: &'a [&'a [u32]],
+    /// Rows of the prefix, and the place after it.
+    num_rows: usize,
+    next_place: u32,
+    /// The rows that each branch's tokens are predicted from.
+    sources: Vec<Vec<usize>>,
 }
 
 /// Branches that agree on their first `at` tokens.
@@ -372,5 +473,25 @@ mod tests {
         assert!(pack.is_empty() && pack.targets.is_empty() && pack.images.is_empty());
         pack.push_tree(&[1, 2], &[], &[&[], &[]]);
         assert_eq!(pack, Pack { sequences: vec![0..0, 0..0, 0..0], ..Pack::new() });
+    }
+
+    #[test]
+    fn places_go_on_after_the_largest_and_text_has_its_position_on_each_axis() {
+        let mut pack = Pack::new();
+        pack.push_judged_tree(Prefix { ids: &[1, 2], ..Prefix::default() }, &[&[3]]);
+        assert_eq!(pack.layout.axes, None);
+        // A token, an image of two rows and one column, a token.
+        let places = [[0; 3], [1, 1, 1], [1, 2, 1], [3; 3]];
+        let prefix = Prefix { ids: &[5, 9, 9, 6], images: &[], places: Some(&places) };
+        pack.push_judged_tree(prefix, &[&[7, 8], &[4]]);
+        pack.push_judged_tree(Prefix { ids: &[1], ..Prefix::default() }, &[&[2]]);
+        let axes = pack.layout.axes.clone().unwrap();
+        assert_eq!(axes[..3], [[0; 3], [1; 3], [2; 3]]);
+        assert_eq!(axes[3..7], places);
+        assert_eq!(axes[7..], [[4; 3], [5; 3], [4; 3], [0; 3], [1; 3]]);
+        assert_eq!(pack.layout.positions, [0, 1, 2, 0, 1, 2, 3, 4, 5, 4, 0, 1]);
+        assert_eq!((pack.ends.as_slice(), pack.len()), (&[2, 8, 9, 11][..], 12));
+        assert_eq!(pack.end_outputs(), [0, 1, 2, 3]);
+        assert!(pack.targets.is_empty());
     }
 }

@@ -14,12 +14,14 @@ pub struct Parameter {
 }
 
 /// A look at a stored parameter, whichever way it is stored.
-#[derive(Clone, Copy)]
+#[derive(Clone)]
 pub enum Part<'a> {
     /// A packed matrix.
     Matrix(&'a Weight),
     /// A plain tensor.
     Plain(&'a Tensor),
+    /// Parts that checkpoints hold one below the other in one tensor.
+    Stack(Vec<Part<'a>>),
 }
 
 /// A parameter that can be replaced.
@@ -36,6 +38,11 @@ impl Part<'_> {
         match self {
             Self::Matrix(weight) => vec![weight.out_features(), weight.in_features()],
             Self::Plain(tensor) => tensor.shape().to_vec(),
+            Self::Stack(parts) => {
+                let mut shape = parts.first().map_or_else(|| vec![0], Part::shape);
+                shape[0] = parts.iter().map(|part| part.shape()[0]).sum();
+                shape
+            }
         }
     }
 
@@ -44,6 +51,7 @@ impl Part<'_> {
         match self {
             Self::Matrix(weight) => weight.unpack(),
             Self::Plain(tensor) => tensor.to_vec(),
+            Self::Stack(parts) => parts.iter().flat_map(Part::values).collect(),
         }
     }
 

@@ -31,6 +31,12 @@ pub enum RopeScaling {
         /// Context length before stretching, in tokens.
         original_context: f64,
     },
+    /// M-RoPE (Qwen2-VL, arXiv:2409.12191, section 2.1): the frequencies as they are, shared out
+    /// among the axes of a position.
+    Axes {
+        /// How many frequencies turn by time, by row and by column, in this order.
+        sections: [usize; 3],
+    },
 }
 
 impl RopeScaling {
@@ -59,7 +65,9 @@ impl Rope {
     pub fn inverse_frequencies(&self, head_dim: usize) -> Vec<f64> {
         let plain = (0..head_dim / 2).map(|i| self.theta.powf(-2.0 * i as f64 / head_dim as f64));
         match &self.scaling {
-            RopeScaling::None | RopeScaling::Dynamic { .. } => plain.collect(),
+            RopeScaling::None | RopeScaling::Dynamic { .. } | RopeScaling::Axes { .. } => {
+                plain.collect()
+            }
             RopeScaling::Linear { factor } => plain.map(|f| f / factor).collect(),
             RopeScaling::Llama3 { factor, low_freq_factor, high_freq_factor, original_context } => {
                 let turns = |f: f64| original_context * f / std::f64::consts::TAU;
@@ -74,5 +82,23 @@ impl Rope {
     /// Cosines and sines for one row of activations per entry of `positions`.
     pub fn table(&self, positions: &[u32], head_dim: usize) -> RotaryTable {
         RotaryTable::new(positions, &self.inverse_frequencies(head_dim), 1.0)
+    }
+
+    /// As [`table`](Self::table) for positions on three axes: time, row, column. Without
+    /// [`RopeScaling::Axes`] the first counts alone.
+    pub fn table_of_axes(&self, positions: &[[u32; 3]], head_dim: usize) -> RotaryTable {
+        let axes = match self.scaling {
+            RopeScaling::Axes { sections } => {
+                let axis = |axis: usize| std::iter::repeat_n(axis, sections[axis]);
+                (0..3).flat_map(axis).collect()
+            }
+            _ => vec![0; head_dim / 2],
+        };
+        RotaryTable::of_axes(positions, &self.inverse_frequencies(head_dim), &axes)
+    }
+
+    /// Whether rows that are images need positions on three axes.
+    pub fn has_axes(&self) -> bool {
+        matches!(self.scaling, RopeScaling::Axes { .. })
     }
 }

@@ -12,16 +12,17 @@
 
 use std::path::{Path, PathBuf};
 
+use serde_json::Value;
 use tensor::ops::{self, LogProbs, Want};
 use tensor::{DType, Gradients, Tensor};
 
 use crate::Error;
-use crate::adapter::{self, Adapter, AdapterTape};
-use crate::config::VlmConfig;
-use crate::llm::{Keep, Llm};
+use crate::config::vlm::read_json;
+use crate::config::{LlmConfig, QwenVlConfig, VlmConfig};
+use crate::image_side::{ImageSide, ImageTape};
+use crate::llm::{Keep, Llm, LlmTape};
 use crate::pack::{ImageSlot, Pack, Questions};
-use crate::unshuffle::{unshuffle, unshuffle_backward};
-use crate::vision::{self, Vision, VisionTape};
+use crate::vision::Grid;
 use crate::weights::Checkpoint;
 
 mod parameters;
@@ -30,24 +31,19 @@ pub(crate) mod files;
 pub use files::image_token;
 pub use parameters::Trainable;
 
-/// What precedes the language model's tensor names.
+/// What precedes the language model's tensor names in InternVL's layout. In Qwen2.5-VL's nothing does.
 pub const LLM_PREFIX: &str = "language_model.";
 
-/// Rows of the encoder that are computed together: enough to keep the kernels busy, few enough
-/// that a picture of many tiles does not hold them all at once.
-pub(crate) const ENCODER_ROWS: usize = 4096;
-
-/// A vision-language model.
+/// A vision-language model: InternVL's layout or Qwen2.5-VL.
 pub struct Vlm {
-    /// Pixels to patch features.
-    pub vision: Vision,
-    /// Patch features to embeddings of the language model.
-    pub adapter: Adapter,
+    /// Pixels to embeddings of the language model; `None` in a reward model that reads text alone.
+    pub images: Option<ImageSide>,
     /// Embeddings to hidden states.
     pub llm: Llm,
-    /// Shapes and constants, and the folder's whole `config.json`.
-    pub config: VlmConfig,
-    /// Id of `<IMG_CONTEXT>`, if the folder has a tokenizer that knows it.
+    /// The folder's whole `config.json`, so that keys of no concern here survive a save.
+    pub json: Value,
+    /// Id of the token whose rows image features overwrite, if the folder has a tokenizer that
+    /// knows it.
     pub image_token: Option<u32>,
     /// Where the model was read from; its tokenizer is there.
     folder: PathBuf,
@@ -73,10 +69,20 @@ pub struct Pass {
     pub keep: Keep,
 }
 
-/// Forward passes of the image side, kept for the backward pass.
-struct ImageTape {
-    adapter: AdapterTape,
-    vision: Option<VisionTape>,
+/// Whether a checkpoint must hold the language model's head.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum LmHead {
+    /// Yes, unless it is the embedding table.
+    Required,
+    /// No: nothing will ask for it.
+    Optional,
+}
+
+/// What the backward pass needs of [`Vlm::hidden_train`].
+pub(crate) struct RowsTape {
+    llm: LlmTape,
+    /// With the number of projected features.
+    images: Option<(ImageTape, usize)>,
 }
 
 /// The head's answers.
@@ -104,46 +110,73 @@ impl Vlm {
     /// When the folder is incomplete, or its tensors are not exactly those the configuration
     /// implies; the message names them.
     pub fn load(folder: &Path, dtype: DType) -> Result<Self, Error> {
-        let mut config = VlmConfig::read(folder)?;
+        let json = read_json(&folder.join("config.json"))?;
+        // A language model alone has no images to be the model of.
+        if !QwenVlConfig::is_in(&json) {
+            VlmConfig::from_json(json.clone())?;
+        }
         let mut checkpoint = Checkpoint::open(folder)?;
-        let vision = Vision::take(&mut checkpoint, &config.vision, config.select_layer, dtype)?;
-        let (features, hidden) = (config.feature_size(), config.llm.hidden_size);
-        let adapter = Adapter::take(&mut checkpoint, features, hidden)?;
-        let llm = Llm::load(config.llm.clone(), LLM_PREFIX, dtype, &mut checkpoint)?;
+        let vlm = Self::take(folder, (json, LmHead::Required), dtype, &mut checkpoint)?;
         checkpoint.finish()?;
-        config.llm = llm.config().clone();
-        let image_token = files::image_token(folder)?;
-        Ok(Self { vision, adapter, llm, config, image_token, folder: folder.to_owned() })
+        Ok(vlm)
+    }
+
+    /// Takes a model of any known layout from a checkpoint, given the content of its `config.json`.
+    ///
+    /// # Errors
+    /// When a key of the configuration or a tensor is missing or does not fit.
+    pub(crate) fn take(
+        folder: &Path,
+        (json, head): (Value, LmHead),
+        dtype: DType,
+        checkpoint: &mut Checkpoint,
+    ) -> Result<Self, Error> {
+        let (images, mut llm, prefix);
+        if QwenVlConfig::is_in(&json) {
+            // New releases name the same tensors otherwise.
+            checkpoint.rename(&[("model.language_model.", "model."), ("model.visual.", "visual.")]);
+            let config = QwenVlConfig::from_json(&json)?;
+            images = Some(ImageSide::take_patches(checkpoint, &config, dtype)?);
+            (llm, prefix) = (config.llm, "");
+        } else if json.get("llm_config").is_some() {
+            let config = VlmConfig::from_json(json.clone())?;
+            images = Some(ImageSide::take_tiles(checkpoint, &config, dtype)?);
+            (llm, prefix) = (config.llm, LLM_PREFIX);
+        } else {
+            (images, llm, prefix) = (None, LlmConfig::from_json(&json)?, "");
+        }
+        if head == LmHead::Optional && !checkpoint.contains(&format!("{prefix}lm_head.weight")) {
+            llm.tied_head = true;
+        }
+        let llm = Llm::load(llm, prefix, dtype, checkpoint)?;
+        let image_token = files::image_token(folder)?.filter(|_| images.is_some());
+        Ok(Self { images, llm, json, image_token, folder: folder.to_owned() })
     }
 
     /// Pixels `[tiles, 3, h, w]` to features `[tiles · tokens, k²·c]`: encoder, class row dropped,
     /// pixel unshuffle. Depends on nothing that trains by default, so it is worth caching.
     ///
     /// # Errors
-    /// When the pixels' shape does not fit the encoder.
+    /// When the pixels' shape does not fit the encoder, or the model has none that takes tiles.
     pub fn features(&self, pixels: &Tensor) -> Result<Tensor, Error> {
-        let grid = self.vision.grid(pixels)?;
-        let [num_tiles, channels, height, width] = *pixels.shape() else {
-            unreachable!("the grid has checked the shape")
-        };
-        let together = (ENCODER_ROWS / (grid.rows * grid.columns)).max(1);
-        let tile = channels * height * width;
-        let mut parts = Vec::new();
-        for tiles in pixels.as_slice().chunks(together * tile) {
-            let shape = [tiles.len() / tile, channels, height, width];
-            let states = self.vision.forward(&Tensor::from_vec(tiles.to_vec(), &shape))?;
-            parts.push(unshuffle(&states, grid, self.config.unshuffle, self.config.order)?);
-        }
-        match parts.len() {
-            1 => Ok(parts.remove(0)),
-            _ if num_tiles == 0 => Err(Error::input("pixels", "no tiles")),
-            _ => Ok(stack(&parts.iter().collect::<Vec<_>>())),
-        }
+        self.image_side()?.encoder.features(pixels)
+    }
+
+    /// As [`features`](Self::features) for a model that takes patches: those of one image, whose
+    /// grid of patches is given.
+    ///
+    /// # Errors
+    /// When the patches do not fit the encoder or the grid, or the model has none that takes them.
+    pub fn patch_features(&self, patches: &Tensor, grid: Grid) -> Result<Tensor, Error> {
+        self.image_side()?.encoder.patch_features(patches, grid)
     }
 
     /// Features `[features, k²·c]` to embeddings `[features, hidden]`, through the adapter.
+    ///
+    /// # Panics
+    /// If the model reads text alone: then there are no features.
     pub fn project(&self, features: &Tensor) -> Tensor {
-        self.adapter.forward(features)
+        self.images.as_ref().expect("features come from an encoder").adapter.forward(features)
     }
 
     /// Token embeddings `[ids, hidden]`, with the rows of `slots` overwritten by projected image
@@ -184,13 +217,7 @@ impl Vlm {
         if pack.targets.is_empty() {
             return Ok(nothing());
         }
-        let projected = match images {
-            Images::None => None,
-            Images::Features(features) => Some(self.project(features)),
-            Images::Pixels(pixels) => Some(self.project(&self.features(pixels)?)),
-        };
-        let x = self.rows(pack, projected.as_ref())?;
-        let hidden = self.llm.forward(x, &pack.layout);
+        let hidden = self.hidden(pack, images)?;
         Ok(self.score(&hidden, pack, temperature, Want::LogProbs).for_targets())
     }
 
@@ -211,25 +238,17 @@ impl Vlm {
         grads: &mut Gradients,
     ) -> Result<LogProbs, Error> {
         if pack.targets.is_empty() {
-            checked(dlogp(&nothing()), pack)?;
+            checked(dlogp(&nothing()), 0, "gradient of the log-probs")?;
             return Ok(nothing());
         }
-        let (projected, image_tape) = self.project_train(images, grads)?;
-        let image_tape = image_tape.filter(|_| !pack.images.is_empty());
-        let x = self.rows(pack, projected.as_ref())?;
-        if image_tape.is_none() && !grads.wants(LLM_PREFIX) {
-            let hidden = self.llm.forward(x, &pack.layout);
-            let scored = self.score(&hidden, pack, pass.temperature, Want::LogProbs).for_targets();
-            checked(dlogp(&scored), pack)?;
-            return Ok(scored);
-        }
-        let (hidden, tape) = self.llm.forward_train(x, &pack.layout, pass.keep);
-        let answers = self.score(&hidden, pack, pass.temperature, Want::Gradient);
+        let (hidden, tape) = self.hidden_train(pack, images, pass.keep, grads)?;
+        let want = if tape.is_some() { Want::Gradient } else { Want::LogProbs };
+        let answers = self.score(&hidden, pack, pass.temperature, want);
         let scored = answers.for_targets();
-        let dlogp = checked(dlogp(&scored), pack)?;
-        if dlogp.iter().all(|&value| value == 0.0) {
+        let dlogp = checked(dlogp(&scored), pack.targets.len(), "gradient of the log-probs")?;
+        let Some(tape) = tape.filter(|_| dlogp.iter().any(|&value| value != 0.0)) else {
             return Ok(scored);
-        }
+        };
         let Answers { questions, picked, log_probs } = answers;
         let dlogp = questions.sums(&dlogp);
         if let Some(grad) = grads.get_mut(&self.llm.head_name()) {
@@ -240,12 +259,63 @@ impl Vlm {
         ops::scale_rows(&mut dpicked, &dlogp);
         let mut dhidden = Tensor::zeros(hidden.shape());
         ops::scatter_add_rows(&mut dhidden, &questions.outputs, &dpicked);
-        let dx = self.llm.backward(tape, &dhidden, grads);
-        self.embed_backward(pack, &dx, grads);
-        if let (Some(tape), Some(projected)) = (image_tape, projected) {
-            self.project_backward(pack, &dx, projected.rows(), tape, grads);
-        }
+        self.hidden_backward(pack, tape, &dhidden, grads);
         Ok(scored)
+    }
+
+    /// Hidden states of the pack's outputs, without gradients.
+    pub(crate) fn hidden(&self, pack: &Pack, images: Images) -> Result<Tensor, Error> {
+        let projected = match images {
+            Images::None => None,
+            Images::Features(features) => Some(self.image_side()?.adapter.forward(features)),
+            Images::Pixels(pixels) => Some(self.project(&self.features(pixels)?)),
+        };
+        let x = self.rows(pack, projected.as_ref())?;
+        Ok(self.llm.forward(x, &pack.layout))
+    }
+
+    /// As [`hidden`](Self::hidden), with a tape if anything that trains is behind them.
+    pub(crate) fn hidden_train(
+        &self,
+        pack: &Pack,
+        images: Images,
+        keep: Keep,
+        grads: &Gradients,
+    ) -> Result<(Tensor, Option<RowsTape>), Error> {
+        let (projected, images) = match &self.images {
+            Some(side) => side.project_train(images, grads)?,
+            None => (None, None),
+        };
+        let images = images.filter(|_| !pack.images.is_empty());
+        let x = self.rows(pack, projected.as_ref())?;
+        if images.is_none() && !self.llm.trains(grads) {
+            return Ok((self.llm.forward(x, &pack.layout), None));
+        }
+        let num_features = projected.map_or(0, |projected| projected.rows());
+        let (hidden, llm) = self.llm.forward_train(x, &pack.layout, keep);
+        Ok((hidden, Some(RowsTape { llm, images: images.map(|tape| (tape, num_features)) })))
+    }
+
+    /// From the gradient of the hidden states to those of all that trains behind them.
+    pub(crate) fn hidden_backward(
+        &self,
+        pack: &Pack,
+        tape: RowsTape,
+        dhidden: &Tensor,
+        grads: &mut Gradients,
+    ) {
+        let dx = self.llm.backward(tape.llm, dhidden, grads);
+        self.embed_backward(pack, &dx, grads);
+        if let (Some((tape, num_features)), Some(side)) = (tape.images, &self.images) {
+            let (rows, features) = unzip(&pack.images);
+            let mut dprojected = Tensor::zeros(&[num_features, dx.cols()]);
+            ops::scatter_add_rows(&mut dprojected, &features, &ops::gather_rows(&dx, &rows));
+            side.backward(&dprojected, tape, grads);
+        }
+    }
+
+    fn image_side(&self) -> Result<&ImageSide, Error> {
+        self.images.as_ref().ok_or_else(|| Error::input("images", "the model reads text alone"))
     }
 
     fn check_ids(&self, mut ids: impl Iterator<Item = u32>) -> Result<(), Error> {
@@ -263,6 +333,7 @@ impl Vlm {
     fn rows(&self, pack: &Pack, projected: Option<&Tensor>) -> Result<Tensor, Error> {
         self.llm.check_context(&pack.layout)?;
         self.check_ids(pack.targets.iter().map(|target| target.id))?;
+        self.check_axes(pack)?;
         self.embed(&pack.ids, &pack.images, projected)
     }
 
@@ -275,58 +346,19 @@ impl Vlm {
         Answers { questions, picked, log_probs }
     }
 
-    /// Projected features, with a tape if anything on the image side trains.
-    fn project_train(
-        &self,
-        images: Images,
-        grads: &Gradients,
-    ) -> Result<(Option<Tensor>, Option<ImageTape>), Error> {
-        let vision_trains = grads.wants(vision::PREFIX);
-        let (features, vision) = match images {
-            Images::None => return Ok((None, None)),
-            Images::Features(_) if vision_trains => {
-                let reason = "the encoder trains, so pixels are needed in place of cached features";
-                return Err(Error::input("images", reason));
-            }
-            Images::Features(features) => (features.clone(), None),
-            Images::Pixels(pixels) if vision_trains => {
-                let grid = self.vision.grid(pixels)?;
-                let (states, tape) = self.vision.forward_train(pixels)?;
-                let features = unshuffle(&states, grid, self.config.unshuffle, self.config.order)?;
-                (features, Some(tape))
-            }
-            Images::Pixels(pixels) => (self.features(pixels)?, None),
-        };
-        if !vision_trains && !grads.wants(adapter::PREFIX) {
-            return Ok((Some(self.project(&features)), None));
+    /// Images among the rows of a model with M-RoPE have places that no row number replaces.
+    fn check_axes(&self, pack: &Pack) -> Result<(), Error> {
+        let lacks = pack.layout.axes.is_none() && !pack.images.is_empty();
+        if lacks && self.llm.config().rope.has_axes() {
+            let reason = "the model places image rows by time, row and column, which they lack";
+            return Err(Error::input("positions", reason));
         }
-        let (projected, adapter) = self.adapter.forward_train(&features);
-        Ok((Some(projected), Some(ImageTape { adapter, vision })))
-    }
-
-    /// From the gradient of the rows to those of adapter and encoder.
-    fn project_backward(
-        &self,
-        pack: &Pack,
-        dx: &Tensor,
-        num_features: usize,
-        tape: ImageTape,
-        grads: &mut Gradients,
-    ) {
-        let (rows, features) = unzip(&pack.images);
-        let mut dprojected = Tensor::zeros(&[num_features, dx.cols()]);
-        ops::scatter_add_rows(&mut dprojected, &features, &ops::gather_rows(dx, &rows));
-        let dfeatures = self.adapter.backward(&dprojected, &tape.adapter, grads);
-        if let Some(tape) = tape.vision {
-            let (factor, order) = (self.config.unshuffle, self.config.order);
-            let dstates = unshuffle_backward(&dfeatures, tape.grid(), factor, order);
-            self.vision.backward(tape, &dstates, grads);
-        }
+        Ok(())
     }
 
     /// The embedding table's gradient, of which rows overwritten by images have no part.
     fn embed_backward(&self, pack: &Pack, dx: &Tensor, grads: &mut Gradients) {
-        if grads.get(&format!("{LLM_PREFIX}model.embed_tokens.weight")).is_none() {
+        if !self.llm.embedding_trains(grads) {
             return;
         }
         let mut is_text = vec![true; pack.ids.len()];
@@ -354,10 +386,14 @@ fn unzip(slots: &[ImageSlot]) -> (Vec<usize>, Vec<usize>) {
     slots.iter().map(|slot| (slot.row, slot.feature)).unzip()
 }
 
-fn checked(dlogp: Vec<f32>, pack: &Pack) -> Result<Vec<f32>, Error> {
-    if dlogp.len() == pack.targets.len() {
-        return Ok(dlogp);
+/// A loss's gradient has one value for each number it was given.
+pub(crate) fn checked(
+    gradient: Vec<f32>,
+    num: usize,
+    what: &'static str,
+) -> Result<Vec<f32>, Error> {
+    if gradient.len() == num {
+        return Ok(gradient);
     }
-    let reason = format!("{} values for {} targets", dlogp.len(), pack.targets.len());
-    Err(Error::input("gradient of the log-probs", reason))
+    Err(Error::input(what, format!("{} values for {num} targets", gradient.len())))
 }

@@ -131,6 +131,18 @@ impl Checkpoint {
         self
     }
 
+    /// Replaces what names begin with: the first of the pairs (old, new) that fits. A name that is
+    /// there already stays, and the other is left over at the end.
+    pub fn rename(&mut self, prefixes: &[(&str, &str)]) {
+        for (name, place) in std::mem::take(&mut self.left) {
+            let renamed = prefixes
+                .iter()
+                .find_map(|(old, new)| name.strip_prefix(old).map(|rest| format!("{new}{rest}")));
+            let renamed = renamed.filter(|renamed| !self.left.contains_key(renamed));
+            self.left.insert(renamed.unwrap_or(name), place);
+        }
+    }
+
     /// The folder or file this was opened from.
     pub fn path(&self) -> &Path {
         &self.path

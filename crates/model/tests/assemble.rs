@@ -257,7 +257,7 @@ fn another_language_model_under_the_same_encoder_and_adapter() {
     let (new, old) = (new.unwrap(), old.unwrap());
     let kept = Trainable::AdapterVision;
     assert_eq!(new.parameters(kept), old.parameters(kept));
-    assert_eq!(new.config.json["template"], old.config.json["template"]);
+    assert_eq!(new.json["template"], old.json["template"]);
     assert_eq!(new.image_token, Some(162));
     let error = swap("internvl-layer-norm", 64).unwrap_err().to_string();
     let expected = "into embeddings of 64; these parts need one from 256 to 32";

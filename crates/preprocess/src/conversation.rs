@@ -33,12 +33,18 @@ impl Conversation {
     ///
     /// When the number of tags differs from the number of images.
     pub fn from_sample(sample: &Sample) -> Result<Self> {
+        Self::with_separator(sample, "\n")
+    }
+
+    /// As [`from_sample`](Self::from_sample), with `separator` in place of the newline: none in templates of
+    /// Qwen's.
+    pub(crate) fn with_separator(sample: &Sample, separator: &str) -> Result<Self> {
         let mut sources = Vec::new();
-        let mut turns: Vec<Turn> =
-            sample.messages.iter().map(|message| flatten(message, &mut sources)).collect();
+        let flatten = |message| flatten(message, separator, &mut sources);
+        let mut turns: Vec<Turn> = sample.messages.iter().map(flatten).collect();
         let num_listed = sample.images.len();
         if sources.is_empty() && num_listed > 0 {
-            prepend_tags(&mut turns, num_listed)?;
+            prepend_tags(&mut turns, num_listed, separator)?;
             sources.resize(num_listed, None);
         }
         let tags = sources.iter().filter(|source| source.is_none()).count();
@@ -63,7 +69,7 @@ impl Conversation {
 }
 
 /// A message as text. Each tag adds an entry to `sources`: the image itself, or `None` for the next of the list.
-fn flatten(message: &Message, sources: &mut Vec<Option<String>>) -> Turn {
+fn flatten(message: &Message, separator: &str, sources: &mut Vec<Option<String>>) -> Turn {
     let one;
     let parts = match &message.content {
         Content::Text(text) => {
@@ -81,20 +87,20 @@ fn flatten(message: &Message, sources: &mut Vec<Option<String>>) -> Turn {
             }
             Part::Image { image } => {
                 sources.push(image.clone());
-                text.push_str("<image>\n");
+                text.extend([IMAGE_TAG, separator]);
             }
             Part::ImageUrl { image_url } => {
                 sources.push(Some(image_url.url.clone()));
-                text.push_str("<image>\n");
+                text.extend([IMAGE_TAG, separator]);
             }
         }
     }
     Turn { role: message.role, text }
 }
 
-fn prepend_tags(turns: &mut [Turn], num_images: usize) -> Result<()> {
+fn prepend_tags(turns: &mut [Turn], num_images: usize, separator: &str) -> Result<()> {
     let first = turns.iter_mut().find(|turn| turn.role == Role::User);
     let first = first.ok_or(Error::NoUserTurn { images: num_images })?;
-    first.text.insert_str(0, &format!("{IMAGE_TAG}\n").repeat(num_images));
+    first.text.insert_str(0, &format!("{IMAGE_TAG}{separator}").repeat(num_images));
     Ok(())
 }

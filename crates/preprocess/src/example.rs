@@ -4,9 +4,9 @@ use schema::Role;
 
 use crate::conversation::Turn;
 use crate::error::{Error, Result};
+use crate::model_image::ModelImage;
 use crate::prompt::opens_thought;
 use crate::template::ChatTemplate;
-use crate::tile::TiledImage;
 
 /// One training sequence.
 #[derive(Clone, Debug)]
@@ -17,8 +17,10 @@ pub struct Example {
     pub loss_mask: Vec<bool>,
     /// Positions in `ids` of the image rows, ascending.
     pub image_rows: Vec<usize>,
+    /// Time, row and column of each id, where the model places rows so.
+    pub places: Option<Vec<[u32; 3]>>,
     /// The images in the order of their rows.
-    pub images: Vec<TiledImage>,
+    pub images: Vec<ModelImage>,
 }
 
 impl Example {
@@ -84,6 +86,18 @@ fn mark_answer(index: usize, turn: &Turn) -> Turn {
         Role::System | Role::User => turn.text.clone(),
     };
     Turn { role: turn.role, text }
+}
+
+/// The mark of a lone answer.
+pub(crate) fn answer_mark() -> String {
+    mark(0)
+}
+
+/// A rendered text with `answer` in place of [`answer_mark`].
+pub(crate) fn with_answer(text: &str, answer: &str) -> Result<String> {
+    let after = after_mark(text, Some(0))?;
+    let before = &text[..text.len() - after.len() - mark(0).len()];
+    Ok([before, answer_after(before, answer), after].concat())
 }
 
 /// What follows the mark of the answer at `index`, or all of `text` before the first answer.

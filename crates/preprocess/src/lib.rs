@@ -1,9 +1,11 @@
-//! Turns an image and a question into token ids and image tiles.
+//! Turns an image and a question into token ids and image tiles or patches.
 //!
 //! ```text
 //!                 ┌─ image ── resize ── tile ──────────────► pixels [tiles, 3, size, size]
+//!                 │                  └─ patch ─────────────► patches [n, values]        (Qwen2.5-VL)
 //! Sample ── conversation ── template ── tokenizer ─┬─ prompt ──► ids, image rows            (generation)
-//!                                                  └─ example ─► ids, loss mask, image rows (training)
+//!                                                  ├─ example ─► ids, loss mask, image rows (training)
+//!                                                  └─ judged ──► shared ids, branches       (reward)
 //! ```
 //!
 //! Tiles, pixels, rendered text and ids equal those of Pillow, torchvision and transformers exactly. (JPEG decoding
@@ -45,6 +47,9 @@ mod image;
 mod resize;
 mod settings;
 mod tile;
+mod patch;
+mod model_image;
+mod places;
 mod tokenizer;
 mod bpe;
 mod language_files;
@@ -54,6 +59,7 @@ mod template;
 mod conversation;
 mod prompt;
 mod example;
+mod judged;
 mod processor;
 
 pub use bpe::tokenizer_json_from_gguf;
@@ -61,7 +67,10 @@ pub use conversation::{Conversation, IMAGE_TAG, Turn};
 pub use error::{Error, Result};
 pub use example::Example;
 pub use image::{ImageFile, MAX_IMAGE_BYTES, MAX_IMAGE_PIXELS, RgbImage};
+pub use judged::Judged;
 pub use language_files::LanguageFiles;
+pub use model_image::{ImageTokens, ModelImage, VisionSettings};
+pub use patch::{PatchGrid, PatchSettings, PatchedImage};
 pub use processor::{ImageInput, Processor};
 pub use prompt::{IMAGE_CLOSE, IMAGE_OPEN, IMAGE_ROW, Prompt};
 pub use resize::resize;

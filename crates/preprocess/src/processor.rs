@@ -3,24 +3,25 @@
 use std::path::{Path, PathBuf};
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use schema::Sample;
+use schema::{Role, Sample};
 
-use crate::conversation::Conversation;
+use crate::conversation::{Conversation, IMAGE_TAG, Turn};
 use crate::error::{Error, Result};
 use crate::example::{Example, Segment, segments};
 use crate::image::ImageFile;
+use crate::judged::{Judged, prompt_alone, rendered, split};
 use crate::language_files::LanguageFiles;
-use crate::prompt::{Expansion, IMAGE_CLOSE, IMAGE_OPEN, IMAGE_ROW, Prompt};
-use crate::settings::ImageSettings;
+use crate::model_image::{ModelImage, VisionSettings};
+use crate::places::places;
+use crate::prompt::{Expansion, Prompt};
 use crate::template::ChatTemplate;
-use crate::tile::TiledImage;
 use crate::tokenizer::Tokenizer;
 
 /// How a model takes its images.
 #[derive(Clone, Debug)]
 pub struct ImageInput {
-    /// Tiling and normalisation.
-    pub settings: ImageSettings,
+    /// How images are cut and normalised.
+    pub settings: VisionSettings,
     /// The id whose rows the visual tokens overwrite.
     pub row_id: u32,
 }
@@ -48,7 +49,7 @@ impl Processor {
     ///
     /// When a file is missing or malformed, or the tokenizer lacks an image token that the vision settings call for.
     pub fn load(model: &Path) -> Result<Self> {
-        let settings = ImageSettings::load(model)?;
+        let settings = VisionSettings::load(model)?;
         Self::from_files(model, &LanguageFiles::load(model)?, settings)
     }
 
@@ -60,7 +61,7 @@ impl Processor {
     pub fn from_files(
         model: &Path,
         files: &LanguageFiles,
-        settings: Option<ImageSettings>,
+        settings: Option<VisionSettings>,
     ) -> Result<Self> {
         let missing = |what: &str| Error::Missing { path: model.to_owned(), what: what.to_owned() };
         let source = files.chat_template.as_deref().ok_or_else(|| missing("chat template"))?;
@@ -85,15 +86,43 @@ impl Processor {
     /// When an image cannot be opened, tags and images differ in number, the template refuses the turns, or the ids
     /// exceed the context.
     pub fn prompt(&self, sample: &Sample, base: &Path) -> Result<Prompt> {
-        let conversation = Conversation::from_sample(sample)?;
+        let conversation = self.conversation(sample)?;
         let images = self.open_images(&conversation.images, base, 1)?;
         let text = self.template.render_prompt(conversation.prompt_turns())?;
-        let mut expansion = Expansion::new(&images);
+        let mut expansion = self.expansion(&images);
         let ids = self.tokenizer.encode(&expansion.expand(&text))?;
         expansion.finish(images.len())?;
         let image_rows = self.image_rows(&ids, &images)?;
         self.check_length(ids.len())?;
-        Ok(Prompt { text, ids, image_rows, images })
+        let places = self.places(ids.len(), &image_rows, &images);
+        Ok(Prompt { text, ids, image_rows, places, images })
+    }
+
+    /// A prompt with responses to it, as a reward model reads them: each rendered whole, without a generation prompt,
+    /// and tokenised as one text. An answer that the sample ends in is no part of the prompt; image tags in a response
+    /// are text.
+    ///
+    /// # Errors
+    ///
+    /// As for [`Self::prompt`].
+    pub fn judged(&self, prompt: &Sample, responses: &[&str], base: &Path) -> Result<Judged> {
+        let conversation = self.conversation(&prompt_alone(prompt))?;
+        let images = self.open_images(&conversation.images, base, 1)?;
+        let mut sequences = Vec::with_capacity(responses.len());
+        for response in responses {
+            let mut expansion = self.expansion(&images);
+            let text = rendered(&self.template, &conversation.turns, response)?;
+            let ids = self.tokenizer.encode(&expansion.expand(&text))?;
+            // Tags beyond the images are words of the response.
+            expansion.finish(images.len() + response.matches(IMAGE_TAG).count())?;
+            self.image_rows(&ids, &images)?;
+            self.check_length(ids.len())?;
+            sequences.push(ids);
+        }
+        let (prefix, branches) = split(sequences);
+        let image_rows = self.image_rows(&prefix, &images)?;
+        let places = self.places(prefix.len(), &image_rows, &images);
+        Ok(Judged { prefix, branches, image_rows, places, images })
     }
 
     /// The training sequence of a sample: everything up to its last assistant turn, with a loss on every assistant
@@ -104,9 +133,9 @@ impl Processor {
     /// As for [`Self::prompt`], and when there is no assistant turn or the template does not end one with a special
     /// token.
     pub fn example(&self, sample: &Sample, base: &Path) -> Result<Example> {
-        let conversation = Conversation::from_sample(sample)?;
+        let conversation = self.conversation(sample)?;
         let images = self.open_images(&conversation.images, base, conversation.images.len())?;
-        let mut expansion = Expansion::new(&images);
+        let mut expansion = self.expansion(&images);
         let (mut ids, mut loss_mask) = (Vec::new(), Vec::new());
         for segment in segments(&self.template, &conversation.turns)? {
             let mut piece = |text: &str| self.tokenizer.encode(&expansion.expand(text));
@@ -126,7 +155,32 @@ impl Processor {
         expansion.finish(images.len())?;
         let image_rows = self.image_rows(&ids, &images)?;
         self.check_length(ids.len())?;
-        Ok(Example { ids, loss_mask, image_rows, images })
+        let places = self.places(ids.len(), &image_rows, &images);
+        Ok(Example { ids, loss_mask, image_rows, places, images })
+    }
+
+    /// Ids to learn of a response to the sample's prompt: its words, a thought that the prompt opens left out, and the
+    /// token that ends the turn. They follow the ids of [`Self::prompt`]; image tags in the response are text.
+    ///
+    /// # Errors
+    ///
+    /// When the template refuses the turns or does not end an answer with a special token.
+    pub fn response(&self, sample: &Sample, response: &str) -> Result<Vec<u32>> {
+        let conversation = self.conversation(sample)?;
+        let mut turns = conversation.prompt_turns().to_vec();
+        turns.push(Turn { role: Role::Assistant, text: response.to_owned() });
+        let mut ids = Vec::new();
+        for segment in segments(&self.template, &turns)? {
+            match segment {
+                Segment::Prompt(_) | Segment::Bridge(_) => ids.clear(),
+                Segment::Answer(text) => ids.extend(self.tokenizer.encode(&text)?),
+                Segment::Close(text) => {
+                    let close = self.ends_turn(self.tokenizer.encode(&text)?)?;
+                    ids.push(close[0]);
+                }
+            }
+        }
+        Ok(ids)
     }
 
     /// Ids of a completion as it would follow a prompt: special tokens in it are recognised, nothing is added.
@@ -138,33 +192,53 @@ impl Processor {
         self.tokenizer.encode(text)
     }
 
-    /// Lays tiles over one image file.
+    /// Settles how one image file is cut.
     ///
     /// # Errors
     ///
     /// When the file cannot be opened or the model takes no images.
-    pub fn image(&self, reference: &str, base: &Path) -> Result<TiledImage> {
+    pub fn image(&self, reference: &str, base: &Path) -> Result<ModelImage> {
         let mut images = self.open_images(&[reference.to_owned()], base, 1)?;
         Ok(images.pop().expect("one image in, one out"))
     }
 
     /// Opens and tiles images; `share` of them divide the limit on tiles.
-    fn open_images(&self, paths: &[String], base: &Path, share: usize) -> Result<Vec<TiledImage>> {
+    fn open_images(&self, paths: &[String], base: &Path, share: usize) -> Result<Vec<ModelImage>> {
         if paths.is_empty() {
             return Ok(Vec::new());
         }
         let none = || Error::NoVision { images: paths.len(), path: self.path.clone() };
-        let mut settings = self.images.as_ref().ok_or_else(none)?.settings.clone();
-        settings.max_tiles = (settings.max_tiles / share).max(settings.min_tiles);
-        let open = |path: &String| Ok(TiledImage::new(ImageFile::load(path, base)?, &settings));
+        let settings = &self.images.as_ref().ok_or_else(none)?.settings;
+        let open = |path: &String| settings.image(ImageFile::load(path, base)?, share);
         paths.iter().map(open).collect()
     }
 
+    /// The turns as text, with an image tag where each image stands.
+    fn conversation(&self, sample: &Sample) -> Result<Conversation> {
+        let tokens = self.images.as_ref().map(|input| input.settings.tokens());
+        Conversation::with_separator(sample, tokens.map_or("\n", |tokens| tokens.after_part))
+    }
+
+    fn expansion<'a>(&self, images: &'a [ModelImage]) -> Expansion<'a> {
+        Expansion::new(images, self.images.as_ref().map(|input| input.settings.tokens()))
+    }
+
+    /// Where rows stand, for a model that does not simply count them.
+    fn places(
+        &self,
+        num_rows: usize,
+        image_rows: &[usize],
+        images: &[ModelImage],
+    ) -> Option<Vec<[u32; 3]>> {
+        let has_places = self.images.as_ref().is_some_and(|input| input.settings.has_places());
+        (has_places && !images.is_empty()).then(|| places(num_rows, image_rows, images))
+    }
+
     /// Where the image rows are; their number must be the images'.
-    fn image_rows(&self, ids: &[u32], images: &[TiledImage]) -> Result<Vec<usize>> {
+    fn image_rows(&self, ids: &[u32], images: &[ModelImage]) -> Result<Vec<usize>> {
         let Some(input) = &self.images else { return Ok(Vec::new()) };
         let rows: Vec<usize> = (0..ids.len()).filter(|&row| ids[row] == input.row_id).collect();
-        let expected = images.iter().map(TiledImage::num_tokens).sum();
+        let expected = images.iter().map(ModelImage::num_tokens).sum();
         if rows.len() != expected {
             return Err(Error::ImageRows { expected, found: rows.len() });
         }
@@ -190,9 +264,10 @@ impl Processor {
     }
 }
 
-fn image_input(tokenizer: &Tokenizer, settings: ImageSettings) -> Result<ImageInput> {
-    tokenizer.require(IMAGE_OPEN, "opens an image in the text")?;
-    tokenizer.require(IMAGE_CLOSE, "closes an image in the text")?;
-    let row_id = tokenizer.require(IMAGE_ROW, "stands for one row of an image")?;
+fn image_input(tokenizer: &Tokenizer, settings: VisionSettings) -> Result<ImageInput> {
+    let tokens = settings.tokens();
+    tokenizer.require(tokens.open, "opens an image in the text")?;
+    tokenizer.require(tokens.close, "closes an image in the text")?;
+    let row_id = tokenizer.require(tokens.row, "stands for one row of an image")?;
     Ok(ImageInput { settings, row_id })
 }

@@ -2,7 +2,7 @@
 
 use crate::conversation::IMAGE_TAG;
 use crate::error::{Error, Result};
-use crate::tile::TiledImage;
+use crate::model_image::{ImageTokens, ModelImage};
 
 /// Opens an image in the text.
 pub const IMAGE_OPEN: &str = "<img>";
@@ -20,8 +20,10 @@ pub struct Prompt {
     pub ids: Vec<u32>,
     /// Positions in `ids` of the image rows, ascending: the tiles of all images in order fill them.
     pub image_rows: Vec<usize>,
+    /// Time, row and column of each id, where the model places rows so.
+    pub places: Option<Vec<[u32; 3]>>,
     /// The images in the order of their rows.
-    pub images: Vec<TiledImage>,
+    pub images: Vec<ModelImage>,
 }
 
 impl Prompt {
@@ -32,7 +34,7 @@ impl Prompt {
 
     /// The same prompt over grey images: the blind baseline.
     pub fn blind(&self) -> Self {
-        let images = self.images.iter().map(TiledImage::grey).collect();
+        let images = self.images.iter().map(ModelImage::grey).collect();
         Self { images, ..self.clone() }
     }
 }
@@ -43,13 +45,15 @@ pub(crate) fn opens_thought(text: &str) -> bool {
 
 /// Replaces image tags across pieces of text, from the first image to the last.
 pub(crate) struct Expansion<'a> {
-    images: std::slice::Iter<'a, TiledImage>,
+    images: std::slice::Iter<'a, ModelImage>,
+    tokens: Option<ImageTokens>,
     num_tags: usize,
 }
 
 impl<'a> Expansion<'a> {
-    pub(crate) fn new(images: &'a [TiledImage]) -> Self {
-        Self { images: images.iter(), num_tags: 0 }
+    /// `tokens` are those that stand for an image; a model without vision has none, and no images.
+    pub(crate) fn new(images: &'a [ModelImage], tokens: Option<ImageTokens>) -> Self {
+        Self { images: images.iter(), tokens, num_tags: 0 }
     }
 
     /// `text` with each tag replaced by the next image's tokens; tags beyond the last image stay.
@@ -58,13 +62,13 @@ impl<'a> Expansion<'a> {
         let mut expanded = pieces.next().unwrap_or_default().to_owned();
         for piece in pieces {
             self.num_tags += 1;
-            match self.images.next() {
-                Some(image) => {
-                    expanded.push_str(IMAGE_OPEN);
-                    expanded.push_str(&IMAGE_ROW.repeat(image.num_tokens()));
-                    expanded.push_str(IMAGE_CLOSE);
+            match (self.images.next(), self.tokens) {
+                (Some(image), Some(ImageTokens { open, row, close, .. })) => {
+                    expanded.push_str(open);
+                    expanded.push_str(&row.repeat(image.num_tokens()));
+                    expanded.push_str(close);
                 }
-                None => expanded.push_str(IMAGE_TAG),
+                _ => expanded.push_str(IMAGE_TAG),
             }
             expanded.push_str(piece);
         }

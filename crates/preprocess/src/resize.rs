@@ -1,7 +1,8 @@
 //! Bicubic resizing, bit for bit as Pillow's `Image.resize` does it.
 //!
-//! Two passes, columns first; each output value is a weighted sum in 22-bit fixed point, rounded to 8 bits after each
-//! pass. When the image shrinks, the filter widens with it (antialiasing).
+//! Two passes, the order of which Pillow 13 chooses by how much each side shrinks; each output value is a weighted sum
+//! in 22-bit fixed point, rounded to 8 bits after each pass. When the image shrinks, the filter widens with it
+//! (antialiasing).
 
 use crate::image::RgbImage;
 
@@ -12,14 +13,26 @@ const SUPPORT: f64 = 2.0;
 
 /// Resizes to `width × height`. Sizes that are already right are left as they are.
 pub fn resize(image: &RgbImage, width: usize, height: usize) -> RgbImage {
-    let mut resized = image.clone();
-    if width != resized.width {
-        resized = resize_columns(&resized, &weights(resized.width, width));
+    let across = |image: &RgbImage| match image.width == width {
+        true => image.clone(),
+        false => resize_columns(image, &weights(image.width, width)),
+    };
+    let down = |image: &RgbImage| match image.height == height {
+        true => image.clone(),
+        false => resize_rows(image, &weights(image.height, height)),
+    };
+    match rows_come_first(image, width, height) {
+        true => across(&down(image)),
+        false => down(&across(image)),
     }
-    if height != resized.height {
-        resized = resize_rows(&resized, &weights(resized.height, height));
-    }
-    resized
+}
+
+/// Pillow 13 resizes rows first where that takes away more than twice as many rows as columns go; earlier releases never
+/// do. The order shows in values that a pass clips at black or white.
+fn rows_come_first(image: &RgbImage, width: usize, height: usize) -> bool {
+    let lost = |from: usize, to: usize| from as i64 - to as i64;
+    let rows = lost(image.height, height);
+    rows > 0 && rows > 2 * lost(image.width, width)
 }
 
 /// The inputs of one output value: `values[k]` weighs input `first + k`.

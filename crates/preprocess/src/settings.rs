@@ -113,7 +113,7 @@ fn flag(config: &Value, key: &str) -> std::result::Result<bool, String> {
     value.ok_or_else(|| format!("{key} must be true or false, it is {}", shown(config, key)))
 }
 
-fn positive(config: &Value, key: &str) -> std::result::Result<usize, String> {
+pub(crate) fn positive(config: &Value, key: &str) -> std::result::Result<usize, String> {
     let value = config.get(key).and_then(Value::as_u64).filter(|&n| n > 0 && n <= 1 << 16);
     let value = value.map(|n| n as usize);
     value.ok_or_else(|| format!("{key} must be a positive integer, it is {}", shown(config, key)))
@@ -130,7 +130,7 @@ fn side(config: &Value, key: &str) -> std::result::Result<usize, String> {
     }
 }
 
-fn triple(config: &Value, key: &str) -> std::result::Result<Option<[f32; 3]>, String> {
+pub(crate) fn triple(config: &Value, key: &str) -> std::result::Result<Option<[f32; 3]>, String> {
     let Some(value) = config.get(key) else { return Ok(None) };
     let numbers: Option<Vec<f32>> =
         value.as_array().and_then(|a| a.iter().map(|x| x.as_f64().map(|x| x as f32)).collect());

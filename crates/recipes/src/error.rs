@@ -92,6 +92,22 @@ pub enum Error {
         /// The data set.
         path: PathBuf,
     },
+    /// Pairs that teach nothing, where the settings want none of them.
+    #[error("{}: {report}; bad_pairs = \"skip\" trains on the others", path.display())]
+    BadPairs {
+        /// The data set.
+        path: PathBuf,
+        /// What was found.
+        report: data::PairReport,
+    },
+    /// The scorer gave a prompt's responses no scores.
+    #[error("{place}: {source}; bad_scores = \"skip\" leaves such prompts out")]
+    Score {
+        /// File and line.
+        place: String,
+        /// Why.
+        source: reward::ScoreError,
+    },
     /// What a recipe keeps in its checkpoint does not read back.
     #[error("the checkpoint's {what}: {reason}")]
     State {

@@ -2,6 +2,9 @@
 //!
 //! ```text
 //! sft:   data ─► preprocess ─► packs ─────────────────────────────► loss ─► engine
+//! reward_model: pairs ─► preprocess ─► packs ─► values ───────────► loss ─► engine
+//! preferences: data ─► prompts ─► rollout ─► scorer ─► pairs
+//! mpo:   pairs ─► preprocess ─► packs ────────────────────────────► loss ─► engine
 //! grpo:  data ─► prompts ─► rollout ─► reward ─► advantage ─► packs ─► loss ─► engine
 //! ```
 //!
@@ -30,6 +33,11 @@ pub mod config;
 pub mod run;
 pub mod policy;
 pub mod sft;
+pub mod reward_model;
+pub mod preferences;
+pub mod mpo;
 pub mod grpo;
+#[cfg(test)]
+mod golden;
 
 pub use error::Error;

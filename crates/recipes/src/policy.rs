@@ -5,15 +5,14 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use engine::Parameters;
-use model::adapter;
 use model::feature_cache::{CacheCounts, FeatureCache};
 use model::llm::{Keep, LlmTraining};
 use model::lora::LoraConfig;
 use model::pack::ImageSlot;
-use model::vision;
-use model::vlm::{Images, LLM_PREFIX, Pass, Trainable, Vlm, stack};
+use model::value_head::ValueHead;
+use model::vlm::{Images, Pass, Trainable, Vlm, stack};
 use model::weights::Checkpoint;
-use preprocess::{Processor, TiledImage};
+use preprocess::{ModelImage, Processor};
 use rollout::{ImageEncoder, TOGETHER};
 use tensor::Tensor;
 
@@ -74,16 +73,28 @@ impl Policy {
     /// # Errors
     /// A folder that is incomplete or does not fit together, or settings that disagree.
     pub fn load(config: &ModelConfig, run: &RunConfig) -> Result<Self, Error> {
+        let vlm = Vlm::load(&config.model_name_or_path, config.dtype.into())?;
+        Self::with(vlm, config, run, load_trained)
+    }
+
+    /// As [`load`](Self::load) for a model that was read already; `take_trained` takes over a
+    /// checkpoint and names what of the model it held.
+    pub(crate) fn with(
+        mut vlm: Vlm,
+        config: &ModelConfig,
+        run: &RunConfig,
+        take_trained: impl FnOnce(&mut Vlm, &Path) -> Result<Vec<String>, Error>,
+    ) -> Result<Self, Error> {
         let trainable = config.trainable()?;
+        vlm.check_trainable(trainable)?;
         let processor = Processor::load(&config.model_name_or_path)?;
-        let mut vlm = Vlm::load(&config.model_name_or_path, config.dtype.into())?;
         let checkpoint = config.adapter_name_or_path.as_deref();
-        let taken = checkpoint.map(|path| load_trained(&mut vlm, path)).transpose()?;
+        let taken = checkpoint.map(|path| take_trained(&mut vlm, path)).transpose()?;
         if trainable == Trainable::AdapterLora {
             add_lora(&mut vlm, config, run.seed)?;
         }
         if let (Some(path), Some(taken)) = (checkpoint, taken) {
-            check_all_train(trainable, path, taken)?;
+            check_all_train(&vlm, trainable, path, taken)?;
         }
         let encoder = (!trainable.vision()).then(|| {
             let default = run.output_dir.join("features");
@@ -146,7 +157,7 @@ impl Policy {
     /// A damaged image, with its place.
     pub fn encode_all<'a>(
         &mut self,
-        samples: impl ExactSizeIterator<Item = (&'a str, &'a [TiledImage])>,
+        samples: impl ExactSizeIterator<Item = (&'a str, &'a [ModelImage])>,
         notices: &mut dyn FnMut(&Notice),
     ) -> Result<(), Error> {
         let Some(encoder) = &mut self.encoder else { return Ok(()) };
@@ -169,7 +180,7 @@ impl Policy {
     ///
     /// # Errors
     /// A damaged image.
-    pub fn features(&mut self, images: &[TiledImage]) -> Result<Option<Arc<Tensor>>, Error> {
+    pub fn features(&mut self, images: &[ModelImage]) -> Result<Option<Arc<Tensor>>, Error> {
         match &mut self.encoder {
             Some(encoder) => Ok(encoder.encode(&self.vlm, images)?),
             None if images.is_empty() => Ok(None),
@@ -184,10 +195,10 @@ impl Policy {
     /// As for [`Self::features`].
     pub fn image_input<'a>(
         &mut self,
-        samples: impl Iterator<Item = &'a [TiledImage]>,
+        samples: impl Iterator<Item = &'a [ModelImage]>,
     ) -> Result<ImageInput, Error> {
         if self.trainable.vision() {
-            let images: Vec<&TiledImage> = samples.flatten().collect();
+            let images: Vec<&ModelImage> = samples.flatten().collect();
             return Ok(match images.is_empty() {
                 true => ImageInput::None,
                 false => ImageInput::Pixels(pixels(images)?),
@@ -211,14 +222,16 @@ impl Policy {
 }
 
 /// Pixels of the tiles of all images, `[tiles, 3, size, size]`.
-fn pixels<'a>(images: impl IntoIterator<Item = &'a TiledImage>) -> Result<Tensor, Error> {
-    let (mut values, mut num_tiles, mut size) = (Vec::new(), 0, 0);
+fn pixels<'a>(images: impl IntoIterator<Item = &'a ModelImage>) -> Result<Tensor, Error> {
+    let (mut values, mut shape) = (Vec::new(), Vec::new());
+    let mut num_tiles = 0;
     for image in images {
         values.extend(image.pixel_values()?);
-        num_tiles += image.num_tiles();
-        size = image.settings().tile_size;
+        shape = image.shape();
+        num_tiles += shape[0];
     }
-    Ok(Tensor::from_vec(values, &[num_tiles, 3, size, size]))
+    shape[0] = num_tiles;
+    Ok(Tensor::from_vec(values, &shape))
 }
 
 /// Adds low-rank terms, unless a checkpoint has brought some that fit.
@@ -242,27 +255,59 @@ fn add_lora(vlm: &mut Vlm, config: &ModelConfig, seed: u64) -> Result<(), Error>
 /// # Errors
 /// A file that cannot be read, or names or shapes that are not the model's.
 pub fn load_trained(vlm: &mut Vlm, path: &Path) -> Result<Vec<String>, Error> {
+    take_trained(vlm, None, path)
+}
+
+/// As [`load_trained`] for a reward model, whose head a checkpoint may hold too. The names are those
+/// of what `vlm` took.
+///
+/// # Errors
+/// As [`load_trained`].
+pub fn load_trained_head(
+    vlm: &mut Vlm,
+    head: &mut ValueHead,
+    path: &Path,
+) -> Result<Vec<String>, Error> {
+    take_trained(vlm, Some(head), path)
+}
+
+fn take_trained(
+    vlm: &mut Vlm,
+    head: Option<&mut ValueHead>,
+    path: &Path,
+) -> Result<Vec<String>, Error> {
     let file = weights_file(path);
     let mut checkpoint = Checkpoint::open(&file)?;
     let low_rank = checkpoint.tensors().iter().any(|tensor| tensor.name.contains(LOW_RANK));
     if low_rank && vlm.llm.lora().is_none() {
         vlm.llm.add_lora(read_lora(&file.with_file_name(LORA_FILE))?, 0);
     }
-    let mut values = HashMap::new();
-    for (name, shape) in shapes(vlm) {
-        if checkpoint.contains(&name) {
-            let taken = checkpoint.take(&name, &shape)?;
-            values.insert(name, taken);
+    let mut take = |shapes: Vec<(String, Vec<usize>)>| {
+        let mut values = HashMap::new();
+        for (name, shape) in shapes {
+            if checkpoint.contains(&name) {
+                let taken = checkpoint.take(&name, &shape)?;
+                values.insert(name, taken);
+            }
         }
-    }
+        Ok::<_, Error>(values)
+    };
+    let values = take(shapes(vlm))?;
+    let parts = head.iter().flat_map(|head| head.parts());
+    let of_head = take(parts.map(|(name, part)| (name, part.shape())).collect())?;
     checkpoint.finish()?;
     vlm.set_parameters(|name| values.get(name).map(Vec::as_slice));
+    if let Some(head) = head {
+        head.set_parameters(|name| of_head.get(name).map(Vec::as_slice));
+    }
     Ok(values.into_keys().collect())
 }
 
 /// Name and shape of every value of a model that can train.
 fn shapes(vlm: &Vlm) -> Vec<(String, Vec<usize>)> {
-    let dense = [vlm.adapter.parts(), vlm.vision.parts(), vlm.llm.parts()].into_iter().flatten();
+    let images = vlm.images.iter();
+    let images = images.flat_map(|side| [side.adapter.parts(), side.encoder.parts()].concat());
+    let dense = images.chain(vlm.llm.parts());
     let low_rank = vlm.llm.parameters(LlmTraining::Lora).into_iter();
     dense
         .map(|(name, part)| (name, part.shape()))
@@ -272,27 +317,18 @@ fn shapes(vlm: &Vlm) -> Vec<(String, Vec<usize>)> {
 
 /// What a run starts from must be in its own checkpoints too: they would be incomplete otherwise.
 fn check_all_train(
+    vlm: &Vlm,
     trainable: Trainable,
     checkpoint: &Path,
     mut taken: Vec<String>,
 ) -> Result<(), Error> {
-    taken.retain(|name| !trains(trainable, name));
+    taken.retain(|name| !vlm.trains(trainable, name));
     let Some(frozen) = taken.into_iter().min() else { return Ok(()) };
     Err(Error::Contradiction {
         first: format!("adapter_name_or_path = {:?}, which holds {frozen},", checkpoint.display()),
         second: format!("trainable = \"{trainable}\""),
         why: "checkpoints of this run would lack it; build a model with it first (sightline assemble --model … --adapter …)",
     })
-}
-
-fn trains(trainable: Trainable, name: &str) -> bool {
-    let training = match name.contains(LOW_RANK) {
-        true => LlmTraining::Lora,
-        false => LlmTraining::Full,
-    };
-    name.starts_with(adapter::PREFIX)
-        || (name.starts_with(vision::PREFIX) && trainable.vision())
-        || (name.starts_with(LLM_PREFIX) && trainable.llm() == training)
 }
 
 /// Rank and scale of a checkpoint's low-rank terms.

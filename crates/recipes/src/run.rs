@@ -1,7 +1,8 @@
 //! What every recipe does around its loop: start or resume in the output folder, and tell who watches.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
+use data::PairReport;
 use engine::{
     Checkpoints, Counts, Engine, Event, Observer, Run, RunParts, SavedFile, Start, Task, TaskState,
 };
@@ -39,12 +40,67 @@ pub enum Notice {
     },
     /// All images are encoded: what the cache had of them, and what it holds now.
     Encoded(CacheCounts),
+    /// Preference pairs that teach nothing were left out.
+    BadPairs {
+        /// The data set.
+        path: PathBuf,
+        /// What was found.
+        report: PairReport,
+    },
+    /// Preference pairs whose scores are too near were left out.
+    Ties {
+        /// The data set.
+        path: PathBuf,
+        /// How many.
+        count: usize,
+        /// What their scores would have had to differ by, and more.
+        min_score_gap: f64,
+    },
+    /// Pairs whose log-probs under the reference policy are known so far.
+    Reference {
+        /// Pairs done.
+        done: usize,
+        /// Pairs in all.
+        total: usize,
+    },
+    /// A checkpoint does better on held-out pairs than all before it, and was kept.
+    Best {
+        /// Its step.
+        step: u64,
+        /// What was compared.
+        metric: &'static str,
+        /// Its value.
+        value: f64,
+        /// Where it is.
+        path: PathBuf,
+    },
+    /// Held-out pairs got no better for so long that the run ends.
+    EarlyStop {
+        /// Steps taken.
+        step: u64,
+        /// The step of the best checkpoint.
+        best: u64,
+    },
     /// Completions of this step's rollout so far.
     Rollout {
         /// Completions done.
         done: usize,
         /// Completions in all.
         total: usize,
+    },
+    /// Prompts whose responses are sampled and scored so far.
+    Sampled {
+        /// Prompts done.
+        done: usize,
+        /// Prompts in all.
+        total: usize,
+    },
+    /// The scorer gave a prompt's responses no scores.
+    Unscored {
+        /// File and line.
+        place: String,
+        /// Why.
+        reason: String,
     },
     /// No group of a rollout had mixed outcomes, so the step draws further prompts.
     Redraw {
@@ -128,7 +184,7 @@ fn name_changes(error: engine::Error, current: &Table) -> Error {
 }
 
 /// Beside its place and then moved: a kill leaves the old file or the new one.
-fn write_config<R: Recipe>(recipe: &R, folder: &Path) -> Result<(), Error> {
+pub(crate) fn write_config<R: Recipe>(recipe: &R, folder: &Path) -> Result<(), Error> {
     let path = folder.join(CONFIG_FILE);
     let partial = folder.join("config.toml.partial");
     let text = resolved(recipe)?;

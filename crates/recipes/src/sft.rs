@@ -12,8 +12,8 @@ use std::path::Path;
 use data::Dataset;
 use engine::{Counts, Engine, Parameters, StepLoss, StepReport, Task, TaskError};
 use loss::Reduction;
-use model::pack::Pack;
-use preprocess::{Example, TiledImage};
+use model::pack::{Pack, Prefix};
+use preprocess::{Example, ModelImage};
 use tensor::Gradients;
 use tensor::ops::LogProbs;
 
@@ -120,7 +120,7 @@ impl SftTask {
     }
 }
 
-fn images(example: &Example) -> &[TiledImage] {
+fn images(example: &Example) -> &[ModelImage] {
     &example.images
 }
 
@@ -146,7 +146,9 @@ impl Task for SftTask {
         let examples = || batch.iter().map(|&index| &self.examples[index]);
         for example in examples() {
             let slots = slots(&example.image_rows, &mut num_features);
-            pack.push_sequence(&example.ids, &slots, &example.loss_mask);
+            let places = example.places.as_deref();
+            let sequence = Prefix { ids: &example.ids, images: &slots, places };
+            pack.push_placed_sequence(sequence, &example.loss_mask);
         }
         let input = self.policy.image_input(examples().map(images))?;
         let (totals, mut loss) = (loss_counts(totals), StepLoss::default());

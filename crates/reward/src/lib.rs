@@ -19,7 +19,7 @@
 //! anything: every function here takes any text, in time linear in its length.
 //!
 //! This crate does not run models, read files, or know which data set an answer comes from; a
-//! learned reward is one more component of [`combine()`], scored elsewhere.
+//! learned reward is one more component of [`combine()`], scored elsewhere behind [`Scorer`].
 
 mod extract;
 mod number;
@@ -28,9 +28,13 @@ mod verify;
 mod format;
 mod combine;
 mod statistics;
+mod scorer;
+mod pairwise;
 
 pub use combine::{Component, ComponentStatistics, combine};
 pub use extract::{after_thought, extract_answer, last_boxed};
 pub use format::{Flaw, Opening, format_flaw, format_reward};
+pub use pairwise::{PairwiseSummary, pairwise};
+pub use scorer::{Asked, ScoreError, Scorer};
 pub use statistics::{LengthStatistics, length_statistics, repetition_rate};
 pub use verify::{Verdict, Why, verify};

@@ -207,11 +207,14 @@ impl<'a> Batch<'a> {
     /// One new row for each running sequence, which sees its prompt and itself.
     fn layout(&self) -> Layout {
         let mut layout = Layout::default();
+        let mut places = Vec::with_capacity(self.running.len());
         for (i, sequence) in self.running.iter().enumerate() {
             let prompt = &self.groups[sequence.prompt].rows;
             let num_before = sequence.len() - 1;
             let slot = sequence.rows.start + num_before;
-            layout.positions.push(position(self.opening.len() + prompt.len() + num_before));
+            let index = self.opening.len() + prompt.len() + num_before;
+            layout.positions.push(position(index));
+            places.push(self.prompts[sequence.prompt].place(index));
             layout.slots.push(slot);
             layout.spans.push(Span {
                 queries: i..i + 1,
@@ -220,6 +223,7 @@ impl<'a> Batch<'a> {
                 causal: true,
             });
         }
+        layout.axes = axes(&layout.positions, &places);
         layout
     }
 
@@ -337,4 +341,11 @@ fn num_cache_rows(vlm: &Vlm, prompts: &[Prompt], config: &GenerateConfig) -> Res
 
 fn position(row: usize) -> u32 {
     u32::try_from(row).expect("no context has 2^32 positions")
+}
+
+/// Places on three axes, if any row has them: rows without stand at their position on each.
+fn axes(positions: &[u32], places: &[Option<[u32; 3]>]) -> Option<Vec<[u32; 3]>> {
+    let given = places.iter().any(Option::is_some);
+    let filled = || places.iter().zip(positions).map(|(place, &p)| place.unwrap_or([p; 3]));
+    given.then(|| filled().collect())
 }

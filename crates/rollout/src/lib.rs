@@ -8,6 +8,11 @@
 //!    │ score: packed trees, the trainer's own forward pass
 //!    ▼
 //! log-probs of the same tokens, equal to the sampler's to 1e-4
+//!
+//! prompt with responses
+//!    │ judge: packed trees, the reward model's value at each response's last token
+//!    ▼
+//! scores
 //! ```
 //!
 //! ```no_run
@@ -34,7 +39,7 @@
 //! # }
 //! ```
 //!
-//! This crate does not train, does not judge completions, and does not know what they are for.
+//! This crate does not train, does not verify completions, and does not know what they are for.
 
 pub mod error;
 pub mod prompt;
@@ -44,9 +49,11 @@ mod batch;
 mod rows;
 mod sequence;
 pub mod score;
+pub mod judge;
 
 pub use error::Error;
 pub use generate::{CACHE_BYTES, GenerateConfig, Progress, generate};
+pub use judge::{Candidates, Judge, JudgedPass, judge};
 pub use prompt::{ImageEncoder, Prompt, TOGETHER};
 pub use sampler::Sampling;
 pub use score::{Group, score};

@@ -4,8 +4,9 @@ use std::sync::Arc;
 
 use model::feature_cache::{CacheCounts, FeatureCache, FeatureKey};
 use model::pack::{ImageSlot, image_slots};
+use model::vision::Grid;
 use model::vlm::{Vlm, stack};
-use preprocess::TiledImage;
+use preprocess::{ModelImage, PatchGrid};
 use tensor::Tensor;
 use tensor::ops::gather_rows;
 
@@ -19,6 +20,9 @@ pub struct Prompt {
     /// Encoder output for the image rows in their order, `[image rows, k²·c]`: from
     /// [`Vlm::features`] or a cache of it. The current adapter projects it.
     pub features: Option<Arc<Tensor>>,
+    /// Time, row and column of each row, where the model places rows so; then those of a completion
+    /// go on after the largest.
+    pub places: Option<Vec<[u32; 3]>>,
     /// Names the prompt's random draws. Prompts of one run need different numbers; the same number
     /// and seed draw the same, whatever else is in the batch.
     pub stream: u64,
@@ -27,12 +31,23 @@ pub struct Prompt {
 impl Prompt {
     /// A prompt from what `preprocess` made, its features, and the name of its draws.
     pub fn new(prompt: &preprocess::Prompt, features: Option<Arc<Tensor>>, stream: u64) -> Self {
-        Self { ids: prompt.ids.clone(), features, stream }
+        Self { ids: prompt.ids.clone(), features, places: prompt.places.clone(), stream }
     }
 
     /// A prompt without images.
     pub fn text(ids: Vec<u32>, stream: u64) -> Self {
-        Self { ids, features: None, stream }
+        Self { ids, features: None, places: None, stream }
+    }
+
+    /// Where row `index` stands on each axis, rows of a completion included.
+    pub(crate) fn place(&self, index: usize) -> Option<[u32; 3]> {
+        let places = self.places.as_ref()?;
+        let after = || {
+            let last = places.iter().flatten().max().map_or(0, |&last| last as usize + 1);
+            let place = last + index - places.len();
+            [u32::try_from(place).expect("no context has 2^32 positions"); 3]
+        };
+        Some(places.get(index).copied().unwrap_or_else(after))
     }
 
     /// Which rows take which feature, counted from 0.
@@ -75,7 +90,7 @@ impl ImageEncoder {
     pub fn encode(
         &mut self,
         vlm: &Vlm,
-        images: &[TiledImage],
+        images: &[ModelImage],
     ) -> Result<Option<Arc<Tensor>>, Error> {
         let mut parts = Vec::with_capacity(images.len());
         for image in images {
@@ -93,11 +108,11 @@ impl ImageEncoder {
     pub fn encode_together(
         &mut self,
         vlm: &Vlm,
-        samples: &[&[TiledImage]],
+        samples: &[&[ModelImage]],
     ) -> Vec<Result<Option<Arc<Tensor>>, Error>> {
-        let images: Vec<_> = samples.iter().copied().flatten().collect();
-        let alike = images.chunk_by(|a, b| a.settings().tile_size == b.settings().tile_size);
-        for images in alike {
+        let images = samples.iter().copied().flatten();
+        let tiled: Vec<_> = images.filter(|image| image.tiled().is_some()).collect();
+        for images in tiled.chunk_by(|a, b| a.shape()[1..] == b.shape()[1..]) {
             self.encode_ahead(vlm, images);
         }
         samples.iter().map(|images| self.encode(vlm, images)).collect()
@@ -105,7 +120,7 @@ impl ImageEncoder {
 
     /// Puts what the cache lacks of images with tiles of one size into it. What fails here fails again
     /// when the image is asked for, and is reported there.
-    fn encode_ahead(&mut self, vlm: &Vlm, images: &[&TiledImage]) {
+    fn encode_ahead(&mut self, vlm: &Vlm, images: &[&ModelImage]) {
         let (mut missing, mut pixels) = (Vec::new(), Vec::new());
         for image in images {
             let key = FeatureKey::new(&image.key(), &self.encoder);
@@ -113,14 +128,13 @@ impl ImageEncoder {
                 continue;
             }
             if let Ok(values) = image.pixel_values() {
-                missing.push((key, image.num_tiles()));
+                missing.push((key, image.shape()[0]));
                 pixels.extend(values);
             }
         }
         let Some(image) = images.first().filter(|_| missing.len() > 1) else { return };
-        let size = image.settings().tile_size;
         let num_tiles = missing.iter().map(|&(_, num_tiles)| num_tiles).sum();
-        let pixels = Tensor::from_vec(pixels, &[num_tiles, 3, size, size]);
+        let pixels = Tensor::from_vec(pixels, &[&[num_tiles], &image.shape()[1..]].concat());
         let Ok(features) = vlm.features(&pixels) else { return };
         let mut rows = 0..0;
         for (key, tiles) in missing {
@@ -136,8 +150,10 @@ impl ImageEncoder {
 }
 
 /// The features of one image, encoded here and now.
-fn features(vlm: &Vlm, image: &TiledImage) -> Result<Tensor, Error> {
-    let size = image.settings().tile_size;
-    let shape = [image.num_tiles(), 3, size, size];
-    Ok(vlm.features(&Tensor::from_vec(image.pixel_values()?, &shape))?)
+fn features(vlm: &Vlm, image: &ModelImage) -> Result<Tensor, Error> {
+    let pixels = Tensor::from_vec(image.pixel_values()?, &image.shape());
+    Ok(match image.patch_grid() {
+        Some(PatchGrid { rows, columns }) => vlm.patch_features(&pixels, Grid { rows, columns })?,
+        None => vlm.features(&pixels)?,
+    })
 }

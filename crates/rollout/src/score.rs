@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use model::pack::{ImageSlot, Pack};
+use model::pack::{ImageSlot, Pack, Prefix};
 use model::vlm::{Images, Vlm, stack};
 use tensor::Tensor;
 
@@ -82,7 +82,8 @@ impl Pass {
             |slot: &ImageSlot| ImageSlot { feature: slot.feature + self.num_features, ..*slot };
         let slots: Vec<_> = slots.iter().map(shift).collect();
         let branches: Vec<&[u32]> = branches.iter().map(Vec::as_slice).collect();
-        self.pack.push_tree(&prompt.ids, &slots, &branches);
+        let prefix = Prefix { ids: &prompt.ids, images: &slots, places: prompt.places.as_deref() };
+        self.pack.push_placed_tree(prefix, &branches);
         self.owners.extend(branches.iter().map(|_| owner));
         self.features.extend(prompt.features.clone());
         self.num_features += slots.len();

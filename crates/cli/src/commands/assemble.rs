@@ -8,11 +8,13 @@ use ::data::{Dataset, prompt_of};
 use ::model::assemble::{
     Assembled, IMAGE_TOKENS, Language, Parts, Settings, assemble, fit_adapter, reassemble,
 };
+use ::model::reward_model::RewardModel;
+use ::model::value_head::{HeadLayout, VALUE_HEAD_FILE};
 use ::model::vlm::{Vlm, stack};
 use ::model::weights::{Checkpoint, Stored};
 use anyhow::{Context as _, Result, anyhow, bail};
 use preprocess::{ChatTemplate, LanguageFiles, Processor, Tokenizer, add_special_tokens};
-use recipes::policy::load_trained;
+use recipes::policy::{load_trained, load_trained_head, weights_file};
 use serde::Serialize;
 use tensor::{DType, Tensor};
 
@@ -129,9 +131,8 @@ fn fit(args: &AssembleArgs, samples: &Path, processor: &Processor) -> Result<()>
         let place = || dataset.place(index);
         let prompt = processor.prompt(&prompt_of(sample), base).with_context(place)?;
         for image in &prompt.images {
-            let shape =
-                [image.num_tiles(), 3, image.settings().tile_size, image.settings().tile_size];
-            let pixels = Tensor::from_vec(image.pixel_values().with_context(place)?, &shape);
+            let pixels = image.pixel_values().with_context(place)?;
+            let pixels = Tensor::from_vec(pixels, &image.shape());
             features.push(vlm.features(&pixels)?);
         }
     }
@@ -183,10 +184,17 @@ fn describe(built: &Built) -> String {
 /// The model with a checkpoint's trained values in place of its own.
 fn merge(args: &AssembleArgs, model: &Path, adapter: &Path, context: &Context) -> Result<()> {
     let stored = stored(model)?;
-    let mut vlm = Vlm::load(model, DType::F32)?;
-    load_trained(&mut vlm, adapter)?;
-    vlm.llm.merge_lora();
-    vlm.save(&args.output, stored)?;
+    if is_reward_model(model, adapter)? {
+        let mut judging = RewardModel::grow(model, DType::F32, args.seed)?;
+        load_trained_head(&mut judging.vlm, &mut judging.head, adapter)?;
+        judging.vlm.llm.merge_lora();
+        judging.save(&args.output, stored)?;
+    } else {
+        let mut vlm = Vlm::load(model, DType::F32)?;
+        load_trained(&mut vlm, adapter)?;
+        vlm.llm.merge_lora();
+        vlm.save(&args.output, stored)?;
+    }
     let tensors = Checkpoint::open(&args.output)?.tensors();
     let sizes = tensors.iter().map(|tensor| tensor.shape.iter().product::<usize>());
     let merged = Merged {
@@ -199,6 +207,15 @@ fn merge(args: &AssembleArgs, model: &Path, adapter: &Path, context: &Context) -
         let Merged { output, model, adapter, num_parameters } = merged;
         format!("{output}: {model} with {adapter}, {} parameters", count(*num_parameters))
     })
+}
+
+/// Whether the model has a value head, or the checkpoint brings one.
+fn is_reward_model(model: &Path, adapter: &Path) -> Result<bool> {
+    let heads = [HeadLayout::ValueHead, HeadLayout::Score];
+    let (model_tensors, trained) =
+        (Checkpoint::open(model)?, Checkpoint::open(&weights_file(adapter))?);
+    let has = |checkpoint: &Checkpoint| heads.iter().any(|head| checkpoint.has_prefix(head.name()));
+    Ok(model.join(VALUE_HEAD_FILE).is_file() || has(&model_tensors) || has(&trained))
 }
 
 /// The number format of most of a model's bytes, which its successor keeps; f32 where that is

@@ -142,7 +142,7 @@ impl Job<'_> {
 }
 
 /// All about a model that shapes what it says.
-pub(super) fn identity(args: &ModelArgs) -> String {
+pub(crate) fn identity(args: &ModelArgs) -> String {
     let adapter = args.adapter.as_deref().map(fingerprint);
     format!("{:?} {} {adapter:?}", args.dtype, fingerprint(&args.model))
 }

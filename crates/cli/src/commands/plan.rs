@@ -3,13 +3,14 @@
 use std::fmt;
 use std::path::Path;
 
-use ::data::{Dataset, prompt_of};
+use ::data::{Dataset, Preferences, prompt_of};
 use ::model::inspect::{Memory, Workload, inspect};
 use ::model::llm::Keep;
 use anyhow::{Context as _, Result};
-use preprocess::{Processor, TiledImage};
+use preprocess::{ModelImage, Processor};
 use recipes::config::ModelConfig;
 use recipes::grpo::GrpoConfig;
+use recipes::mpo::MpoConfig;
 use recipes::sft::SftConfig;
 use serde::Serialize;
 
@@ -54,10 +55,10 @@ struct Measured {
 }
 
 impl Measured {
-    fn add(&mut self, length: usize, images: &[TiledImage]) {
+    fn add(&mut self, length: usize, images: &[ModelImage]) {
         self.lengths.push(length);
         self.num_text_only += usize::from(images.is_empty());
-        self.most_tiles = self.most_tiles.max(images.iter().map(TiledImage::num_tiles).sum());
+        self.most_tiles = self.most_tiles.max(images.iter().map(ModelImage::num_tiles).sum());
     }
 
     fn longest(&self) -> usize {
@@ -87,6 +88,30 @@ impl Plan {
             false => (size * longest, size),
         };
         Self::finish(&config.model, &measured, steps, (rows, together))
+    }
+
+    /// Of mixed preference optimisation.
+    pub(super) fn mpo(config: &MpoConfig) -> Result<Self> {
+        let folder = config.pairs.image_folder.as_deref();
+        let file = Preferences::read(&config.run.dataset, folder)?;
+        let processor = Processor::load(&config.model.model_name_or_path)?;
+        let mut measured = Measured::default();
+        let max_length = config.pairs.max_length.min(processor.context_length);
+        for (index, pair) in file.pairs.iter().enumerate() {
+            let measure = || -> Result<_, preprocess::Error> {
+                let response = |text: &str| Ok(processor.response(&pair.prompt, text)?.len());
+                let prompt = processor.prompt(&pair.prompt, file.folder())?;
+                Ok((prompt, response(&pair.chosen)?, response(&pair.rejected)?))
+            };
+            let (prompt, chosen, rejected) = measure().with_context(|| file.place(index))?;
+            match prompt.ids.len() + chosen.max(rejected) <= max_length {
+                true => measured.add(prompt.ids.len() + chosen + rejected, &prompt.images),
+                false => measured.num_too_long += 1,
+            }
+        }
+        let steps = config.num_steps(measured.lengths.len());
+        let size = config.batch.per_device_train_batch_size;
+        Self::finish(&config.model, &measured, steps, (size * measured.longest(), size))
     }
 
     /// Of group-relative policy optimisation.

@@ -1,6 +1,7 @@
-//! What `sft` and `grpo` share: settings from file and options, progress, and the closing words.
+//! What the trainers share: settings from file and options, progress, and the closing words.
 
 use std::collections::BTreeMap;
+use std::fmt::Display;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -10,17 +11,21 @@ use recipes::config::{Recipe, resolved};
 use recipes::run::{Notice, Watch};
 use serde::Serialize;
 
-use super::plan::Plan;
 use crate::Context;
 use crate::args::RecipeArgs;
 use crate::failure::usage;
 use crate::progress::{Meter, Progress, Unit};
 
 /// Metrics worth a place beside the bar.
-const SHOWN: [(&str, &str); 3] = [
+const SHOWN: [(&str, &str); 8] = [
     ("reward", "reward"),
     ("effective_fraction/before", "effective"),
     ("completions/mean_length", "length"),
+    ("rewards/accuracies", "accuracy"),
+    ("rewards/margins", "margin"),
+    ("accuracy", "accuracy"),
+    ("margin", "margin"),
+    ("eval_accuracy", "held-out accuracy"),
 ];
 
 /// The recipe that file and options make; errors are the user's to mend.
@@ -30,13 +35,17 @@ pub(super) fn settings<R: Recipe>(args: &RecipeArgs) -> Result<R> {
 
 /// What a dry run prints.
 #[derive(Serialize)]
-struct DryRun<'a, R> {
+struct DryRun<'a, R, P> {
     config: &'a R,
-    plan: Plan,
+    plan: P,
 }
 
 /// Prints the resolved settings and the plan.
-pub(super) fn show_plan<R: Recipe>(config: &R, plan: Plan, context: &Context) -> Result<()> {
+pub(super) fn show_plan<R: Recipe, P: Serialize + Display>(
+    config: &R,
+    plan: P,
+    context: &Context,
+) -> Result<()> {
     let text = resolved(config)?;
     context.output.show(&DryRun { config, plan }, |run| format!("{text}\n{}", run.plan))
 }
@@ -188,6 +197,31 @@ impl Seen {
                 if let Some(error) = &counts.disk_error {
                     self.progress.warn(&format!("the feature cache is not on disk: {error}"));
                 }
+            }
+            Notice::BadPairs { path, report } => {
+                self.progress.warn(&format!("{}: {report}", path.display()));
+            }
+            Notice::Ties { path, count, min_score_gap } => self.progress.warn(&format!(
+                "{}: {count} pairs whose scores differ by {min_score_gap} or less are left out",
+                path.display()
+            )),
+            Notice::Reference { done, total } => {
+                let (steps, message) = (self.steps, format!("reference log-probs {done}/{total}"));
+                self.meter().set(steps, &message);
+            }
+            Notice::Best { step, metric, value, path } => self.progress.note(&format!(
+                "step {step}: the best held-out {metric} so far, {value:.4}; kept as {}",
+                path.display()
+            )),
+            Notice::EarlyStop { step, best } => self.progress.note(&format!(
+                "stopped after step {step}: no checkpoint was better than that of step {best}"
+            )),
+            Notice::Sampled { done, total } => {
+                let message = format!("prompts {done}/{total}");
+                self.meter().set(0, &message);
+            }
+            Notice::Unscored { place, reason } => {
+                self.progress.warn(&format!("{place}: no scores, so no pairs: {reason}"));
             }
             Notice::Redraw { num_rollouts } => self.progress.note(&format!(
                 "rollout {num_rollouts} of this step had no group of mixed outcomes; drawing again"

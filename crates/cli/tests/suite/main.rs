@@ -5,4 +5,6 @@ mod models;
 mod commands;
 mod assemble;
 mod training;
+mod preference;
+mod reward;
 mod bad_input;

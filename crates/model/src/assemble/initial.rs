@@ -84,10 +84,13 @@ pub(super) fn initial_adapter(
 
 /// Fits the adapter of a model to features like those to come, `[tokens, k²·c]`, its output to `scale`
 /// standard deviations of the embedding table: see [`Adapter::fit`](crate::adapter::Adapter::fit).
+/// A model without an encoder has none, and stays as it is.
 pub fn fit_adapter(vlm: &mut Vlm, features: &Tensor, scale: f32) {
     let table: Vec<u32> = (0..vlm.llm.config().vocab_size).map(row_u32).collect();
     let spread = scale * std(vlm.llm.embed(&table).as_slice()) as f32;
-    vlm.adapter.fit(features, spread);
+    if let Some(images) = &mut vlm.images {
+        images.adapter.fit(features, spread);
+    }
 }
 
 /// The standard deviation of what the adapter makes of features whose norm has made them normal.

@@ -338,7 +338,25 @@ fn rope(keys: &Keys) -> Result<Rope, Error> {
     Ok(Rope { theta, scaling: scaling(&inner, keys)? })
 }
 
+/// M-RoPE's share of the frequencies for each axis; they must be all of them.
+fn sections(inner: &Keys, keys: &Keys) -> Result<Option<RopeScaling>, Error> {
+    const KEY: &str = "mrope_section";
+    let Some(value) = inner.get(KEY) else { return Ok(None) };
+    let half = heads(keys)?.dim / 2;
+    let listed = value.as_array().into_iter().flatten();
+    let listed: Vec<usize> = listed.filter_map(|n| n.as_u64().map(|n| n as usize)).collect();
+    match <[usize; 3]>::try_from(listed) {
+        Ok(sections) if sections.iter().sum::<usize>() == half => {
+            Ok(Some(RopeScaling::Axes { sections }))
+        }
+        _ => Err(inner.wrong(KEY, value, &format!("three numbers whose sum is {half}"))),
+    }
+}
+
 fn scaling(inner: &Keys, outer: &Keys) -> Result<RopeScaling, Error> {
+    if let Some(axes) = sections(inner, outer)? {
+        return Ok(axes);
+    }
     let kind = inner.opt_str("rope_type")?.or(inner.opt_str("type")?).unwrap_or("default");
     match kind {
         "default" => Ok(RopeScaling::None),
@@ -362,6 +380,7 @@ pub(super) fn scaling_to_json(scaling: &RopeScaling) -> Value {
         RopeScaling::None => Value::Null,
         RopeScaling::Linear { factor } => json!({"rope_type": "linear", "factor": factor}),
         RopeScaling::Dynamic { factor } => json!({"rope_type": "dynamic", "factor": factor}),
+        RopeScaling::Axes { sections } => json!({"type": "mrope", "mrope_section": sections}),
         RopeScaling::Llama3 { factor, low_freq_factor, high_freq_factor, original_context } => {
             json!({
                 "rope_type": "llama3",

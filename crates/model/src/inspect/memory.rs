@@ -7,9 +7,10 @@ use crate::adapter;
 use crate::cache::KvCache;
 use crate::config::llm::Linear;
 use crate::config::{LlmConfig, VisionConfig, VlmConfig};
+use crate::image_side::ENCODER_ROWS;
 use crate::llm::{Keep, LlmTraining};
 use crate::vision;
-use crate::vlm::{ENCODER_ROWS, LLM_PREFIX, Trainable};
+use crate::vlm::{LLM_PREFIX, Trainable};
 
 const F32: usize = size_of::<f32>();
 

@@ -85,7 +85,19 @@ impl Block {
         let attention_name = format!("{name}.self_attn");
         let attention =
             Attention { name: attention_name, query, key, value, output, norms, heads, eps };
-        Ok(Self { name, before_attention, attention, before_mlp, mlp, eps })
+        Ok(Self::new(name, [before_attention, before_mlp], attention, mlp))
+    }
+
+    /// A block of parts that were taken elsewhere; the norms stand before attention and MLP.
+    pub(crate) fn new(name: String, norms: [Tensor; 2], attention: Attention, mlp: Mlp) -> Self {
+        let [before_attention, before_mlp] = norms;
+        let eps = attention.eps;
+        Self { name, before_attention, attention, before_mlp, mlp, eps }
+    }
+
+    /// The norms before attention and MLP.
+    pub(crate) fn norms(&self) -> [&Tensor; 2] {
+        [&self.before_attention, &self.before_mlp]
     }
 
     /// The forward pass up to what the backward pass needs: all but the MLP's last layer.

@@ -6,13 +6,12 @@ use std::path::Path;
 
 use serde_json::Value;
 
-use super::{LLM_PREFIX, Vlm};
+use super::Vlm;
 use crate::Error;
-use crate::adapter::{self, Adapter};
+use crate::adapter::Adapter;
 use crate::config::vlm::read_json;
 use crate::llm::LlmTraining;
-use crate::parameter::Part;
-use crate::vision;
+use crate::parameter::{Parameter, Part};
 use crate::weights::{Checkpoint, Staging, Stored, TensorSpec, save, save_file};
 
 /// Files beside the weights that travel with a model: what the tokenizer, the chat template and
@@ -35,6 +34,9 @@ pub(crate) const COMPANIONS: &[&str] = &[
 /// The token whose rows image features overwrite.
 pub(crate) const IMAGE_TOKEN: &str = "<IMG_CONTEXT>";
 
+/// The same in Qwen2.5-VL.
+const QWEN_IMAGE_TOKEN: &str = "<|image_pad|>";
+
 /// Weights above this many bytes go into several files, as transformers does it.
 pub(crate) const MAX_SHARD_BYTES: u64 = 5_000_000_000;
 
@@ -46,44 +48,69 @@ impl Vlm {
     /// # Errors
     /// When low-rank terms have not been merged, or the folder cannot be written.
     pub fn save(&self, folder: &Path, stored: Stored) -> Result<(), Error> {
+        self.save_with(folder, stored, &[], |_| Ok(()))
+    }
+
+    /// As [`save`](Self::save), with further tensors among the weights, in f32, and whatever
+    /// `beside` writes into the folder it is given.
+    ///
+    /// # Errors
+    /// As [`save`](Self::save), and those of `beside`.
+    pub(crate) fn save_with(
+        &self,
+        folder: &Path,
+        stored: Stored,
+        among: &[Parameter],
+        beside: impl FnOnce(&Path) -> Result<(), Error>,
+    ) -> Result<(), Error> {
         if !self.llm.parameters(LlmTraining::Lora).is_empty() {
             let reason = "low-rank terms must be merged, or saved as an adapter of their own";
             return Err(Error::input("model to save", reason));
         }
         let staging = Staging::new(folder)?;
         copy_companions(&self.folder, staging.path())?;
-        let mut config = self.config.json.clone();
+        let mut config = self.json.clone();
         let key = if config.get("dtype").is_some() { "dtype" } else { "torch_dtype" };
         config[key] = stored.torch_name().into();
         write_json(&staging.path().join("config.json"), &config)?;
         let parts: HashMap<String, Part<'_>> = self.all_parts().into_iter().collect();
-        let specs = self.tensor_specs(stored);
-        save(staging.path(), &specs, MAX_SHARD_BYTES, |name| Ok(parts[name].values()))?;
+        let mut specs = self.tensor_specs(stored);
+        specs.extend(among.iter().map(|p| TensorSpec::new(&p.name, &p.shape, Stored::F32)));
+        save(staging.path(), &specs, MAX_SHARD_BYTES, |name| match parts.get(name) {
+            Some(part) => Ok(part.values()),
+            None => {
+                let further = among.iter().find(|parameter| parameter.name == name);
+                Ok(further.map(|parameter| parameter.values.clone()).unwrap_or_default())
+            }
+        })?;
+        beside(staging.path())?;
         staging.commit()
     }
 
-    /// Writes the adapter alone: one safetensors file with `mlp1.*` in f32.
+    /// Writes the adapter alone: one safetensors file with its tensors (`mlp1.*`) in f32.
     ///
     /// # Errors
     /// When the file cannot be written; an earlier one is then still there.
     pub fn save_adapter(&self, file: &Path) -> Result<(), Error> {
-        let parts: HashMap<String, Part<'_>> = self.adapter.parts().into_iter().collect();
-        let shapes = adapter::tensors(self.config.feature_size(), self.config.llm.hidden_size);
+        let adapter = &self.image_side()?.adapter;
+        let parts: HashMap<String, Part<'_>> = adapter.parts().into_iter().collect();
         let spec = |(name, shape): &(String, Vec<usize>)| TensorSpec::new(name, shape, Stored::F32);
-        let specs: Vec<TensorSpec> = shapes.iter().map(spec).collect();
+        let specs: Vec<TensorSpec> = adapter.config().tensors().iter().map(spec).collect();
         save_file(file, &specs, |name| Ok(parts[name].values()))
     }
 
-    /// Replaces the adapter by that of a file, or of a folder, of `mlp1.*` alone.
+    /// Replaces the adapter by that of a file, or of a folder, of its tensors alone.
     ///
     /// # Errors
     /// When it cannot be read or does not fit the model; the model is then unchanged.
     pub fn load_adapter(&mut self, file: &Path) -> Result<(), Error> {
         let mut checkpoint = Checkpoint::open(file)?;
-        let (features, hidden) = (self.config.feature_size(), self.config.llm.hidden_size);
-        let adapter = Adapter::take(&mut checkpoint, features, hidden)?;
+        let config = self.image_side()?.adapter.config().clone();
+        let adapter = Adapter::take(&mut checkpoint, config)?;
         checkpoint.finish()?;
-        self.adapter = adapter;
+        if let Some(side) = &mut self.images {
+            side.adapter = adapter;
+        }
         Ok(())
     }
 
@@ -92,26 +119,34 @@ impl Vlm {
         &self.folder
     }
 
-    fn all_parts(&self) -> Vec<(String, Part<'_>)> {
-        let mut parts = self.vision.parts();
-        parts.extend(self.adapter.parts());
+    /// Everything that a checkpoint of this model holds, by name.
+    pub(crate) fn all_parts(&self) -> Vec<(String, Part<'_>)> {
+        let mut parts = Vec::new();
+        if let Some(side) = &self.images {
+            parts.extend(side.encoder.parts());
+            parts.extend(side.adapter.parts());
+        }
         parts.extend(self.llm.parts());
         parts
     }
 
-    fn tensor_specs(&self, stored: Stored) -> Vec<TensorSpec> {
-        let hidden = self.config.llm.hidden_size;
+    /// The tensors of a checkpoint of this model, in its order.
+    pub(crate) fn tensor_specs(&self, stored: Stored) -> Vec<TensorSpec> {
         let of = |tensors: Vec<(String, Vec<usize>)>, stored| {
             tensors.into_iter().map(move |(name, shape)| TensorSpec { name, shape, stored })
         };
-        of(vision::tensors(&self.config.vision), stored)
-            .chain(of(adapter::tensors(self.config.feature_size(), hidden), Stored::F32))
-            .chain(of(self.llm.config().tensors(LLM_PREFIX), stored))
-            .collect()
+        let mut specs = Vec::new();
+        if let Some(side) = &self.images {
+            specs.extend(of(side.encoder.tensors(), stored));
+            specs.extend(of(side.adapter.config().tensors(), Stored::F32));
+        }
+        specs.extend(of(self.llm.config().tensors(self.llm.prefix()), stored));
+        specs
     }
 }
 
-/// The id of `<IMG_CONTEXT>` in a folder's `tokenizer.json`, or `None` if either is missing.
+/// The id of the token whose rows image features overwrite, by a folder's `tokenizer.json`, or `None`
+/// if it has neither InternVL's (`<IMG_CONTEXT>`) nor Qwen's (`<|image_pad|>`).
 ///
 /// # Errors
 /// When `tokenizer.json` cannot be parsed.
@@ -120,7 +155,8 @@ pub fn image_token(folder: &Path) -> Result<Option<u32>, Error> {
     if !path.is_file() {
         return Ok(None);
     }
-    Ok(token_id(&read_json(&path)?, IMAGE_TOKEN))
+    let tokenizer = read_json(&path)?;
+    Ok([IMAGE_TOKEN, QWEN_IMAGE_TOKEN].iter().find_map(|token| token_id(&tokenizer, token)))
 }
 
 /// The id of a token in the content of a `tokenizer.json`: an added token or a vocabulary entry.

@@ -5,6 +5,7 @@ use std::str::FromStr;
 
 use super::Vlm;
 use crate::Error;
+use crate::image_side::{Encoder, ImageSide};
 use crate::llm::LlmTraining;
 use crate::parameter::{Parameter, Part};
 
@@ -76,9 +77,12 @@ impl Vlm {
     /// [`Trainable::AdapterLora`] must have been added to [`Vlm::llm`] first.
     pub fn parameters(&self, trainable: Trainable) -> Vec<Parameter> {
         let named = |(name, part): (String, Part<'_>)| part.named(name);
-        let mut parameters: Vec<Parameter> = self.adapter.parts().into_iter().map(named).collect();
-        if trainable.vision() {
-            parameters.extend(self.vision.parts().into_iter().map(named));
+        let mut parameters = Vec::new();
+        if let Some(side) = &self.images {
+            parameters.extend(side.adapter.parts().into_iter().map(named));
+            if trainable.vision() {
+                parameters.extend(side.encoder.parts().into_iter().map(named));
+            }
         }
         parameters.extend(self.llm.parameters(trainable.llm()));
         parameters
@@ -86,12 +90,42 @@ impl Vlm {
 
     /// Replaces the parameters for which `values` has some, each as long as the parameter.
     pub fn set_parameters<'v>(&mut self, values: impl Fn(&str) -> Option<&'v [f32]>) {
-        let adapter = self.adapter.parts_mut();
-        for (name, mut part) in adapter.into_iter().chain(self.vision.parts_mut()) {
-            if let Some(values) = values(&name) {
-                part.set(values);
+        if let Some(ImageSide { encoder, adapter }) = &mut self.images {
+            for (name, mut part) in adapter.parts_mut().into_iter().chain(encoder.parts_mut()) {
+                if let Some(values) = values(&name) {
+                    part.set(values);
+                }
             }
         }
         self.llm.set_parameters(values);
+    }
+
+    /// Whether a parameter of this model, given its full name, trains under a setting.
+    pub fn trains(&self, trainable: Trainable, name: &str) -> bool {
+        let part = |parts: Vec<(String, Part<'_>)>| parts.iter().any(|(known, _)| known == name);
+        if let Some(side) = &self.images {
+            if part(side.adapter.parts()) {
+                return true;
+            }
+            if part(side.encoder.parts()) {
+                return trainable.vision();
+            }
+        }
+        let is_low_rank = !part(self.llm.parts());
+        trainable.llm() == if is_low_rank { LlmTraining::Lora } else { LlmTraining::Full }
+    }
+
+    /// Fails where a setting asks for what this model cannot do: an encoder of patches is frozen.
+    ///
+    /// # Errors
+    /// [`Error::Input`].
+    pub fn check_trainable(&self, trainable: Trainable) -> Result<(), Error> {
+        match &self.images {
+            Some(ImageSide { encoder: Encoder::Patches(_), .. }) if trainable.vision() => {
+                let reason = format!("{trainable}: the encoder of Qwen2.5-VL is always frozen");
+                Err(Error::input("trainable", reason))
+            }
+            _ => Ok(()),
+        }
     }
 }

@@ -106,6 +106,7 @@ fn greedy(llm: &Llm, prompt: &[u32], len: usize) -> Vec<u32> {
             }],
             slots: (seen..ids.len()).collect(),
             outputs: Some(vec![ids.len() - seen - 1]),
+            ..Layout::default()
         };
         let logits = llm.logits(&llm.extend(llm.embed(&ids[seen..]), &layout, &mut cache));
         let best =

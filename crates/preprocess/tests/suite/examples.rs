@@ -18,7 +18,7 @@ fn processor(template: &str) -> Processor {
         preprocess::add_special_tokens(&mut files.tokenizer, &["<s>", end]).unwrap();
         files.tokenizer_config = json!({"bos_token": "<s>", "eos_token": {"content": end}});
     }
-    let settings = preprocess::ImageSettings::load(&folder).unwrap();
+    let settings = preprocess::VisionSettings::load(&folder).unwrap();
     Processor::from_files(&folder, &files, settings).unwrap()
 }
 
@@ -67,6 +67,28 @@ fn every_answer_is_learned_with_its_end_and_nothing_else() {
     );
 }
 
+/// A preference pair's branches are what fine-tuning would learn of each.
+#[test]
+fn a_response_is_what_an_example_learns_of_its_last_turn() {
+    for template in ["smollm_style", "deepseek_style"] {
+        let processor = processor(template);
+        let thought = "<think>\nhm\n</think>\n\nyes";
+        let asked = [("system", "Be."), ("user", "a <image>")];
+        let prompt = turns(&asked, 1);
+        let whole = turns(&[&asked[..], &[("assistant", thought)]].concat(), 1);
+        let response = processor.response(&prompt, thought).unwrap();
+        let example = processor.example(&whole, &golden("internvl-six-b")).unwrap();
+        let start = example.loss_mask.iter().rposition(|learned| !learned).unwrap() + 1;
+        assert_eq!(response, example.ids[start..], "{template}");
+        let before = processor.prompt(&prompt, &golden("internvl-six-b")).unwrap();
+        assert_eq!(before.ids, example.ids[..start], "{template}");
+        // A response that a model gave after the opened thought is the same response.
+        let opened = before.opens_thought().then_some("hm\n</think>\n\nyes");
+        let again = processor.response(&prompt, opened.unwrap_or(thought)).unwrap();
+        assert_eq!(again, response, "{template}");
+    }
+}
+
 /// DeepSeek's template opens the thought in the prompt and drops thoughts from the history.
 #[test]
 fn thoughts_that_a_template_drops_are_learned_all_the_same() {
@@ -102,7 +124,7 @@ fn several_images_share_the_limit_on_tiles_in_training() {
     let sample = turns(&[("user", "x"), ("assistant", "y")], 8);
     let base = golden("internvl-six-b");
     let num_tiles =
-        |images: &[preprocess::TiledImage]| images.iter().map(|i| i.num_tiles()).sum::<usize>();
+        |images: &[preprocess::ModelImage]| images.iter().map(|i| i.num_tiles()).sum::<usize>();
     assert_eq!(num_tiles(&processor.example(&sample, &base).unwrap().images), 8);
     assert_eq!(num_tiles(&processor.prompt(&sample, &base).unwrap().images), 24);
 }

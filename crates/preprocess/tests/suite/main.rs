@@ -9,3 +9,4 @@ mod tokenizers;
 mod templates;
 mod examples;
 mod internvl;
+mod qwen;

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use advantage::{Entry, Mixed};
 use engine::{Counts, Parameters, StepLoss, Task, TaskError};
 use loss::{Completion, Objective, PolicyTerms, Reduction};
-use model::pack::Pack;
+use model::pack::{Pack, Prefix};
 use model::vlm::Images;
 use tensor::Gradients;
 use tensor::ops::LogProbs;
@@ -147,7 +147,9 @@ impl<'a> GrpoTask<'a> {
             let slots = slots(&prompt.image_rows, &mut num_features);
             let branches: Vec<_> =
                 tree.completions.iter().map(|learned| learned.token_ids.as_slice()).collect();
-            pack.push_tree(&prompt.ids, &slots, &branches);
+            let places = prompt.places.as_deref();
+            let prefix = Prefix { ids: &prompt.ids, images: &slots, places };
+            pack.push_placed_tree(prefix, &branches);
         }
         let input = self.policy.image_input(prompts().map(|prompt| prompt.images.as_slice()))?;
         Ok((pack, input))

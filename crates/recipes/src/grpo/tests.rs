@@ -1,11 +1,8 @@
 //! The update against the golden case, the rollout against the update, prompts against their answers.
 
-use std::path::{Path, PathBuf};
-
 use advantage::{Entry, Mixed};
-use engine::{Counts, Parameters, StepLoss, Task};
+use engine::{Counts, StepLoss, Task};
 use serde_json::{Value, json};
-use tempfile::TempDir;
 use tensor::Gradients;
 use testkit::{Golden, Tolerance, assert_close, assert_close_by_norm};
 
@@ -14,28 +11,18 @@ use super::journal::Journal;
 use super::questions::Questions;
 use super::task::{GrpoTask, Learned, Tree};
 use super::{Draws, GrpoConfig};
-use crate::config::load;
+use crate::golden::{Losses, path};
 use crate::policy::Policy;
-
-fn golden(path: &str) -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("..").join(path)
-}
 
 /// The golden question, and a second one about the same image.
 struct Case {
-    folder: TempDir,
     config: GrpoConfig,
-    losses: Golden,
-    json: Value,
+    losses: Losses,
 }
 
 impl Case {
     fn new(keys: &[(&str, &str)]) -> Self {
-        let folder = tempfile::tempdir().unwrap();
-        let model = golden("model/tests/golden/internvl-six-b");
-        let image = golden("preprocess/tests/golden/internvl-six-b/image.png");
-        std::fs::copy(image, folder.path().join("image.png")).unwrap();
-        let question = testkit::json(model.join("reference.json"))["question"].clone();
+        let losses = Losses::of("grpo");
         let line = |question: &Value| {
             let messages = json!([
                 {"role": "user", "content": question},
@@ -43,29 +30,10 @@ impl Case {
             ]);
             json!({"messages": messages, "images": ["image.png"], "answer": "8765"})
         };
-        let text = format!("{}\n{}\n", line(&question), line(&json!("<image>\nAnd now?")));
-        std::fs::write(folder.path().join("train.jsonl"), text).unwrap();
-        let quoted = |path: PathBuf| format!("{:?}", path.display().to_string());
-        let dataset = quoted(folder.path().join("train.jsonl"));
-        let output = quoted(folder.path().join("out"));
-        let model = quoted(model);
-        let required = [
-            ("model_name_or_path", model.as_str()),
-            ("dataset", &dataset),
-            ("output_dir", &output),
-            ("per_device_train_batch_size", "8"),
-            ("num_generations", "4"),
-            ("learning_rate", "1e-3"),
-            ("save_steps", "1"),
-        ];
-        let keys: Vec<_> =
-            required.iter().chain(keys).map(|&(k, v)| (k.into(), v.into())).collect();
-        Self {
-            folder,
-            config: load(None, &keys).unwrap(),
-            losses: Golden::open(golden("recipes/tests/golden/losses.safetensors")),
-            json: testkit::json(golden("recipes/tests/golden/losses.json"))["grpo"].clone(),
-        }
+        let lines = [line(&Losses::question()), line(&json!("<image>\nAnd now?"))];
+        let required = [("per_device_train_batch_size", "8"), ("num_generations", "4")];
+        let config = losses.config(&lines, &[&required, keys].concat());
+        Self { config, losses }
     }
 
     fn policy(&self) -> Policy {
@@ -76,21 +44,13 @@ impl Case {
         Questions::read(&self.config.run.dataset, policy, &mut |_| {}).unwrap()
     }
 
-    /// The adapter that has moved away from the checkpoint's.
-    fn moved(&self, policy: &Policy) -> Parameters {
-        let parameters = policy.parameters().unwrap();
-        let of = |name: &str| self.losses.f32(&format!("policy.{name}"));
-        let moved = parameters.iter().map(|(n, v)| (n.to_owned(), v.shape().to_vec(), of(n)));
-        Parameters::new(moved).unwrap()
-    }
-
     /// The case's completions as one tree, with their old log-probs where `old`.
     fn tree(&self, policy: &Policy, old: bool) -> Tree {
-        let texts = self.json["completions"].as_array().unwrap();
+        let texts = self.losses.json["completions"].as_array().unwrap();
         let learned = |(index, text): (usize, &Value)| Learned {
             token_ids: policy.processor.completion(text.as_str().unwrap()).unwrap(),
-            advantage: self.json["advantages"][index].as_f64().unwrap(),
-            old: old.then(|| self.losses.f32(&format!("grpo.completion{index}.old_logps"))),
+            advantage: self.losses.json["advantages"][index].as_f64().unwrap(),
+            old: old.then(|| self.losses.tensors.f32(&format!("grpo.completion{index}.old_logps"))),
         };
         Tree { question: 0, completions: texts.iter().enumerate().map(learned).collect() }
     }
@@ -110,43 +70,35 @@ fn step(task: &mut GrpoTask<'_>, batches: &[Vec<Tree>]) -> (StepLoss, Gradients)
     (sum, gradients)
 }
 
-fn check_gradients(case: &Case, name: &str, gradients: &Gradients) {
-    assert_eq!(gradients.len(), 6);
-    for (parameter, gradient) in gradients.iter() {
-        let want = case.losses.f32(&format!("{name}.grad.{parameter}"));
-        assert_close_by_norm(parameter, gradient.as_slice(), &want, 1e-3);
-    }
-}
-
 #[test]
 fn on_policy_loss_and_gradients_are_the_references() {
     let case = Case::new(&[]);
     let policy = case.policy();
-    let (questions, moved) = (case.questions(&policy), case.moved(&policy));
+    let (questions, moved) = (case.questions(&policy), case.losses.moved(&policy));
     let tree = case.tree(&policy, false);
     let mut task = GrpoTask::new(&case.config, policy, &questions).unwrap();
     task.publish(&moved).unwrap();
     let (loss, gradients) = step(&mut task, &[vec![tree]]);
-    let want = case.json["on_policy_loss_beta0"].as_f64().unwrap();
+    let want = case.losses.json["on_policy_loss_beta0"].as_f64().unwrap();
     assert!((loss.value - want).abs() < 1e-6, "loss {}, want {want}", loss.value);
     assert!(!loss.metrics.contains_key("kl"));
-    check_gradients(&case, "grpo_on_policy", &gradients);
+    case.losses.check_gradients("grpo_on_policy", &gradients);
 }
 
 #[test]
 fn clipped_loss_with_divergence_and_gradients_are_the_references() {
     let case = Case::new(&[("beta", "0.04"), ("epsilon", "0.2")]);
     let policy = case.policy();
-    let (questions, moved) = (case.questions(&policy), case.moved(&policy));
+    let (questions, moved) = (case.questions(&policy), case.losses.moved(&policy));
     let tree = case.tree(&policy, true);
     // The task holds on to the policy it was made with: the checkpoint's.
     let mut task = GrpoTask::new(&case.config, policy, &questions).unwrap();
     task.publish(&moved).unwrap();
     let (loss, gradients) = step(&mut task, &[vec![tree]]);
-    let want = case.json["clipped_loss_with_kl"].as_f64().unwrap();
+    let want = case.losses.json["clipped_loss_with_kl"].as_f64().unwrap();
     assert!((loss.value - want).abs() < 1e-4 * want.abs(), "loss {}, want {want}", loss.value);
     assert!(loss.metrics["kl"] > 0.0 && loss.metrics["clip_ratio/region_mean"] > 0.0);
-    check_gradients(&case, "grpo_clipped_kl", &gradients);
+    case.losses.check_gradients("grpo_clipped_kl", &gradients);
     // And it goes back to the policy under training.
     for (name, values) in task.policy.parameters().unwrap().iter() {
         assert_eq!(values.as_slice(), moved.get(name).unwrap().as_slice(), "{name}");
@@ -157,13 +109,13 @@ fn clipped_loss_with_divergence_and_gradients_are_the_references() {
 fn log_probs_are_the_references() {
     let case = Case::new(&[]);
     let policy = case.policy();
-    let (questions, moved) = (case.questions(&policy), case.moved(&policy));
+    let (questions, moved) = (case.questions(&policy), case.losses.moved(&policy));
     let group = as_group(&case.tree(&policy, false));
     let mut task = GrpoTask::new(&case.config, policy, &questions).unwrap();
     for kind in ["ref_logps", "logps"] {
         let scored = task.log_probs(&group).unwrap();
         for (index, log_probs) in scored.iter().enumerate() {
-            let want = case.losses.f32(&format!("grpo.completion{index}.{kind}"));
+            let want = case.losses.tensors.f32(&format!("grpo.completion{index}.{kind}"));
             assert_close(kind, log_probs, &want, Tolerance::absolute(1e-4));
         }
         task.publish(&moved).unwrap();
@@ -193,7 +145,7 @@ fn micro_batches_add_up_to_one_batch() {
     for loss_type in ["grpo", "dapo", "dr_grpo"] {
         let case = Case::new(&[("beta", "0.04"), ("loss_type", loss_type)]);
         let policy = case.policy();
-        let (questions, moved) = (case.questions(&policy), case.moved(&policy));
+        let (questions, moved) = (case.questions(&policy), case.losses.moved(&policy));
         let mut trees = Vec::new();
         for question in 0..2 {
             // Split as a refilled step is: fresh completions in one tree, old ones in another.
@@ -230,7 +182,7 @@ fn copy(tree: &Tree) -> Tree {
 
 /// Groups of one rollout by the moved policy.
 fn rollout<'a>(case: &'a Case, questions: &'a Questions, task: &mut GrpoTask<'_>) -> Vec<Group> {
-    let journal = Journal::open(case.folder.path(), 0).unwrap();
+    let journal = Journal::open(case.losses.folder.path(), 0).unwrap();
     let mut draws = Draws::new(&case.config, questions, journal, Box::new(|_| {}));
     draws.rollout(&mut task.policy).unwrap()
 }
@@ -374,7 +326,7 @@ fn prompts_do_not_hold_their_answers() {
         assert!(!prompt.text.contains(answer) && !spelled.contains(answer), "{spelled}");
         assert!(prompt.opens_thought());
     }
-    let golden = Golden::open(golden("model/tests/golden/internvl-six-b/reference.safetensors"));
+    let golden = Golden::open(path("model/tests/golden/internvl-six-b/reference.safetensors"));
     let want: Vec<u32> = golden.i32("input_ids").into_iter().map(|id| id as u32).collect();
     assert_eq!(questions.prompts[0].ids, want);
 }

@@ -9,4 +9,6 @@ mod sft;
 mod trainable;
 mod grpo;
 mod resume;
+mod reward_model;
 mod mpo;
+mod preferences;

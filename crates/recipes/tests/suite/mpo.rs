@@ -1,78 +1,128 @@
-//! The golden case of mixed preference optimisation: two branches of one prompt through the model.
+//! Mixed preference optimisation as a run: what it learns, logs, leaves out, keeps, and when it stops.
 
-use loss::{MpoWeights, Pair, RewardShift, mpo};
-use model::llm::Keep;
-use model::pack::{Pack, image_slots};
-use model::vlm::{Images, Pass, Trainable};
-use preprocess::Processor;
-use tensor::{Gradients, Tensor};
-use testkit::{Golden, assert_close_by_norm};
+use std::fs;
 
-use crate::common::{golden, golden_sample, model, vlm};
+use recipes::mpo::{BEST_FOLDER, MpoConfig, mpo};
+use recipes::run::Watch;
+use serde_json::{Value, json};
 
-fn sum(log_probs: &[f32]) -> f64 {
-    log_probs.iter().copied().map(f64::from).sum()
+use crate::common::{Log, Place, quoted};
+
+/// A pair about one of the pictures.
+fn pair(picture: usize, chosen: &str, rejected: &str) -> Value {
+    json!({
+        "prompt": [{"role": "user", "content": "<image>\nSum?"}],
+        "images": [format!("{picture}.bmp")],
+        "chosen": [{"role": "assistant", "content": chosen}],
+        "rejected": [{"role": "assistant", "content": rejected}],
+    })
+}
+
+/// Pairs that prefer one answer to another, whatever the picture.
+pub(crate) fn pairs(chosen: &str, rejected: &str) -> Vec<Value> {
+    let answer = |text: &str| format!("</think>\n\n\\boxed{{{text}}}");
+    (0..4).map(|picture| pair(picture, &answer(chosen), &answer(rejected))).collect()
+}
+
+/// A run over these pairs; the adapter alone moves too little in a few steps.
+pub(crate) fn place(lines: &[Value]) -> Place {
+    Place::new(lines).with("trainable", "adapter+llm").with("learning_rate", 1e-3)
 }
 
 #[test]
-fn loss_and_adapter_gradients_are_the_references() {
-    let losses = Golden::open(golden("recipes/tests/golden/losses.safetensors"));
-    let case = testkit::json(golden("recipes/tests/golden/losses.json"))["mpo"].clone();
-    let number = |key: &str| case[key].as_f64().unwrap();
-    let processor = Processor::load(&model()).unwrap();
-    let sample = serde_json::from_value(golden_sample()).unwrap();
-    let base = golden("preprocess/tests/golden/internvl-six-b");
-    let prompt = processor.prompt(&sample, &base).unwrap();
-    let [chosen, rejected] = ["chosen", "rejected"]
-        .map(|key| processor.completion(case[key].as_str().unwrap()).unwrap());
-    let mut policy = vlm();
-    let slots = image_slots(&prompt.ids, policy.image_token.unwrap(), 0);
-    let mut pack = Pack::new();
-    pack.push_tree(&prompt.ids, &slots, &[&chosen, &rejected]);
-    let [chosen, rejected] = [0, 1].map(|branch: usize| pack.sequences[branch].clone());
-    let pixels = prompt.images[0].pixel_values().unwrap();
-    let features = policy.features(&Tensor::from_vec(pixels, &[3, 3, 56, 56])).unwrap();
-    let images = Images::Features(&features);
+fn the_chosen_responses_become_likelier_than_the_rejected() {
+    let place = place(&pairs("7", "4")).with("max_steps", 12);
+    mpo(&place.config(&[]), Watch::nobody()).unwrap();
+    let metrics = place.metrics();
+    let (first, last) = (&metrics[0], &metrics[11]);
+    assert_eq!(first["rewards/chosen"], 0.0);
+    assert_eq!(first["rewards/margins"], 0.0);
+    assert_eq!(first["reward_shift"], 0.0);
+    assert!((first["loss/preference"] - std::f64::consts::LN_2).abs() < 1e-6);
+    assert!((first["loss/quality"] - 2.0 * std::f64::consts::LN_2).abs() < 1e-6);
+    assert!(last["rewards/margins"] > 0.1 && last["rewards/accuracies"] == 1.0, "{last:?}");
+    assert!(last["loss"] < first["loss"] && last["logps/chosen"] > first["logps/chosen"]);
+    for step in &metrics {
+        let sum =
+            0.8 * step["loss/preference"] + 0.2 * step["loss/quality"] + step["loss/generation"];
+        assert!((sum - step["loss"]).abs() < 1e-9);
+        let margin = step["rewards/chosen"] - step["rewards/rejected"];
+        assert!((margin - step["rewards/margins"]).abs() < 1e-12);
+    }
+    assert_eq!(last["epoch"], 6.0);
+}
 
-    let check = |key: &str, got: f64| {
-        let want = number(key);
-        assert!((got - want).abs() < 1e-4 * want.abs(), "{key}: {got}, want {want}");
-    };
-    let reference = policy.log_probs(&pack, images, 1.0).unwrap().log_prob;
-    let reference_chosen = sum(&reference[chosen.clone()]);
-    let reference_rejected = sum(&reference[rejected.clone()]);
-    check("reference_chosen_logp", reference_chosen);
-    check("reference_rejected_logp", reference_rejected);
+#[test]
+fn pairs_that_teach_nothing_are_reported_and_left_out_or_stop_the_run() {
+    let mut lines = pairs("7", "4");
+    lines.extend([pair(0, "same", "same"), pair(1, "", "bad"), pair(9, "good", "bad")]);
+    let place = place(&lines).with("max_steps", 1);
+    let log = Log::default();
+    mpo(&place.config(&[]), log.watch()).unwrap();
+    let [notice] = &log.lines("BadPairs")[..] else { panic!("one notice") };
+    assert!(notice.contains("num_kept: 4") && notice.contains("MissingImage"), "{notice}");
+    let keys = [("bad_pairs", "stop"), ("output_dir", &quoted(&place.path("other")))];
+    let error = mpo(&place.config(&keys), Watch::nobody()).err().unwrap().to_string();
+    assert!(
+        error.contains("4 pairs kept, 3 left out: chosen and rejected are the same (1, "),
+        "{error}"
+    );
+    let long = [("max_length", "10"), ("output_dir", &quoted(&place.path("third")))];
+    let error = mpo(&place.config(&long), Watch::nobody()).err().unwrap().to_string();
+    assert!(error.ends_with("no samples"), "{error}");
+}
 
-    let adapter: Vec<_> = policy.parameters(Trainable::Adapter);
-    let trained: Vec<(String, Vec<f32>)> = adapter
-        .iter()
-        .map(|p| (p.name.clone(), losses.f32(&format!("policy.{}", p.name))))
-        .collect();
-    policy.set_parameters(|name| trained.iter().find(|(n, _)| n == name).map(|(_, v)| &v[..]));
-    let mut gradients = Gradients::new(adapter.into_iter().map(|p| (p.name, p.shape)));
-    let dlogp = |scored: &tensor::ops::LogProbs| {
-        let (chosen, rejected) = (&scored.log_prob[chosen], &scored.log_prob[rejected]);
-        check("chosen_logp", sum(chosen));
-        check("rejected_logp", sum(rejected));
-        let pair = Pair { chosen, rejected, reference_chosen, reference_rejected };
-        let beta = number("beta");
-        let rewards = pair.rewards(beta);
-        let shift = RewardShift::default().updated(&[rewards.0, rewards.1]);
-        let want = number("reward_shift_after_first_update");
-        assert!((shift.mean - want).abs() < 1e-5, "shift {}, want {want}", shift.mean);
-        let terms = mpo(&pair, beta, shift.mean, MpoWeights::PAPER);
-        check("preference_loss", terms.preference.value);
-        check("quality_loss", terms.quality.value);
-        check("generation_loss", terms.generation.value);
-        check("loss", terms.total.value);
-        let repeat = |slope: f64, tokens: &[f32]| vec![slope as f32; tokens.len()];
-        [repeat(terms.total.chosen, chosen), repeat(terms.total.rejected, rejected)].concat()
-    };
-    let pass = Pass { temperature: 1.0, keep: Keep::All };
-    policy.forward_backward(&pack, images, pass, dlogp, &mut gradients).unwrap();
-    for (name, gradient) in gradients.iter() {
-        let want = losses.f32(&format!("mpo.grad.{name}"));
-        assert_close_by_norm(name, gradient.as_slice(), &want, 1e-3);
+#[test]
+fn a_run_that_gets_worse_on_held_out_pairs_stops_and_keeps_its_best() {
+    let place = place(&pairs("7", "4"));
+    let held_out = place.path("held_out.jsonl");
+    // Held-out pairs that want the opposite: every step is one for the worse.
+    let text: String = pairs("4", "7").iter().map(|line| format!("{line}\n")).collect();
+    fs::write(&held_out, text).unwrap();
+    let place = place
+        .with("eval_dataset", quoted(&held_out))
+        .with("early_stopping_patience", 2)
+        .with("metric_for_best_model", "margins")
+        .with("save_total_limit", 1)
+        .with("max_steps", 20)
+        .with("save_steps", 2);
+    let log = Log::default();
+    mpo(&place.config(&[]), log.watch()).unwrap();
+    assert_eq!(log.lines("step").len(), 6);
+    assert_eq!(log.lines("EarlyStop").len(), 1);
+    assert_eq!(log.lines("Best").len(), 1);
+    let metrics = place.metrics();
+    assert!(metrics[1]["eval/rewards/margins"] < 0.0 && !metrics[2].contains_key("eval/loss"));
+    assert!(metrics[5]["eval/rewards/margins"] < metrics[1]["eval/rewards/margins"]);
+    assert!(metrics[5]["eval/loss/preference"] > metrics[1]["eval/loss/preference"]);
+    // The best one is still there, under its name, though only the newest checkpoint was to be kept.
+    let best = place.path("out").join(BEST_FOLDER);
+    let state: Value =
+        serde_json::from_slice(&fs::read(best.join("trainer_state.json")).unwrap()).unwrap();
+    assert_eq!(state["global_step"], 2);
+    assert!(
+        best.join("trainable.safetensors").is_file() && !place.path("out/checkpoint-2").exists()
+    );
+    // Run again, it knows that it has ended.
+    let again = Log::default();
+    mpo(&place.config(&[]), again.watch()).unwrap();
+    assert_eq!((again.lines("step").len(), again.lines("Encoding").len()), (0, 0));
+}
+
+#[test]
+fn settings_are_checked() {
+    let place = place(&pairs("7", "4"));
+    for (keys, want) in [
+        (&[("beta", "0")][..], "beta = 0: expected"),
+        (&[("loss_type", "[]")], "loss_type = []: expected one or more"),
+        (&[("loss_type", "[\"sft\", \"sft\"]")], "each once"),
+        (&[("loss_weights", "[1.0]")], "every part of the loss has one weight"),
+        (&[("loss_weights", "[0.0, 0.0, 0.0]")], "not all of them 0"),
+        (&[("loss_type", "[\"ipo\"]")], "unknown variant `ipo`"),
+        (&[("early_stopping_patience", "3")], "eval_dataset is not set"),
+        (&[("gamma", "3")], "unknown key `gamma`"),
+    ] {
+        let error = place.try_config::<MpoConfig>(keys).unwrap_err().to_string();
+        assert!(error.contains(want), "{error}");
     }
 }

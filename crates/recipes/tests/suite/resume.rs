@@ -11,6 +11,8 @@ use std::time::Duration;
 
 use engine::Event;
 use recipes::grpo::grpo;
+use recipes::mpo::mpo;
+use recipes::reward_model::reward_model;
 use recipes::run::{Notice, Watch};
 use recipes::sft::sft;
 
@@ -66,10 +68,16 @@ fn child() {
     let step = step.parse().unwrap();
     let stop = if kind == "step" { Stop::Step(step) } else { Stop::Rollout(step) };
     let folder = Path::new(folder);
-    let watch = watch_until(stop, &folder.join("marker"));
     let config = folder.join("keys.toml");
+    if recipe == "reward_model" {
+        let watch = || watch_until(stop, &folder.join("marker"));
+        reward_model(&recipes::config::load(Some(&config), &[]).unwrap(), watch).unwrap();
+        return;
+    }
+    let watch = watch_until(stop, &folder.join("marker"));
     match recipe {
         "sft" => sft(&recipes::config::load(Some(&config), &[]).unwrap(), watch).map(drop),
+        "mpo" => mpo(&recipes::config::load(Some(&config), &[]).unwrap(), watch).map(drop),
         _ => grpo(&recipes::config::load(Some(&config), &[]).unwrap(), watch).map(drop),
     }
     .unwrap();
@@ -144,6 +152,41 @@ fn sft_killed_and_resumed_equals_uninterrupted() {
 }
 
 #[test]
+fn mpo_killed_and_resumed_equals_uninterrupted() {
+    let place = || {
+        let place = crate::mpo::place(&crate::mpo::pairs("7", "4"));
+        fs::copy(place.path("train.jsonl"), place.path("held_out.jsonl")).unwrap();
+        let held_out = crate::common::quoted(&place.path("held_out.jsonl"));
+        let mut place = place.with("eval_dataset", held_out).with("max_steps", 7);
+        place.set(&[("per_device_train_batch_size", "1"), ("gradient_accumulation_steps", "3")]);
+        place.set(&[("save_steps", "2"), ("early_stopping_patience", "9")]);
+        place.write_keys();
+        place
+    };
+    let (whole, killed) = (place(), place());
+    mpo(&whole.config(&[]), Watch::nobody()).unwrap();
+    // Before the first checkpoint, between two, and just before one.
+    for stop in [1, 3, 6] {
+        run_and_kill(&killed, "mpo", Stop::Step(stop));
+    }
+    mpo(&killed.config(&[]), Watch::nobody()).unwrap();
+    assert_same(&whole, &killed, 7);
+    // The shift went on from where it was, over every micro-batch.
+    let shift = |place: &Place| {
+        let state = fs::read(place.path("out/checkpoint-7/trainer_state.json")).unwrap();
+        let state: serde_json::Value = serde_json::from_slice(&state).unwrap();
+        state["task_state"]["reward_shift"].clone()
+    };
+    assert_eq!(shift(&whole), shift(&killed));
+    assert_eq!(shift(&whole)["num_updates"], 21);
+    let references = |place: &Place| {
+        let file = fs::read_dir(place.path("out/reference")).unwrap().next().unwrap().unwrap();
+        (file.file_name(), fs::read(file.path()).unwrap())
+    };
+    assert_eq!(references(&whole), references(&killed));
+}
+
+#[test]
 fn grpo_killed_and_resumed_equals_uninterrupted() {
     let place = || {
         let mut place = crate::grpo::place(["9", "9", "3", "3"])
@@ -182,4 +225,30 @@ fn grpo_killed_and_resumed_equals_uninterrupted() {
         lines
     };
     assert_eq!(completions(&whole), completions(&killed));
+}
+
+#[test]
+fn a_reward_model_killed_in_either_stage_and_resumed_equals_uninterrupted() {
+    let place = || {
+        let place = crate::reward_model::two_stages();
+        place.write_keys();
+        place
+    };
+    let (whole, killed) = (place(), place());
+    reward_model(&whole.config(&[]), Watch::nobody).unwrap();
+    // The first stage has 4 steps, the second 8.
+    for stop in [3, 4, 5, 7] {
+        run_and_kill(&killed, "reward_model", Stop::Step(stop));
+    }
+    reward_model(&killed.config(&[]), Watch::nobody).unwrap();
+    for (stage, last) in [("stage-1", 4), ("stage-2", 8)] {
+        for name in ["trainable.safetensors", "optimizer.safetensors"] {
+            let file = |place: &Place| {
+                fs::read(place.path(&format!("out/{stage}/checkpoint-{last}/{name}"))).unwrap()
+            };
+            assert!(file(&whole) == file(&killed), "{stage}: {name} differs");
+        }
+        let metrics = |place: &Place| crate::reward_model::metrics(place, stage);
+        assert_eq!(metrics(&whole), metrics(&killed), "{stage}");
+    }
 }

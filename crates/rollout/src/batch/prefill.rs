@@ -7,7 +7,7 @@ use model::pack::ImageSlot;
 use model::vlm::stack;
 use tensor::{Span, Tensor, ops};
 
-use super::{Batch, PREFILL_ROWS, position, present};
+use super::{Batch, PREFILL_ROWS, axes, position, present};
 use crate::Error;
 
 /// Consecutive tokens of a prompt.
@@ -52,6 +52,7 @@ impl Batch<'_> {
                     causal: true,
                 }],
                 outputs: Some(vec![tokens.len() - 1]),
+                ..Layout::default()
             };
             self.vlm.llm.extend(x, &layout, &mut self.cache);
         }
@@ -63,12 +64,13 @@ impl Batch<'_> {
         let mut embedded = Vec::with_capacity(pass.len());
         let mut layout = Layout::default();
         let opening = &self.opening;
-        let mut outputs = Vec::with_capacity(pass.len());
+        let (mut outputs, mut places) = (Vec::with_capacity(pass.len()), Vec::new());
         for Piece { prompt, tokens, .. } in pass {
             embedded.push(self.embed(*prompt, tokens)?);
             let cached = self.groups[*prompt].rows.start;
             let first = layout.positions.len();
             layout.positions.extend(tokens.clone().map(position));
+            places.extend(tokens.clone().map(|token| self.prompts[*prompt].place(token)));
             layout.slots.extend(tokens.clone().map(|token| cached + token - opening.len()));
             layout.spans.push(Span {
                 queries: first..first + tokens.len(),
@@ -79,6 +81,7 @@ impl Batch<'_> {
             outputs.push(first + tokens.len() - 1);
         }
         layout.outputs = Some(outputs);
+        layout.axes = axes(&layout.positions, &places);
         Ok((stack(&embedded.iter().collect::<Vec<_>>()), layout))
     }
 

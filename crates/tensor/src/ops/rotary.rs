@@ -16,8 +16,30 @@ impl RotaryTable {
     pub fn new(positions: &[u32], inv_freq: &[f64], scale: f64) -> Self {
         let angle = |&p: &u32| inv_freq.iter().map(move |f| f64::from(p) * f);
         let angles: Vec<f64> = positions.iter().flat_map(angle).collect();
+        Self::of_angles(&angles, inv_freq.len(), scale)
+    }
+
+    /// As [`new`](Self::new) for positions on several axes: pair `i` of components turns by
+    /// `position[axes[i]] · inv_freq[i]`. Patches of an image have a row and a column; M-RoPE
+    /// (arXiv:2409.12191) gives tokens a time, a row and a column.
+    ///
+    /// # Panics
+    /// If there is not one axis for each frequency.
+    pub fn of_axes<const N: usize>(
+        positions: &[[u32; N]],
+        inv_freq: &[f64],
+        axes: &[usize],
+    ) -> Self {
+        assert_eq!(inv_freq.len(), axes.len(), "frequencies and their axes");
+        let pairs = || inv_freq.iter().zip(axes);
+        let angle = |p: &[u32; N]| pairs().map(|(f, &axis)| f64::from(p[axis]) * f).collect();
+        let angles: Vec<f64> = positions.iter().flat_map(|p| -> Vec<f64> { angle(p) }).collect();
+        Self::of_angles(&angles, inv_freq.len(), 1.0)
+    }
+
+    fn of_angles(angles: &[f64], half: usize, scale: f64) -> Self {
         Self {
-            half: inv_freq.len(),
+            half,
             cos: angles.iter().map(|a| (a.cos() * scale) as f32).collect(),
             sin: angles.iter().map(|a| (a.sin() * scale) as f32).collect(),
         }

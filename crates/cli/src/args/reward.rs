@@ -1,0 +1,105 @@
+//! Arguments of the commands about reward models.
+
+use std::path::PathBuf;
+
+use clap::{Args, Subcommand};
+use eval::Benchmark;
+
+use super::{ModelArgs, RecipeArgs};
+
+/// `sightline reward`.
+#[derive(Debug, Subcommand)]
+pub(crate) enum RewardCommand {
+    /// Score responses.
+    Score(RewardScoreArgs),
+    /// Score the responses of pairs or groups, and say which is better.
+    Compare(RewardCompareArgs),
+    /// Train a reward model on preference pairs.
+    Train(RewardTrainArgs),
+    /// Measure a reward model on VL-RewardBench or RewardBench.
+    Eval(RewardEvalArgs),
+}
+
+/// `sightline reward score`.
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:\n  \
+    sightline reward score --model skywork-vl-reward --input answers.jsonl --output scored.jsonl\n  \
+    sightline reward score --model vlm --adapter run/checkpoint-100 --input answers.jsonl \\\n    \
+    --output scored.jsonl\n\n\
+A line holds messages that end in the assistant's turn, and images as everywhere; the answer adds score:\n\
+the value at the last token of the rendered conversation, raw. Responses to one prompt share its rows.\n\
+An interrupted run goes on where it stopped.")]
+pub(crate) struct RewardScoreArgs {
+    /// Which model: a folder with a value head, or one on which --adapter has grown it.
+    #[command(flatten)]
+    pub model: ModelArgs,
+    /// Conversations as JSONL.
+    #[arg(long)]
+    pub input: PathBuf,
+    /// The same lines with their scores.
+    #[arg(long)]
+    pub output: PathBuf,
+}
+
+/// `sightline reward compare`.
+#[derive(Debug, Args)]
+#[command(after_help = "Example:\n  \
+    sightline reward compare --model skywork-vl-reward --input pairs.jsonl --output compared.jsonl\n\n\
+A line holds messages and responses, a list; the answer adds scores and best, the number of the best\n\
+response from 0, null for a tie. Or it holds a preference pair, in the columns of TRL, ms-swift or MMPR;\n\
+the answer is the pair in TRL's columns with score_chosen and score_rejected.")]
+pub(crate) struct RewardCompareArgs {
+    /// Which model: a folder with a value head, or one on which --adapter has grown it.
+    #[command(flatten)]
+    pub model: ModelArgs,
+    /// Prompts with responses, or pairs, as JSONL.
+    #[arg(long)]
+    pub input: PathBuf,
+    /// The same with scores.
+    #[arg(long)]
+    pub output: PathBuf,
+}
+
+/// `sightline reward train`.
+#[derive(Debug, Args)]
+#[command(
+    override_usage = "sightline reward train [--config FILE] [--KEY VALUE]... [OPTIONS]",
+    after_help = "Every key of the TOML file can be given as --key value; later sources win:\n  \
+    sightline reward train --model_name_or_path vlm --trainable adapter+llm --dataset pairs.jsonl \\\n    \
+    --text_dataset text.jsonl --output_dir reward --learning_rate 1e-5 --num_train_epochs 2 \\\n    \
+    --per_device_train_batch_size 1 --gradient_accumulation_steps 8 --warmup_ratio 0.1 --save_steps 100\n  \
+    sightline reward train --config reward.toml --split_dataset_ratio 0.02 --eval_steps 50\n\n\
+A model without a value head gets a new one. With text_dataset there are two stages, in stage-1/ and\n\
+stage-2/ of output_dir: the pairs of dataset, then these and those of text_dataset at\n\
+second_learning_rate. The same command run again goes on from the newest checkpoint. Writes config.toml,\n\
+checkpoint-<step>/, metrics.jsonl and runs/ for TensorBoard."
+)]
+pub(crate) struct RewardTrainArgs {
+    /// Where the settings come from.
+    #[command(flatten)]
+    pub recipe: RecipeArgs,
+}
+
+/// `sightline reward eval`.
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:\n  \
+    sightline reward eval --model skywork-vl-reward --benchmark vl-rewardbench \\\n    \
+    --input vl_rewardbench.tsv --output ranked.jsonl\n  \
+    sightline reward eval --model skywork-vl-reward --benchmark rewardbench --input filtered.jsonl \\\n    \
+    --output ranked.jsonl --json\n\n\
+The benchmarks' published columns, as JSONL or (VL-RewardBench) VLMEvalKit's TSV. An item is right if the\n\
+preferred response scores strictly higher.")]
+pub(crate) struct RewardEvalArgs {
+    /// Which model: a folder with a value head, or one on which --adapter has grown it.
+    #[command(flatten)]
+    pub model: ModelArgs,
+    /// Which benchmark: `vl-rewardbench` or `rewardbench`.
+    #[arg(long, value_parser = super::named::<Benchmark>)]
+    pub benchmark: Benchmark,
+    /// Its file.
+    #[arg(long)]
+    pub input: PathBuf,
+    /// Scores of each item, as JSONL.
+    #[arg(long)]
+    pub output: PathBuf,
+}

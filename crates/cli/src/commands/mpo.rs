@@ -1,0 +1,32 @@
+//! `sightline mpo`: mixed preference optimisation, on given pairs or in rounds.
+
+use anyhow::Result;
+use recipes::mpo::{MpoConfig, rounds};
+
+use super::plan::Plan;
+use super::preferences::BuildPlan;
+use super::training::{Spectator, settings, show_plan};
+use crate::args::RecipeArgs;
+use crate::{Context, scorers};
+
+/// Trains, or says what training would be.
+pub(crate) fn run(args: &RecipeArgs, context: &Context) -> Result<()> {
+    let config: MpoConfig = settings(args)?;
+    let build = config.rounds.preferences.as_ref();
+    if args.dry_run {
+        return match build {
+            Some(build) => {
+                let plan = BuildPlan::new(&config.model, &config.run.dataset, build)?;
+                show_plan(&config, plan, context)
+            }
+            None => show_plan(&config, Plan::mpo(&config)?, context),
+        };
+    }
+    let scorer = build.map(|build| scorers::open(build, config.model.dtype.into()));
+    let mut scorer = scorer.transpose()?.flatten();
+    let spectator = Spectator::new("mpo", &context.progress);
+    let trained = rounds(&config, scorers::borrow(&mut scorer), &mut || spectator.watch());
+    spectator.finish();
+    trained?;
+    spectator.conclude(config.run.output_dir, context)
+}

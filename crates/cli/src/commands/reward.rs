@@ -1,0 +1,82 @@
+//! `sightline reward`: reward models scored with, compared with, trained and measured.
+
+use anyhow::{Context as _, Result, bail};
+use model::feature_cache::FeatureCache;
+use model::reward_model::RewardModel;
+use model::value_head::ValueHead;
+use preprocess::Processor;
+use recipes::policy::load_trained_head;
+use recipes::reward_model::{RewardConfig, reward_model};
+use rollout::Judge;
+
+use super::training::{Spectator, settings};
+use crate::Context;
+use crate::args::{ModelArgs, RecipeArgs, RewardCommand};
+
+mod score;
+mod compare;
+mod bench;
+
+/// Prompts that are scored together: what an interruption may cost.
+const BATCH: usize = 16;
+
+/// Rows that are read at once.
+const MAX_ROWS: usize = 4096;
+
+/// Features held in memory, for prompts that share an image.
+const FEATURE_BYTES: u64 = 1 << 30;
+
+/// Seed of a head that a checkpoint is about to replace.
+const UNUSED_SEED: u64 = 0;
+
+/// Runs one of the commands.
+pub(crate) fn run(command: &RewardCommand, context: &Context) -> Result<()> {
+    match command {
+        RewardCommand::Score(args) => score::run(args, context),
+        RewardCommand::Compare(args) => compare::run(args, context),
+        RewardCommand::Train(args) => train(&args.recipe, context),
+        RewardCommand::Eval(args) => bench::run(args, context),
+    }
+}
+
+/// A reward model ready to be asked.
+fn open(args: &ModelArgs, context: &Context) -> Result<Judge> {
+    context.progress.note(&format!("loading {}", args.model.display()));
+    let model = match &args.adapter {
+        None => RewardModel::load(&args.model, args.dtype)?,
+        Some(adapter) => {
+            let mut grown = RewardModel::grow(&args.model, args.dtype, UNUSED_SEED)?;
+            let RewardModel { vlm, head } = &mut grown;
+            load_trained_head(vlm, head, adapter)?;
+            let drawn = ValueHead::draw(vlm.llm.config().hidden_size, UNUSED_SEED);
+            if head.parameters() == drawn.parameters() {
+                bail!("{}: no value head, and none in the model's folder", adapter.display());
+            }
+            grown
+        }
+    };
+    let processor = Processor::load(&args.model)?;
+    Ok(Judge::new(model, processor, FeatureCache::new(None, FEATURE_BYTES), MAX_ROWS))
+}
+
+/// Finite scores, or an error: a score that is none is not to be used.
+fn finite(scores: &[f32]) -> Result<()> {
+    match scores.iter().find(|score| !score.is_finite()) {
+        Some(score) => bail!("the score is {score}"),
+        None => Ok(()),
+    }
+}
+
+/// Trains, or says what training would be.
+fn train(args: &RecipeArgs, context: &Context) -> Result<()> {
+    let config: RewardConfig = settings(args)?;
+    if args.dry_run {
+        let text = recipes::config::resolved(&config)?;
+        return context.output.show(&config, |_| text);
+    }
+    let spectator = Spectator::new("reward", &context.progress);
+    let trained = reward_model(&config, || spectator.watch());
+    spectator.finish();
+    trained.context("reward")?;
+    spectator.conclude(config.run.output_dir, context)
+}

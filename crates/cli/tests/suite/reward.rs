@@ -1,0 +1,188 @@
+//! `reward` against the reference's scores, and a head grown, trained, scored with and measured.
+
+use std::path::{Path, PathBuf};
+
+use serde_json::{Value, json};
+
+use crate::models::{golden, image, plain_vlm};
+use crate::run::{fail, lines, succeed, succeed_json, text, write_lines};
+
+fn model() -> PathBuf {
+    golden("reward-tiny")
+}
+
+fn cases() -> Vec<Value> {
+    let reference = testkit::json(model().join("reference.json"));
+    reference["cases"].as_array().unwrap().clone()
+}
+
+/// The turn that asks about a case's picture.
+fn asked(case: &Value) -> Value {
+    json!({"role": "user", "content": format!("<image>{}", case["question"].as_str().unwrap())})
+}
+
+fn picture(case: &Value) -> PathBuf {
+    model().join(case["image"].as_str().unwrap())
+}
+
+fn is_near(got: &Value, want: &Value) -> bool {
+    (got.as_f64().unwrap() - want.as_f64().unwrap()).abs() < 1e-4
+}
+
+#[test]
+fn scores_are_the_references() {
+    let folder = tempfile::tempdir().unwrap();
+    let (input, output) = (folder.path().join("in.jsonl"), folder.path().join("out.jsonl"));
+    // Responses to different prompts take turns.
+    let order = [(0, 0), (1, 0), (0, 1), (2, 1), (2, 0), (1, 1)];
+    let cases = cases();
+    let line = |&(case, response): &(usize, usize)| {
+        let case = &cases[case];
+        let answer = json!({"role": "assistant", "content": case["responses"][response]});
+        json!({"messages": [asked(case), answer], "images": [picture(case)], "score": "old"})
+    };
+    write_lines(&input, &order.iter().map(line).collect::<Vec<_>>());
+    let model = model();
+    let arguments = ["reward", "score", "--model", text(&model), "--input", text(&input)];
+    let said = succeed_json(&[&arguments[..], &["--output", text(&output)]].concat());
+    assert_eq!(said["num_scores"], 6);
+    let scored = lines(&output);
+    for (&(case, response), line) in order.iter().zip(&scored) {
+        let want = &cases[case]["scores"][response];
+        assert!(is_near(&line["score"], want), "{line} instead of {want}");
+    }
+}
+
+#[test]
+fn comparisons_of_responses_and_of_pairs() {
+    let folder = tempfile::tempdir().unwrap();
+    let (input, output) = (folder.path().join("in.jsonl"), folder.path().join("out.jsonl"));
+    let (cases, model) = (cases(), model());
+    let arguments = ["reward", "compare", "--model", text(&model), "--input", text(&input)];
+    let arguments = [&arguments[..], &["--output", text(&output)]].concat();
+    let group = |case: &Value| {
+        let mut responses = case["responses"].as_array().unwrap().clone();
+        responses.reverse();
+        json!({"messages": [asked(case)], "images": [picture(case)], "responses": responses})
+    };
+    write_lines(&input, &cases.iter().map(group).collect::<Vec<_>>());
+    succeed(&arguments);
+    for (line, case) in lines(&output).iter().zip(&cases) {
+        assert_eq!(line["best"], 1);
+        assert!(is_near(&line["scores"][1], &case["scores"][0]));
+    }
+    let pair = |case: &Value| {
+        let answer = |i: usize| json!([{"role": "assistant", "content": case["responses"][i]}]);
+        json!({
+            "prompt": [asked(case)], "images": [picture(case)], "chosen": answer(0),
+            "rejected": answer(1), "source": "test",
+        })
+    };
+    write_lines(&input, &cases.iter().map(pair).collect::<Vec<_>>());
+    let said = succeed_json(&arguments);
+    assert_eq!((&said["num_prompts"], &said["pairs"]["accuracy"]), (&json!(3), &json!(1.0)));
+    for (line, case) in lines(&output).iter().zip(&cases) {
+        assert_eq!(line["source"], "test");
+        assert!(is_near(&line["score_chosen"], &case["scores"][0]));
+        assert!(is_near(&line["score_rejected"], &case["scores"][1]));
+    }
+}
+
+#[test]
+fn patches_and_their_grid_are_written() {
+    let folder = tempfile::tempdir().unwrap();
+    let output = folder.path().join("pixels.safetensors");
+    let (model, case) = (model(), &cases()[2]);
+    let picture = picture(case);
+    let said = succeed_json(&[
+        "preprocess",
+        "--model",
+        text(&model),
+        "--image",
+        text(&picture),
+        "--output",
+        text(&output),
+    ]);
+    assert_eq!(said["shape"], json!([72, 1176]));
+    assert_eq!(json!(testkit::Golden::open(&output).i64("image_grid_thw")), case["image_grid_thw"]);
+}
+
+/// Pairs about one picture, of which the first response is always the better.
+fn pairs(folder: &Path) -> PathBuf {
+    let path = folder.join("pairs.jsonl");
+    let pair = |number: usize| {
+        json!({
+            "messages": [
+                {"role": "user", "content": format!("<image>\nWhat is {number}?")},
+                {"role": "assistant", "content": "It is 7."},
+            ],
+            "rejected_response": "four four",
+            "images": [image()],
+        })
+    };
+    write_lines(&path, &(0..4).map(pair).collect::<Vec<_>>());
+    path
+}
+
+#[test]
+fn a_head_is_grown_trained_and_measured() {
+    let folder = tempfile::tempdir().unwrap();
+    let model = plain_vlm(folder.path());
+    let (pairs, run) = (pairs(folder.path()), folder.path().join("run"));
+    let train = |more: &[&str]| {
+        let arguments = ["reward", "train", "--model", text(&model), "--dataset", text(&pairs)];
+        let keys = ["--learning_rate", "5e-3", "--per_device_train_batch_size", "2"];
+        let ends = ["--max_steps", "12", "--save_steps", "12", "--output_dir", text(&run)];
+        succeed_json(&[&arguments[..], &keys, &ends, more].concat())
+    };
+    assert_eq!(train(&["--dry-run"])["learning_rate"], 5e-3);
+    assert!(!run.exists());
+    let said = train(&["--eval_dataset", text(&pairs)]);
+    assert_eq!((&said["steps"], &said["metrics"]["eval_accuracy"]), (&json!(12), &json!(1.0)));
+
+    let bench = folder.path().join("bench.jsonl");
+    let item = |id: &str, ranking: [u8; 2]| {
+        json!({
+            "id": id, "query": "What is 0?", "response": ["It is 7.", "four four"],
+            "image": image(), "human_ranking": ranking,
+        })
+    };
+    write_lines(&bench, &[item("wildvision-1", [0, 1]), item("RLHF-V-1", [1, 0])]);
+    let (checkpoint, ranked) = (run.join("checkpoint-12"), folder.path().join("ranked.jsonl"));
+    let arguments = ["reward", "eval", "--model", text(&model), "--benchmark", "vl-rewardbench"];
+    let files = ["--input", text(&bench), "--output", text(&ranked)];
+    let measured = [&arguments[..], &files, &["--adapter", text(&checkpoint)]].concat();
+    let said = succeed_json(&measured);
+    assert_eq!((&said["micro"], &said["macro"]), (&json!(0.5), &json!(0.5)));
+    assert_eq!(said["categories"][0]["name"], "general");
+    assert_eq!(lines(&ranked)[0]["correct"], true);
+    // The checkpoint as a full folder says the same.
+    let whole = folder.path().join("whole");
+    let merge = ["assemble", "--model", text(&model), "--adapter", text(&checkpoint)];
+    succeed(&[&merge[..], &["--output", text(&whole)]].concat());
+    assert!(whole.join("value_head.safetensors").is_file());
+    let again = folder.path().join("again.jsonl");
+    let arguments_again =
+        ["reward", "eval", "--model", text(&whole), "--benchmark", "vl-rewardbench"];
+    succeed(&[&arguments_again[..], &["--input", text(&bench), "--output", text(&again)]].concat());
+    assert_eq!(lines(&again), lines(&ranked));
+    // Without the checkpoint there is no head.
+    let words = ["`v_head.summary.weight` is missing"];
+    fail(&[&arguments[..], &files].concat(), 1, &words);
+}
+
+#[test]
+fn lines_that_cannot_be_scored_are_named() {
+    let folder = tempfile::tempdir().unwrap();
+    let (input, output) = (folder.path().join("in.jsonl"), folder.path().join("out.jsonl"));
+    let model = model();
+    let arguments = ["reward", "score", "--model", text(&model), "--input", text(&input)];
+    let arguments = [&arguments[..], &["--output", text(&output)]].concat();
+    let question = json!({"role": "user", "content": "Why?"});
+    write_lines(&input, &[json!({"messages": [question]})]);
+    fail(&arguments, 1, &["in.jsonl:1: no assistant's turn to score at the end"]);
+    let compare = ["reward", "compare", "--model", text(&model), "--input", text(&input)];
+    write_lines(&input, &[json!({"messages": [question], "responses": ["one"]})]);
+    let compare = [&compare[..], &["--output", text(&output)]].concat();
+    fail(&compare, 1, &["in.jsonl:1", "fewer than two responses"]);
+}

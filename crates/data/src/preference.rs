@@ -1,0 +1,160 @@
+//! Preference pairs: one prompt, a better and a worse response, in the columns of TRL, ms-swift and MMPR.
+//!
+//! ```text
+//! TRL        prompt?, chosen, rejected            each text or turns; no prompt: what both begin with
+//! ms-swift   messages, rejected_response | rejected_messages       the chosen response ends `messages`
+//! MMPR       question, chosen, rejected, image
+//! ```
+
+use std::path::{Path, PathBuf};
+
+use schema::{Message, Role, Sample};
+use serde::Serialize;
+
+use crate::Result;
+use crate::dataset::missing_image;
+use crate::jsonl::read_lines;
+
+mod columns;
+mod flaw;
+
+pub use columns::PairFault;
+use columns::{Columns, Row};
+pub use flaw::{Found, PairFlaw, PairReport};
+
+/// Two responses to one prompt, the first of them preferred. Written as TRL's conversational columns.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Preference {
+    /// What was asked: the turns that lead to the response, with as many image tags as images; the known answer, the
+    /// identity and the columns this program does not know come with it.
+    pub prompt: Sample,
+    /// The better response.
+    pub chosen: String,
+    /// The worse response.
+    pub rejected: String,
+    /// Score of the better response, where one is known.
+    pub score_chosen: Option<f64>,
+    /// Score of the worse response, where one is known.
+    pub score_rejected: Option<f64>,
+}
+
+/// The usable pairs of one JSONL file, and what was found of the others.
+#[derive(Clone, Debug)]
+pub struct Preferences {
+    /// The file.
+    pub path: PathBuf,
+    /// Its usable pairs; image paths are as the file has them.
+    pub pairs: Vec<Preference>,
+    /// What was left out, and why.
+    pub report: PairReport,
+    folder: PathBuf,
+    lines: Vec<usize>,
+}
+
+impl Preferences {
+    /// Reads a file whose image paths are relative to `folder`, or to the file's own folder.
+    ///
+    /// A pair that nothing can be learned from ([`PairFlaw`]) is left out and reported.
+    ///
+    /// # Errors
+    ///
+    /// Names file and line of the first line that is no preference pair, or has another number of image tags than of
+    /// images. Text without any tag takes its images before the first user turn, as TRL and InternVL do.
+    pub fn read(path: impl AsRef<Path>, folder: Option<&Path>) -> Result<Self> {
+        let path = path.as_ref();
+        let own = path.parent().unwrap_or(Path::new(""));
+        let folder = folder.unwrap_or(own).to_owned();
+        let report = PairReport::default();
+        let mut read = Self { path: path.to_owned(), pairs: vec![], report, folder, lines: vec![] };
+        for (line, row) in read_lines::<Row>(path)? {
+            let pair = row.pair().map_err(|fault| fault.at(path, line))?;
+            match read.flaw(&pair) {
+                Some(flaw) => read.report.leave_out(flaw, read.at(line)),
+                None => read.keep(pair, line),
+            }
+        }
+        Ok(read)
+    }
+
+    /// The folder that image paths are relative to.
+    pub fn folder(&self) -> &Path {
+        &self.folder
+    }
+
+    /// File and line of pair `index`, for messages.
+    pub fn place(&self, index: usize) -> String {
+        self.at(self.lines[index])
+    }
+
+    fn at(&self, line: usize) -> String {
+        format!("{}:{line}", self.path.display())
+    }
+
+    fn keep(&mut self, pair: Preference, line: usize) {
+        self.report.num_kept += 1;
+        self.pairs.push(pair);
+        self.lines.push(line);
+    }
+
+    /// Why a pair cannot be used.
+    fn flaw(&self, pair: &Preference) -> Option<PairFlaw> {
+        pair.flaw()
+            .or_else(|| missing_image(&pair.prompt, &self.folder).map(|_| PairFlaw::MissingImage))
+    }
+}
+
+impl Preference {
+    /// Why nothing can be learned from these responses, if so.
+    pub fn flaw(&self) -> Option<PairFlaw> {
+        let (chosen, rejected) = (self.chosen.trim(), self.rejected.trim());
+        let is_bad = |score: Option<f64>| score.is_some_and(|score| !score.is_finite());
+        if chosen.is_empty() {
+            Some(PairFlaw::EmptyChosen)
+        } else if rejected.is_empty() {
+            Some(PairFlaw::EmptyRejected)
+        } else if chosen == rejected {
+            Some(PairFlaw::Identical)
+        } else if is_bad(self.score_chosen) || is_bad(self.score_rejected) {
+            Some(PairFlaw::Score)
+        } else {
+            None
+        }
+    }
+
+    /// How much better the chosen response scored, where both scores are known.
+    pub fn margin(&self) -> Option<f64> {
+        Some(self.score_chosen? - self.score_rejected?)
+    }
+
+    /// The prompt followed by `response` as the assistant's turn.
+    pub fn conversation(&self, response: &str) -> Sample {
+        let mut sample = self.prompt.clone();
+        sample.messages.push(answer(response));
+        sample
+    }
+}
+
+/// A response as a turn.
+fn answer(text: &str) -> Message {
+    Message { role: Role::Assistant, content: schema::Content::Text(text.to_owned()) }
+}
+
+impl Serialize for Preference {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let Sample { id, messages, images, answer: known, completion: _, extra } = &self.prompt;
+        let [chosen, rejected] = [&self.chosen, &self.rejected].map(|text| [answer(text)]);
+        let (score_chosen, score_rejected) = (self.score_chosen, self.score_rejected);
+        Columns {
+            id,
+            prompt: messages,
+            images,
+            chosen,
+            rejected,
+            score_chosen,
+            score_rejected,
+            answer: known,
+            extra,
+        }
+        .serialize(serializer)
+    }
+}

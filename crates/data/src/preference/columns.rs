@@ -1,0 +1,270 @@
+//! The columns of the three tools: what a line may hold, and how it becomes a pair.
+
+use std::path::Path;
+
+use schema::{Content, Message, Part, Role, Sample};
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
+
+use super::{Preference, answer};
+use crate::{Error, num_image_tags};
+
+/// Why a line is no preference pair.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum PairFault {
+    /// A side of the pair has no column.
+    #[error("there is no `{0}`")]
+    Missing(&'static str),
+    /// Nothing comes before the responses.
+    #[error(
+        "there is no `prompt`, `question` or `messages`, and chosen and rejected have no turn in common"
+    )]
+    NoPrompt,
+    /// A response that is another thing than one turn of the assistant after the prompt.
+    #[error("`{column}` holds {found} after the prompt, expected one assistant turn of text")]
+    NoAnswer {
+        /// The column.
+        column: &'static str,
+        /// What is there.
+        found: String,
+    },
+    /// Chosen and rejected look at different pictures.
+    #[error(
+        "`rejected_images` differs from `images`; both responses of a pair see the same images"
+    )]
+    OtherImages,
+    /// The text and the list of images disagree.
+    #[error("the text has {tags} image tags, but there are {images} images")]
+    ImageCount {
+        /// Tags in the prompt.
+        tags: usize,
+        /// Images listed.
+        images: usize,
+    },
+    /// Images without a turn to put them in.
+    #[error("{images} images, but no user turn to show them in")]
+    NoUserTurn {
+        /// Images listed.
+        images: usize,
+    },
+}
+
+impl PairFault {
+    /// The fault as this crate's error.
+    pub(super) fn at(self, path: &Path, line: usize) -> Error {
+        Error::Pair { path: path.to_owned(), line, fault: self }
+    }
+}
+
+/// One line of any of the layouts.
+#[derive(Deserialize)]
+pub(super) struct Row {
+    id: Option<String>,
+    prompt: Option<Turns>,
+    question: Option<String>,
+    messages: Option<Vec<Message>>,
+    chosen: Option<Turns>,
+    rejected: Option<Turns>,
+    rejected_response: Option<Turns>,
+    rejected_messages: Option<Vec<Message>>,
+    images: Option<Images>,
+    image: Option<Images>,
+    rejected_images: Option<Images>,
+    score_chosen: Option<f64>,
+    score_rejected: Option<f64>,
+    #[serde(alias = "solution")]
+    answer: Option<String>,
+    #[serde(flatten)]
+    extra: Map<String, Value>,
+}
+
+/// The columns in which pairs are written.
+#[derive(Serialize)]
+pub(super) struct Columns<'a> {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub id: &'a Option<String>,
+    pub prompt: &'a [Message],
+    #[serde(skip_serializing_if = "<[String]>::is_empty")]
+    pub images: &'a [String],
+    pub chosen: [Message; 1],
+    pub rejected: [Message; 1],
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub score_chosen: Option<f64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub score_rejected: Option<f64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub answer: &'a Option<String>,
+    #[serde(flatten)]
+    pub extra: &'a Map<String, Value>,
+}
+
+/// Text, or a conversation.
+#[derive(Clone, Deserialize)]
+#[serde(untagged)]
+enum Turns {
+    Text(String),
+    Messages(Vec<Message>),
+}
+
+/// One image or several.
+#[derive(Deserialize)]
+#[serde(untagged)]
+enum Images {
+    One(String),
+    Several(Vec<String>),
+}
+
+impl Images {
+    fn list(self) -> Vec<String> {
+        match self {
+            Self::One(image) => vec![image],
+            Self::Several(images) => images,
+        }
+    }
+}
+
+/// A prompt's turns and what follows them on both sides.
+struct Sides {
+    prompt: Vec<Message>,
+    chosen: Vec<Message>,
+    rejected: Vec<Message>,
+}
+
+impl Row {
+    /// The pair, whatever it is worth.
+    pub(super) fn pair(mut self) -> Result<Preference, PairFault> {
+        let images = self.images.take().or(self.image.take()).map_or(vec![], Images::list);
+        let others = self.rejected_images.take().map_or(vec![], Images::list);
+        if !others.is_empty() && others != images {
+            return Err(PairFault::OtherImages);
+        }
+        let rejected = match &self.rejected_messages {
+            Some(_) => "rejected_messages",
+            None if self.rejected_response.is_some() => "rejected_response",
+            None => "rejected",
+        };
+        let sides = self.sides()?;
+        let chosen = response(&sides.prompt, &sides.chosen, "chosen")?;
+        let rejected = response(&sides.prompt, &sides.rejected, rejected)?;
+        let messages = with_tags(sides.prompt, images.len())?;
+        let Self { id, answer, extra, score_chosen, score_rejected, .. } = self;
+        let prompt = Sample { id, messages, images, answer, completion: None, extra };
+        Ok(Preference { prompt, chosen, rejected, score_chosen, score_rejected })
+    }
+
+    /// Prompt and responses as turns, from whichever columns there are.
+    fn sides(&mut self) -> Result<Sides, PairFault> {
+        if let Some(mut prompt) = self.messages.take() {
+            let rejected = self.rejected_messages.take().map(Turns::Messages);
+            let rejected = rejected.or(self.rejected_response.take()).or(self.rejected.take());
+            let rejected = rejected.ok_or(PairFault::Missing("rejected_response"))?;
+            let chosen = match self.chosen.take() {
+                Some(chosen) => turns(chosen),
+                None => prompt.pop_if(|last| last.role == Role::Assistant).into_iter().collect(),
+            };
+            return Ok(Sides { prompt, chosen, rejected: turns(rejected) });
+        }
+        let chosen = self.chosen.take().ok_or(PairFault::Missing("chosen"))?;
+        let rejected = self.rejected.take().ok_or(PairFault::Missing("rejected"))?;
+        let question = self.question.take().map(Turns::Text);
+        match self.prompt.take().or(question) {
+            Some(Turns::Text(text)) => {
+                let prompt = vec![user(text)];
+                Ok(Sides { prompt, chosen: turns(chosen), rejected: turns(rejected) })
+            }
+            Some(Turns::Messages(prompt)) => {
+                Ok(Sides { prompt, chosen: turns(chosen), rejected: turns(rejected) })
+            }
+            None => implicit(chosen, rejected),
+        }
+    }
+}
+
+/// TRL's implicit prompt: what both sides begin with, in turns or in characters.
+fn implicit(chosen: Turns, rejected: Turns) -> Result<Sides, PairFault> {
+    match (chosen, rejected) {
+        (Turns::Messages(mut chosen), Turns::Messages(mut rejected)) => {
+            let shared = chosen.iter().zip(&rejected).take_while(|(c, r)| c == r).count();
+            // Of two identical conversations, the last turn is the response.
+            let last = chosen.len().min(rejected.len()).saturating_sub(1);
+            let shared = shared.min(last);
+            let prompt: Vec<_> = chosen.drain(..shared).collect();
+            rejected.drain(..shared);
+            if prompt.is_empty() {
+                return Err(PairFault::NoPrompt);
+            }
+            Ok(Sides { prompt, chosen, rejected })
+        }
+        (Turns::Text(chosen), Turns::Text(rejected)) => {
+            let matching = chosen.chars().zip(rejected.chars()).take_while(|(c, r)| c == r);
+            let length: usize = matching.map(|(c, _)| c.len_utf8()).sum();
+            // A space before the responses belongs to them.
+            let prompt = chosen[..length].strip_suffix(' ').unwrap_or(&chosen[..length]);
+            if prompt.is_empty() {
+                return Err(PairFault::NoPrompt);
+            }
+            let rest = |text: &str| vec![answer(&text[prompt.len()..])];
+            let (chosen, rejected) = (rest(&chosen), rest(&rejected));
+            Ok(Sides { prompt: vec![user(prompt.to_owned())], chosen, rejected })
+        }
+        (Turns::Text(_), Turns::Messages(_)) | (Turns::Messages(_), Turns::Text(_)) => {
+            Err(PairFault::NoPrompt)
+        }
+    }
+}
+
+fn user(text: String) -> Message {
+    Message { role: Role::User, content: Content::Text(text) }
+}
+
+/// A response column as turns.
+fn turns(response: Turns) -> Vec<Message> {
+    match response {
+        Turns::Text(text) => vec![answer(&text)],
+        Turns::Messages(messages) => messages,
+    }
+}
+
+/// The text of the one turn that follows the prompt; a prompt that the column repeats is skipped.
+fn response(
+    prompt: &[Message],
+    turns: &[Message],
+    column: &'static str,
+) -> Result<String, PairFault> {
+    let own = turns.strip_prefix(prompt).unwrap_or(turns);
+    let fault = |found: String| PairFault::NoAnswer { column, found };
+    let [Message { role: Role::Assistant, content }] = own else {
+        let roles: Vec<_> = own.iter().map(|turn| turn.role.as_str()).collect();
+        return Err(fault(format!("{} turns ({})", own.len(), roles.join(", "))));
+    };
+    let parts = match content {
+        Content::Text(text) => return Ok(text.clone()),
+        Content::Parts(parts) => parts,
+    };
+    let mut whole = String::new();
+    for part in parts {
+        let Part::Text { text } = part else { return Err(fault("an image".to_owned())) };
+        whole.push_str(text);
+    }
+    Ok(whole)
+}
+
+/// The prompt with as many image tags as images; text without any gets its tags before the first user turn.
+fn with_tags(mut prompt: Vec<Message>, images: usize) -> Result<Vec<Message>, PairFault> {
+    let tags = num_image_tags(&prompt);
+    if tags == images {
+        return Ok(prompt);
+    }
+    if tags > 0 {
+        return Err(PairFault::ImageCount { tags, images });
+    }
+    let first = prompt.iter_mut().find(|turn| turn.role == Role::User);
+    let first = first.ok_or(PairFault::NoUserTurn { images })?;
+    match &mut first.content {
+        Content::Text(text) => text.insert_str(0, &"<image>\n".repeat(images)),
+        Content::Parts(parts) => {
+            parts.splice(0..0, (0..images).map(|_| Part::Image { image: None }));
+        }
+    }
+    Ok(prompt)
+}

@@ -1,0 +1,169 @@
+//! Preference files of TRL, ms-swift and MMPR: what is read, what is left out, and where an error points.
+
+use std::fs;
+
+use data::{PairFlaw, Preferences, num_image_tags};
+use schema::{Content, Message, Role};
+use serde_json::json;
+use tempfile::TempDir;
+
+/// A file with these lines, beside an image `a.png`.
+fn folder(lines: &[&str]) -> TempDir {
+    let folder = tempfile::tempdir().unwrap();
+    fs::write(folder.path().join("a.png"), b"").unwrap();
+    fs::write(folder.path().join("pairs.jsonl"), lines.join("\n")).unwrap();
+    folder
+}
+
+fn read(lines: &[&str]) -> Preferences {
+    Preferences::read(folder(lines).path().join("pairs.jsonl"), None).unwrap()
+}
+
+fn text(message: &Message) -> &str {
+    match &message.content {
+        Content::Text(text) => text,
+        Content::Parts(parts) => panic!("parts {parts:?}"),
+    }
+}
+
+/// Lines that hold one and the same pair: "Hi <image>"-less question, good and bad answer.
+const LAYOUTS: [&str; 10] = [
+    // TRL: text, conversational, with repeated prompt, and implicit in turns or in characters.
+    r#"{"prompt":"What?","chosen":" good","rejected":" bad"}"#,
+    r#"{"prompt":[{"role":"user","content":"What?"}],"chosen":[{"role":"assistant","content":" good"}],"rejected":[{"role":"assistant","content":" bad"}]}"#,
+    r#"{"prompt":"What?","chosen":[{"role":"user","content":"What?"},{"role":"assistant","content":" good"}],"rejected":[{"role":"user","content":"What?"},{"role":"assistant","content":" bad"}]}"#,
+    r#"{"chosen":[{"role":"user","content":"What?"},{"role":"assistant","content":" good"}],"rejected":[{"role":"user","content":"What?"},{"role":"assistant","content":" bad"}]}"#,
+    r#"{"chosen":"What? good","rejected":"What? bad"}"#,
+    r#"{"prompt":[{"role":"user","content":"What?"}],"chosen":[{"role":"assistant","content":[{"type":"text","text":" go"},{"type":"text","text":"od"}]}],"rejected":" bad"}"#,
+    // ms-swift.
+    r#"{"messages":[{"role":"user","content":"What?"},{"role":"assistant","content":" good"}],"rejected_response":" bad"}"#,
+    r#"{"messages":[{"role":"user","content":"What?"},{"role":"assistant","content":" good"}],"rejected_messages":[{"role":"user","content":"What?"},{"role":"assistant","content":" bad"}]}"#,
+    r#"{"messages":[{"role":"user","content":"What?"},{"role":"assistant","content":" good"}],"rejected_response":[{"role":"assistant","content":" bad"}]}"#,
+    // MMPR.
+    r#"{"question":"What?","chosen":" good","rejected":" bad"}"#,
+];
+
+#[test]
+fn every_layout_gives_the_same_pair() {
+    let pairs = read(&LAYOUTS);
+    assert_eq!(pairs.report.to_string(), "10 pairs kept, 0 left out");
+    for (index, pair) in pairs.pairs.iter().enumerate() {
+        let layout = LAYOUTS[index];
+        assert_eq!((pair.chosen.as_str(), pair.rejected.as_str()), (" good", " bad"), "{layout}");
+        let [question] = pair.prompt.messages.as_slice() else { panic!("{layout}: {pair:?}") };
+        assert_eq!((question.role, text(question)), (Role::User, "What?"), "{layout}");
+        assert_eq!(pair.conversation(&pair.chosen).messages[1].role, Role::Assistant);
+    }
+    assert!(pairs.place(3).ends_with("pairs.jsonl:4"));
+}
+
+#[test]
+fn images_take_their_tags_before_the_question() {
+    let pairs = read(&[
+        r#"{"image":"a.png","question":"<image>\nWhat?","chosen":"good","rejected":"bad"}"#,
+        r#"{"image":["a.png","a.png"],"question":"What?","chosen":"good","rejected":"bad"}"#,
+        r#"{"images":["a.png"],"prompt":[{"role":"system","content":"Be."},{"role":"user","content":"What?"}],"chosen":"good","rejected":"bad"}"#,
+        r#"{"images":["a.png"],"prompt":[{"role":"user","content":[{"type":"text","text":"What?"}]}],"chosen":"good","rejected":"bad"}"#,
+        r#"{"images":["a.png"],"rejected_images":["a.png"],"messages":[{"role":"user","content":"<image>What?"},{"role":"assistant","content":"good"}],"rejected_response":"bad"}"#,
+    ]);
+    let prompts = pairs.pairs.iter().map(|pair| &pair.prompt);
+    for prompt in prompts.clone() {
+        assert_eq!(num_image_tags(&prompt.messages), prompt.images.len(), "{prompt:?}");
+    }
+    assert_eq!(text(&pairs.pairs[0].prompt.messages[0]), "<image>\nWhat?");
+    assert_eq!(text(&pairs.pairs[1].prompt.messages[0]), "<image>\n<image>\nWhat?");
+    assert_eq!(text(&pairs.pairs[2].prompt.messages[1]), "<image>\nWhat?");
+    assert_eq!(prompts.map(|prompt| prompt.images.len()).sum::<usize>(), 6);
+}
+
+#[test]
+fn pairs_that_teach_nothing_are_counted() {
+    let pairs = read(&[
+        r#"{"prompt":"What?","chosen":"same","rejected":" same\n"}"#,
+        r#"{"prompt":"What?","chosen":"","rejected":"bad"}"#,
+        r#"{"prompt":"What?","chosen":"good","rejected":" "}"#,
+        r#"{"prompt":"What?","chosen":"good","rejected":"bad"}"#,
+        r#"{"prompt":"What?","image":"none.png","chosen":"good","rejected":"bad"}"#,
+        r#"{"prompt":"What?","chosen":"same","rejected":"same"}"#,
+        r#"{"chosen":[{"role":"user","content":"What?"},{"role":"assistant","content":"same"}],"rejected":[{"role":"user","content":"What?"},{"role":"assistant","content":"same"}]}"#,
+    ]);
+    assert_eq!((pairs.pairs.len(), pairs.report.num_left_out()), (1, 6));
+    assert!(pairs.place(0).ends_with("pairs.jsonl:4"));
+    let found = |flaw| {
+        let found = &pairs.report.left_out[&flaw];
+        (found.count, found.first.rsplit(':').next().unwrap().parse::<usize>().unwrap())
+    };
+    assert_eq!(found(PairFlaw::Identical), (3, 1));
+    assert_eq!(found(PairFlaw::EmptyChosen), (1, 2));
+    assert_eq!(found(PairFlaw::EmptyRejected), (1, 3));
+    assert_eq!(found(PairFlaw::MissingImage), (1, 5));
+    let report = pairs.report.to_string();
+    assert!(report.starts_with("1 pairs kept, 6 left out: chosen and rejected are the same (3, "));
+}
+
+#[test]
+fn errors_name_file_and_line() {
+    let cases = [
+        (r#"{"prompt":"What?","rejected":"bad"}"#, "there is no `chosen`"),
+        (r#"{"prompt":"What?","chosen":"good"}"#, "there is no `rejected`"),
+        (r#"{"messages":[{"role":"user","content":"What?"}]}"#, "there is no `rejected_response`"),
+        (
+            r#"{"messages":[{"role":"user","content":"What?"}],"rejected_response":"bad"}"#,
+            "`chosen` holds 0 turns () after the prompt, expected one assistant turn of text",
+        ),
+        (r#"{"chosen":"good","rejected":"bad"}"#, "there is no `prompt`, `question` or `messages`"),
+        (
+            r#"{"prompt":"What?","chosen":"good","rejected":[{"role":"user","content":"a"},{"role":"assistant","content":"b"}]}"#,
+            "`rejected` holds 2 turns (user, assistant) after the prompt",
+        ),
+        (
+            r#"{"question":"<image><image>","image":"a.png","chosen":"good","rejected":"bad"}"#,
+            "the text has 2 image tags, but there are 1 images",
+        ),
+        (
+            r#"{"prompt":"What?","images":["a.png"],"rejected_images":["b.png"],"chosen":"good","rejected":"bad"}"#,
+            "`rejected_images` differs from `images`",
+        ),
+        (
+            r#"{"prompt":[{"role":"system","content":"Be."}],"images":["a.png"],"chosen":"good","rejected":"bad"}"#,
+            "1 images, but no user turn to show them in",
+        ),
+    ];
+    for (line, want) in cases {
+        let folder = folder(&[LAYOUTS[0], "", line]);
+        let path = folder.path().join("pairs.jsonl");
+        let error = Preferences::read(&path, None).unwrap_err().to_string();
+        let want = format!("{}:3: {want}", path.display());
+        assert!(error.starts_with(&want), "{error:?} is not {want:?}");
+    }
+    // Python writes NaN, which is no JSON: it has a place, too.
+    let nan = folder(&[r#"{"prompt":"a","chosen":"b","rejected":"c","score_chosen":NaN}"#]);
+    let error = Preferences::read(nan.path().join("pairs.jsonl"), None).unwrap_err().to_string();
+    assert!(error.contains("pairs.jsonl:1:58: "), "{error}");
+}
+
+#[test]
+fn pairs_are_written_in_trls_columns_and_read_back() {
+    let line = json!({
+        "id": "q1", "prompt": [{"role": "user", "content": "<image>\nWhat?"}], "images": ["a.png"],
+        "chosen": [{"role": "assistant", "content": "good"}],
+        "rejected": [{"role": "assistant", "content": "bad"}],
+        "score_chosen": 5.86, "score_rejected": -15.5, "answer": "7", "source": "mine",
+    });
+    let pairs = read(&[&line.to_string()]).pairs;
+    assert_eq!(serde_json::to_value(&pairs[0]).unwrap(), line);
+    assert!((pairs[0].margin().unwrap() - 21.36).abs() < 1e-12);
+    let infinite = data::Preference { score_chosen: Some(f64::INFINITY), ..pairs[0].clone() };
+    assert_eq!(infinite.flaw(), Some(PairFlaw::Score));
+}
+
+#[test]
+fn images_may_lie_elsewhere() {
+    let files = folder(&[r#"{"image":"a.png","question":"?","chosen":"a","rejected":"b"}"#]);
+    let elsewhere = tempfile::tempdir().unwrap();
+    fs::rename(files.path().join("pairs.jsonl"), elsewhere.path().join("deep.jsonl")).unwrap();
+    let path = elsewhere.path().join("deep.jsonl");
+    assert_eq!(Preferences::read(&path, None).unwrap().pairs.len(), 0);
+    let pairs = Preferences::read(&path, Some(files.path())).unwrap();
+    assert_eq!((pairs.pairs.len(), pairs.folder()), (1, files.path()));
+}

@@ -1,0 +1,254 @@
+//! VL-RewardBench: the data set's own columns as JSONL, or VLMEvalKit's TSV.
+//!
+//! ```text
+//! JSONL   id, query,    response, image,          human_ranking, query_source
+//! TSV     index, question, response, image (base64), answer,     category
+//! ```
+//!
+//! In a ranking 0 is better.
+
+use std::fs::File;
+use std::path::Path;
+
+use data::read_lines;
+use schema::{Content, Message, Part, Role, Sample};
+use serde::Deserialize;
+use serde_json::Value;
+
+use super::RankingItem;
+use crate::Error;
+
+/// What the sources' names begin with, in lower case, and the category that the benchmark counts them
+/// under (arXiv:2411.17451, table 2).
+const SOURCES: [(&str, &str); 8] = [
+    ("wildvision", "general"),
+    ("vlfeedback", "general"),
+    ("povid", "hallucination"),
+    ("rlaif-v", "hallucination"),
+    ("rlhf-v", "hallucination"),
+    ("mmmu", "reasoning"),
+    ("mathverse", "reasoning"),
+    ("reasoning", "reasoning"),
+];
+
+/// A row of either kind.
+#[derive(Deserialize)]
+struct Row {
+    #[serde(alias = "index", default)]
+    id: Value,
+    #[serde(alias = "question")]
+    query: String,
+    response: Value,
+    image: Value,
+    #[serde(alias = "answer")]
+    human_ranking: Value,
+    #[serde(alias = "category", default)]
+    query_source: String,
+}
+
+/// Reads a file of either kind.
+pub(super) fn read(path: &Path) -> Result<Vec<RankingItem>, Error> {
+    if path.extension().is_some_and(|extension| extension == "tsv") {
+        return read_tsv(path);
+    }
+    let rows = read_lines::<Row>(path)?.into_iter();
+    rows.map(|(line, row)| item(row, format!("{}:{line}", path.display()))).collect()
+}
+
+fn read_tsv(path: &Path) -> Result<Vec<RankingItem>, Error> {
+    let place = |line: usize| format!("{}:{line}", path.display());
+    let file = File::open(path).map_err(|source| Error::Io { path: path.to_owned(), source })?;
+    let mut reader = csv::ReaderBuilder::new().delimiter(b'\t').from_reader(file);
+    let mut items = Vec::new();
+    for (index, row) in reader.deserialize::<Row>().enumerate() {
+        // The header is the first record.
+        let place = place(index + 2);
+        let row =
+            row.map_err(|e| Error::Benchmark { place: place.clone(), reason: e.to_string() })?;
+        items.push(item(row, place)?);
+    }
+    Ok(items)
+}
+
+fn item(row: Row, place: String) -> Result<RankingItem, Error> {
+    let refuse = |reason: String| Error::Benchmark { place: place.clone(), reason };
+    let responses: Vec<String> = list(&row.response)
+        .and_then(|list| list.iter().map(|text| Some(text.as_str()?.to_owned())).collect())
+        .ok_or_else(|| refuse("response is no list of texts".to_owned()))?;
+    let ranks: Option<Vec<u64>> =
+        list(&row.human_ranking).and_then(|list| list.iter().map(Value::as_u64).collect());
+    let (preferred, other) = match (&responses[..], ranks.as_deref()) {
+        ([a, b], Some([0, 1])) => (a.clone(), b.clone()),
+        ([a, b], Some([1, 0])) => (b.clone(), a.clone()),
+        _ => {
+            let ranking = &row.human_ranking;
+            let num = responses.len();
+            return Err(refuse(format!("{num} responses ranked {ranking}, expected 2 and 0, 1")));
+        }
+    };
+    let id = row.id.as_str().map_or_else(|| row.id.to_string(), str::to_owned);
+    let source = if row.query_source.is_empty() { &id } else { &row.query_source };
+    let category =
+        category(source).ok_or_else(|| refuse(format!("no category for source {source:?}")))?;
+    let image = image(&row.image).ok_or_else(|| refuse("no image".to_owned()))?;
+    Ok(RankingItem {
+        prompt: prompt(image, row.query),
+        preferred,
+        other,
+        category: category.to_owned(),
+        subset: source.clone(),
+        id,
+        weight: 1.0,
+        place,
+    })
+}
+
+/// A list as JSON, or as Python prints one.
+fn list(value: &Value) -> Option<Vec<Value>> {
+    match value {
+        Value::Array(list) => Some(list.clone()),
+        Value::String(text) => serde_json::from_str(text).ok().or_else(|| python_list(text)),
+        _ => None,
+    }
+}
+
+/// A list of texts or numbers as Python's `repr` writes it.
+fn python_list(text: &str) -> Option<Vec<Value>> {
+    let inner = text.trim().strip_prefix('[')?.strip_suffix(']')?;
+    let (mut items, mut characters) = (Vec::new(), inner.chars().peekable());
+    while let Some(&next) = characters.peek() {
+        if next.is_whitespace() || next == ',' {
+            characters.next();
+        } else if next == '\'' || next == '"' {
+            characters.next();
+            items.push(Value::String(python_text(&mut characters, next)?));
+        } else {
+            let mut number = String::new();
+            while let Some(digit) = characters.next_if(|&c| c != ',') {
+                number.push(digit);
+            }
+            items.push(serde_json::from_str(number.trim()).ok()?);
+        }
+    }
+    Some(items)
+}
+
+/// What follows an opening quote, up to its closing one.
+fn python_text(characters: &mut impl Iterator<Item = char>, quote: char) -> Option<String> {
+    let mut text = String::new();
+    loop {
+        match characters.next()? {
+            '\\' => match characters.next()? {
+                'n' => text.push('\n'),
+                't' => text.push('\t'),
+                'r' => text.push('\r'),
+                code @ ('x' | 'u' | 'U') => {
+                    let num = if code == 'x' {
+                        2
+                    } else if code == 'u' {
+                        4
+                    } else {
+                        8
+                    };
+                    let digits: String = characters.by_ref().take(num).collect();
+                    text.push(char::from_u32(u32::from_str_radix(&digits, 16).ok()?)?);
+                }
+                other => text.push(other),
+            },
+            end if end == quote => return Some(text),
+            other => text.push(other),
+        }
+    }
+}
+
+fn category(source: &str) -> Option<&'static str> {
+    let source = source.to_lowercase();
+    let own = ["general", "hallucination", "reasoning"].into_iter().find(|own| *own == source);
+    let known = SOURCES.iter().find(|(start, _)| source.starts_with(start));
+    own.or(known.map(|(_, category)| *category))
+}
+
+/// A path or data URL as it is; base64, which is what else a column of images holds, as a data URL.
+fn image(value: &Value) -> Option<String> {
+    match value {
+        Value::String(text) if text.starts_with("data:") => Some(text.clone()),
+        Value::String(text) if looks_like_base64(text) => {
+            Some(format!("data:image/jpeg;base64,{text}"))
+        }
+        Value::String(text) => Some(text.clone()),
+        Value::Object(image) => image.get("path").or(image.get("bytes")).and_then(self::image),
+        _ => None,
+    }
+}
+
+/// Longer than any path, and of the letters of base64 alone.
+fn looks_like_base64(text: &str) -> bool {
+    let letter = |c: char| c.is_ascii_alphanumeric() || matches!(c, '+' | '/' | '=' | '\n' | '\r');
+    text.len() >= 256 && text.chars().all(letter)
+}
+
+/// The image and then the question, in which no tag is to be read.
+fn prompt(image: String, query: String) -> Sample {
+    let query = query.replace("<image>", "").trim().to_owned();
+    let parts = vec![Part::Image { image: Some(image) }, Part::Text { text: query }];
+    let content = Content::Parts(parts);
+    Sample { messages: vec![Message { role: Role::User, content }], ..Sample::default() }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn both_kinds_of_files_are_read() {
+        let folder = tempfile::tempdir().unwrap();
+        let jsonl = folder.path().join("bench.jsonl");
+        let lines = [
+            r#"{"id":"RLAIF-V-1","query":"Q?","response":["a","b"],"image":"a.png","human_ranking":[1,0],"query_source":"RLAIF-V-Dataset"}"#,
+            r#"{"id":"mathverse_7","query":"<image>Q?","response":["a","b"],"image":{"path":"b.png"},"human_ranking":[0,1]}"#,
+        ];
+        std::fs::write(&jsonl, lines.join("\n")).unwrap();
+        let items = read(&jsonl).unwrap();
+        let of: Vec<_> =
+            items.iter().map(|i| (i.category.as_str(), i.preferred.as_str())).collect();
+        assert_eq!(of, [("hallucination", "b"), ("reasoning", "a")]);
+
+        let tsv = folder.path().join("bench.tsv");
+        let base64 = "Abc+".repeat(100);
+        let text = format!(
+            "index\timage\tquestion\tresponse\tanswer\tcategory\n\
+             0\t{base64}\tQ?\t\"['it''s \\\\n', \"\"b's\"\"]\"\t[1, 0]\tgeneral\n"
+        );
+        std::fs::write(&tsv, text.replace("it''s", "it is")).unwrap();
+        let items = read(&tsv).unwrap();
+        assert_eq!((items[0].preferred.as_str(), items[0].category.as_str()), ("b's", "general"));
+        let Content::Parts(parts) = &items[0].prompt.messages[0].content else { panic!("parts") };
+        let Part::Image { image: Some(image) } = &parts[0] else { panic!("an image") };
+        assert!(image.starts_with("data:image/jpeg;base64,Abc+"));
+    }
+
+    #[test]
+    fn what_cannot_be_ranked_is_named() {
+        let row = |change: &dyn Fn(&mut Value)| {
+            let mut row = serde_json::json!({
+                "id": 3, "query": "Q?", "response": ["a", "b"], "image": "a.png",
+                "human_ranking": [0, 1], "query_source": "povid",
+            });
+            change(&mut row);
+            item(serde_json::from_value(row).unwrap(), "f:1".to_owned()).unwrap_err().to_string()
+        };
+        let ties = row(&|row| row["human_ranking"] = serde_json::json!([0, 0]));
+        assert_eq!(ties, "f:1: 2 responses ranked [0,0], expected 2 and 0, 1");
+        let strange = row(&|row| row["query_source"] = "poems".into());
+        assert_eq!(strange, "f:1: no category for source \"poems\"");
+    }
+
+    #[test]
+    fn lists_as_python_prints_them() {
+        let texts = |text: &str| python_list(text).unwrap();
+        assert_eq!(texts(r#"['a\'b', "c\n"]"#), ["a'b", "c\n"]);
+        assert_eq!(texts("[1, 0]"), [1, 0]);
+        assert_eq!(texts(r"['\u00e9\x41']"), ["éA"]);
+        assert!(python_list("[open").is_none() && python_list("['open]").is_none());
+    }
+}

@@ -1,0 +1,217 @@
+//! Preference pairs from the policy itself: sample, score, compare.
+//!
+//! ```text
+//! prompts ─► rollout ─► scorer ─► responses.jsonl ─► select ─► pairs.jsonl, statistics.json
+//!               └─ half a good response, continued without the image ─┘
+//! ```
+//!
+//! Sampling and scoring are slow and journalled; choosing pairs from the journal is quick and done at the end, so
+//! another threshold costs no new sample. What is chosen, and after which paper, stands in `select`.
+
+use std::path::{Path, PathBuf};
+
+use data::{Dataset, Preference, prompt_of};
+use reward::{Opening, Scorer};
+use schema::{Content, Part, Sample};
+use serde_json::{Map, Value};
+
+use crate::Error;
+use crate::policy::Policy;
+use crate::run::{Watch, write_config};
+
+mod config;
+mod journal;
+mod sample;
+mod select;
+mod statistics;
+
+use config::Threshold;
+pub use config::{BuildConfig, PreferencesConfig};
+use journal::{Entry, Journal};
+use sample::Sampling;
+pub use select::PairKind;
+use select::{Candidate, Known, Picked, Picker, candidates, gaps, quantile};
+pub use statistics::Statistics;
+
+/// Name of the file of pairs in an output folder.
+pub const PAIRS_FILE: &str = "pairs.jsonl";
+
+/// Name of the file of counts.
+const STATISTICS_FILE: &str = "statistics.json";
+
+/// Keys that shape what is sampled and scored; the others may change between a run and its continuation.
+const SAMPLING_KEYS: [&str; 13] = [
+    "model_name_or_path",
+    "adapter_name_or_path",
+    "dtype",
+    "dataset",
+    "seed",
+    "num_generations",
+    "max_completion_length",
+    "temperature",
+    "top_k",
+    "top_p",
+    "reward_model",
+    "require_format",
+    "dropout_ntp",
+];
+
+/// Samples, scores and writes pairs; goes on where an earlier call was interrupted. `scorer` is what
+/// [`BuildConfig::reward_model`] names.
+///
+/// # Errors
+/// Bad settings, data or model files; a scorer that fails where `bad_scores` is `stop`; files that cannot be
+/// written.
+pub fn build(
+    config: &PreferencesConfig,
+    scorer: Option<&mut dyn Scorer>,
+    watch: Watch,
+) -> Result<Statistics, Error> {
+    let Watch { mut notices, .. } = watch;
+    let dataset = Dataset::read(&config.run.dataset)?;
+    let folder = &config.run.output_dir;
+    let mut journal = Journal::open(folder, &settings(config, dataset.samples.len()))?;
+    if config.run.resume_from_checkpoint == "never" && !journal.entries.is_empty() {
+        return Err(Error::Contradiction {
+            first: "resume_from_checkpoint = \"never\"".to_owned(),
+            second: format!("{} prompts in the journal of output_dir", journal.entries.len()),
+            why: "samples of two builds would mix; choose another folder",
+        });
+    }
+    write_config(config, folder)?;
+    if journal.entries.len() < dataset.samples.len() {
+        let policy = Policy::load(&config.model, &config.run)?;
+        let mut sampling = Sampling { config, dataset: &dataset, policy, scorer };
+        sampling.fill(&mut journal, &mut notices)?;
+    }
+    let (pairs, statistics) = select_pairs(config, &dataset, &journal);
+    data::write_lines(&folder.join(PAIRS_FILE), &pairs)?;
+    write_statistics(&folder.join(STATISTICS_FILE), &statistics)?;
+    Ok(statistics)
+}
+
+/// What the journal depends on.
+fn settings(config: &PreferencesConfig, num_prompts: usize) -> Map<String, Value> {
+    let all = serde_json::to_value(config).expect("plain text and numbers");
+    let known =
+        SAMPLING_KEYS.iter().filter_map(|&key| Some((key.to_owned(), all.get(key)?.clone())));
+    known.chain([("num_prompts".to_owned(), num_prompts.into())]).collect()
+}
+
+/// The pairs of all prompts, in their order.
+fn select_pairs(
+    config: &PreferencesConfig,
+    dataset: &Dataset,
+    journal: &Journal,
+) -> (Vec<Preference>, Statistics) {
+    let mut statistics = Statistics::default();
+    let mut judged = Vec::with_capacity(journal.entries.len());
+    let mut all_gaps = Vec::new();
+    for entry in journal.entries.values() {
+        let gold = dataset.samples[entry.prompt].answer.as_deref();
+        let known = known(&config.build, gold, entry);
+        statistics.num_prompts += 1;
+        statistics.num_with_answer += usize::from(gold.is_some());
+        statistics.num_unscored += usize::from(entry.score_error.is_some());
+        let candidates = candidates(&entry.responses, &known, &mut statistics);
+        all_gaps.extend(gaps(&candidates));
+        judged.push((entry, candidates));
+    }
+    statistics.gap_quartiles = quartiles(&mut all_gaps);
+    statistics.threshold =
+        config.build.reward_model.as_ref().map(|_| match config.build.threshold() {
+            Threshold::Gap(gap) => gap,
+            // Without any difference there is nothing to exceed.
+            Threshold::Quantile(share) => quantile(&mut all_gaps, share).unwrap_or(0.0),
+        });
+    let picker =
+        Picker { config: &config.build, threshold: statistics.threshold, seed: config.run.seed };
+    let mut pairs = Vec::new();
+    for (entry, candidates) in judged {
+        let before = pairs.len();
+        let prompt = absolute(prompt_of(&dataset.samples[entry.prompt]), dataset.folder());
+        for picked in picker.pick(entry.prompt, &candidates, &mut statistics) {
+            pairs.push(pair(&prompt, &candidates, picked));
+            statistics.count(picked.kind);
+        }
+        pairs.extend(dropout_pair(&prompt, entry, &mut statistics));
+        statistics.num_without_pairs += usize::from(pairs.len() == before);
+    }
+    (pairs, statistics)
+}
+
+fn known<'a>(config: &BuildConfig, gold: Option<&'a str>, entry: &Entry) -> Known<'a> {
+    let opening = match entry.opens_thought {
+        true => Opening::InPrompt,
+        false => Opening::InCompletion,
+    };
+    Known { gold, opening, require_format: config.require_format }
+}
+
+fn quartiles(gaps: &mut [f64]) -> Option<[f64; 5]> {
+    quantile(gaps, 0.0)?;
+    Some([0.0, 0.25, 0.5, 0.75, 1.0].map(|share| quantile(gaps, share).expect("not empty")))
+}
+
+fn pair(prompt: &Sample, candidates: &[Candidate<'_>], picked: Picked) -> Preference {
+    let (chosen, rejected) = (&candidates[picked.chosen], &candidates[picked.rejected]);
+    Preference {
+        prompt: labelled(prompt, picked.kind),
+        chosen: chosen.text.to_owned(),
+        rejected: rejected.text.to_owned(),
+        score_chosen: chosen.score,
+        score_rejected: rejected.score,
+    }
+}
+
+fn dropout_pair(prompt: &Sample, entry: &Entry, statistics: &mut Statistics) -> Option<Preference> {
+    let dropout = entry.dropout.as_ref()?;
+    let pair = Preference {
+        prompt: labelled(prompt, PairKind::Dropout),
+        chosen: dropout.chosen.clone(),
+        rejected: dropout.rejected.text.clone(),
+        score_chosen: None,
+        score_rejected: None,
+    };
+    if !dropout.rejected.is_complete() || pair.flaw().is_some() {
+        statistics.num_dropout_lost += 1;
+        return None;
+    }
+    statistics.count(PairKind::Dropout);
+    Some(pair)
+}
+
+/// The prompt with a column that says what sets its responses apart.
+fn labelled(prompt: &Sample, kind: PairKind) -> Sample {
+    let mut prompt = prompt.clone();
+    let kind = serde_json::to_value(kind).expect("a plain name");
+    prompt.extra.insert("kind".to_owned(), kind);
+    prompt
+}
+
+/// Image paths that hold wherever the pairs are written.
+fn absolute(mut sample: Sample, folder: &Path) -> Sample {
+    let mend = |image: &mut String| {
+        if !image.starts_with("data:") {
+            let path = folder.join(&*image);
+            let path: PathBuf = std::path::absolute(&path).unwrap_or(path);
+            *image = path.display().to_string();
+        }
+    };
+    sample.images.iter_mut().for_each(mend);
+    for message in &mut sample.messages {
+        if let Content::Parts(parts) = &mut message.content {
+            for part in parts {
+                if let Part::Image { image: Some(image) } = part {
+                    mend(image);
+                }
+            }
+        }
+    }
+    sample
+}
+
+fn write_statistics(path: &Path, statistics: &Statistics) -> Result<(), Error> {
+    let text = serde_json::to_string_pretty(statistics).expect("plain numbers") + "\n";
+    std::fs::write(path, text).map_err(|source| Error::Io { path: path.to_owned(), source })
+}

@@ -1,0 +1,213 @@
+//! Responses of the policy, their scores, and continuations that do not see the image.
+
+use std::path::Path;
+
+use data::{Dataset, prompt_of};
+use reward::{Asked, Scorer};
+use rollout::GenerateConfig;
+use schema::{Completion, Content, Part, Sample};
+
+use super::journal::{Dropout, Entry, Journal, Response};
+use super::select::{best, candidates, first_half};
+use super::{PreferencesConfig, Statistics, known};
+use crate::Error;
+use crate::mpo::BadPairs;
+use crate::policy::Policy;
+use crate::run::Notice;
+
+/// Prompts sampled together: what a kill may cost.
+const PROMPTS_AT_ONCE: usize = 8;
+
+/// The draws of a continuation are named by its prompt's number and this.
+const DROPOUT_STREAM: u64 = 1 << 40;
+
+/// DropoutNTP's sampling (arXiv:2411.10442): temperature, `top_k`, and the most tokens.
+const DROPOUT_SAMPLING: (f32, usize, usize) = (0.7, 50, 2048);
+
+/// What answers and what scores.
+pub(super) struct Sampling<'a, 's> {
+    pub config: &'a PreferencesConfig,
+    pub dataset: &'a Dataset,
+    pub policy: Policy,
+    pub scorer: Option<&'s mut dyn Scorer>,
+}
+
+impl Sampling<'_, '_> {
+    /// Samples and scores every prompt that the journal lacks.
+    pub(super) fn fill(
+        &mut self,
+        journal: &mut Journal,
+        notices: &mut dyn FnMut(&Notice),
+    ) -> Result<(), Error> {
+        let total = self.dataset.samples.len();
+        let missing: Vec<usize> =
+            (0..total).filter(|prompt| !journal.entries.contains_key(prompt)).collect();
+        for prompts in missing.chunks(PROMPTS_AT_ONCE) {
+            for entry in self.entries(prompts, notices)? {
+                journal.add(entry)?;
+            }
+            notices(&Notice::Sampled { done: journal.entries.len(), total });
+        }
+        Ok(())
+    }
+
+    fn entries(
+        &mut self,
+        prompts: &[usize],
+        notices: &mut dyn FnMut(&Notice),
+    ) -> Result<Vec<Entry>, Error> {
+        let mut entries = self.respond(prompts, notices)?;
+        for entry in &mut entries {
+            self.score(entry, notices)?;
+        }
+        if self.config.build.dropout_ntp {
+            self.drop_images(&mut entries)?;
+        }
+        Ok(entries)
+    }
+
+    /// The sampled responses of some prompts.
+    fn respond(
+        &mut self,
+        prompts: &[usize],
+        notices: &mut dyn FnMut(&Notice),
+    ) -> Result<Vec<Entry>, Error> {
+        let (mut inputs, mut entries) = (Vec::new(), Vec::new());
+        for &prompt in prompts {
+            let place = self.dataset.place(prompt);
+            let sample = prompt_of(&self.dataset.samples[prompt]);
+            let rendered = self.policy.processor.prompt(&sample, self.dataset.folder());
+            let rendered = rendered.map_err(Error::of_sample(&place))?;
+            let features = self.policy.features(&rendered.images);
+            let features = features.map_err(Error::of_sample(&place))?;
+            inputs.push(rollout::Prompt::new(&rendered, features, prompt as u64));
+            let opens_thought = rendered.opens_thought();
+            let (responses, dropout, score_error) = (vec![], None, None);
+            entries.push(Entry { prompt, opens_thought, responses, dropout, score_error });
+        }
+        let build = &self.config.build;
+        let sampling = build.sampling(self.config.run.seed);
+        let config = GenerateConfig {
+            num_samples: build.num_generations,
+            ..GenerateConfig::new(&self.policy.processor, sampling, build.max_completion_length)
+        };
+        let mut progress = |progress: rollout::Progress| {
+            notices(&Notice::Rollout { done: progress.num_done, total: progress.num_total });
+        };
+        let completions = self.generate(&inputs, &config, &mut progress)?;
+        for (entry, group) in entries.iter_mut().zip(completions) {
+            entry.responses = group.into_iter().map(response).collect();
+        }
+        Ok(entries)
+    }
+
+    fn generate(
+        &self,
+        prompts: &[rollout::Prompt],
+        config: &GenerateConfig,
+        progress: &mut dyn FnMut(rollout::Progress),
+    ) -> Result<Vec<Vec<Completion>>, Error> {
+        let (vlm, tokenizer) = (&self.policy.vlm, &self.policy.processor.tokenizer);
+        Ok(rollout::generate(vlm, tokenizer, prompts, config, progress)?)
+    }
+
+    /// Scores what was said; empty responses are not shown to the scorer.
+    fn score(&mut self, entry: &mut Entry, notices: &mut dyn FnMut(&Notice)) -> Result<(), Error> {
+        let Some(scorer) = &mut self.scorer else { return Ok(()) };
+        let prompt = prompt_of(&self.dataset.samples[entry.prompt]);
+        let asked = Asked { prompt: &prompt, folder: self.dataset.folder() };
+        let spoken = || entry.responses.iter().filter(|one| !one.text.trim().is_empty());
+        let texts: Vec<&str> = spoken().map(|response| response.text.as_str()).collect();
+        match scorer.scores(&asked, &texts) {
+            Ok(scores) => {
+                let responses = entry.responses.iter_mut();
+                let spoken = responses.filter(|response| !response.text.trim().is_empty());
+                spoken.zip(scores).for_each(|(response, score)| response.score = Some(score));
+            }
+            Err(source) => {
+                let place = self.dataset.place(entry.prompt);
+                if self.config.build.bad_scores == BadPairs::Stop {
+                    return Err(Error::Score { place, source });
+                }
+                entry.score_error = Some(source.to_string());
+                notices(&Notice::Unscored { place, reason: source.to_string() });
+            }
+        }
+        Ok(())
+    }
+
+    /// Continues half of the best response of each prompt that has an image and no known answer.
+    fn drop_images(&self, entries: &mut [Entry]) -> Result<(), Error> {
+        let (mut inputs, mut halves) = (Vec::new(), Vec::new());
+        for (index, entry) in entries.iter().enumerate() {
+            let Some((chosen, ids, half)) = self.half_response(entry)? else { continue };
+            let stream = DROPOUT_STREAM + entry.prompt as u64;
+            inputs.push(rollout::Prompt::text([ids, half.clone()].concat(), stream));
+            halves.push((index, chosen, half));
+        }
+        let (temperature, top_k, length) = DROPOUT_SAMPLING;
+        let sampling = rollout::Sampling {
+            temperature,
+            top_k,
+            top_p: 1.0,
+            ..self.config.build.sampling(self.config.run.seed)
+        };
+        let length = length.min(self.config.build.max_completion_length);
+        let config = GenerateConfig::new(&self.policy.processor, sampling, length);
+        let completions = self.generate(&inputs, &config, &mut |_| {})?;
+        for ((index, chosen, half), group) in halves.into_iter().zip(completions) {
+            for Completion { token_ids, finish_reason, .. } in group {
+                let ids = [half.as_slice(), &token_ids].concat();
+                let text = self.policy.processor.tokenizer.decode(&ids)?;
+                let rejected = Response { text, finish_reason, score: None };
+                entries[index].dropout = Some(Dropout { chosen: chosen.clone(), rejected });
+            }
+        }
+        Ok(())
+    }
+
+    /// The best response, the prompt without its images, and the response's first half.
+    fn half_response(&self, entry: &Entry) -> Result<Option<(String, Vec<u32>, Vec<u32>)>, Error> {
+        let sample = &self.dataset.samples[entry.prompt];
+        let known = known(&self.config.build, None, entry);
+        let candidates = candidates(&entry.responses, &known, &mut Statistics::default());
+        let Some(blind) = without_images(&prompt_of(sample)) else { return Ok(None) };
+        let best = best(&candidates).map(|index| candidates[index].text);
+        let Some(chosen) = best.filter(|_| sample.answer.is_none()) else { return Ok(None) };
+        let half = first_half(chosen);
+        if half.is_empty() {
+            return Ok(None);
+        }
+        let prompt = self.policy.processor.prompt(&blind, Path::new(""))?;
+        let half = self.policy.processor.tokenizer.encode(half)?;
+        Ok(Some((chosen.to_owned(), prompt.ids, half)))
+    }
+}
+
+fn response(completion: Completion) -> Response {
+    let Completion { text, finish_reason, .. } = completion;
+    Response { text, finish_reason, score: None }
+}
+
+/// The same words without their images; `None` where there are none.
+fn without_images(sample: &Sample) -> Option<Sample> {
+    let mut blind = sample.clone();
+    let mut num_images = std::mem::take(&mut blind.images).len();
+    let strip = |text: &str| text.replace("<image>\n", "").replace("<image>", "");
+    for message in &mut blind.messages {
+        match &mut message.content {
+            Content::Text(text) => *text = strip(text),
+            Content::Parts(parts) => {
+                let before = parts.len();
+                parts.retain(|part| matches!(part, Part::Text { .. }));
+                num_images += before - parts.len();
+                for part in parts {
+                    if let Part::Text { text } = part {
+                        *text = strip(text);
+                    }
+                }
+            }
+        }
+    }
+    (num_images > 0).then_some(blind)
+}

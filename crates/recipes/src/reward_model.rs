@@ -1,0 +1,203 @@
+//! A reward model: the chosen response of a pair should score higher than the rejected one.
+//!
+//! ```text
+//! pairs ─► judged trees ─► packs ─► vlm ─► value head ─► loss::bradley_terry ─► engine
+//!          (chosen and rejected share their prompt)
+//!
+//! stage 1: multimodal pairs ──► stage 2: the same and text pairs, at a lower rate
+//! ```
+//!
+//! Skywork-VL Reward (arXiv:2505.07263), section 3.3. The encoder is frozen; adapter, language model or
+//! low-rank terms, and the value head train. Each stage is a run of its own, with its own warm-up and
+//! moments, that begins with what the one before ended with.
+
+use data::Order;
+use engine::{Counts, Engine, Parameters, StepLoss, Task, TaskError};
+use loss::{PairTerm, bradley_terry};
+use model::reward_model::RewardModel;
+use model::value_head::ValueHead;
+use model::vlm::Images;
+use rollout::{Candidates, JudgedPass};
+use tensor::{Gradients, Tensor};
+
+use crate::Error;
+use crate::policy::{Policy, load_trained_head};
+use crate::run::{Watch, engine_counts, loss_counts, position, start, state};
+
+mod config;
+mod pairs;
+mod held_out;
+
+pub use config::{PairConfig, RewardConfig, StageConfig};
+use pairs::{JudgedPair, Pairs};
+
+/// A reward model under training, or as training left it.
+pub struct Judging {
+    /// The model that reads, with what it reads.
+    pub policy: Policy,
+    /// The head that judges.
+    pub head: ValueHead,
+}
+
+/// Trains stage after stage; returns the model with its last parameters. Stages that have taken all
+/// their steps are passed over. `watch` is asked for once a stage.
+///
+/// # Errors
+/// Bad settings, data or model files; a non-finite loss; a checkpoint that cannot be written.
+pub fn reward_model(config: &RewardConfig, watch: impl Fn() -> Watch) -> Result<Judging, Error> {
+    if !config.has_two_stages() {
+        return Ok(train(config, watch())?.0);
+    }
+    let first = config.first();
+    let (_, last) = train(&first, watch())?;
+    let begin_with = first.run.output_dir.join(format!("checkpoint-{last}"));
+    Ok(train(&config.second(begin_with), watch())?.0)
+}
+
+/// Trains one stage; the model, and the number of the last step.
+fn train(config: &RewardConfig, watch: Watch) -> Result<(Judging, u64), Error> {
+    let Watch { events, mut notices } = watch;
+    let judging = Judging::load(config)?;
+    let Pairs { train, held_out } = Pairs::read(config, &judging.policy, &mut notices)?;
+    let mut task = RewardTask { judging, pairs: train };
+    let last = config.num_steps(task.pairs.len());
+    let engine = config.rate.engine(&config.optimizer, last);
+    let engine = Engine::new(task.judging.parameters()?, engine)?;
+    let (mut run, resumed) = start(config, engine, &mut task, events)?;
+    if run.is_finished() {
+        return Ok((task.judging, last));
+    }
+    let mut order = Order::shuffled(task.pairs.len(), config.run.seed);
+    if let Some(saved) = resumed {
+        order.seek(position(&saved)?);
+    }
+    let all = task.pairs.iter().chain(&held_out);
+    let all: Vec<_> = all.map(|pair| (pair.place.as_str(), &pair.judged.images[..])).collect();
+    task.judging.policy.encode_all(all.into_iter(), &mut notices)?;
+    while !run.is_finished() {
+        let mut report = run.step(&mut task, &micro_batches(&mut order, config))?;
+        report.metrics.insert("epoch".to_owned(), epoch(&order, task.pairs.len()));
+        if config.pairs.is_due(report.step, last) {
+            report.metrics.extend(held_out::measure(&mut task.judging, &held_out)?);
+        }
+        run.record(&report, || state(&task.judging.policy, order.position(), vec![]))?;
+    }
+    Ok((task.judging, last))
+}
+
+/// Passes over the pairs so far.
+fn epoch(order: &Order, num_pairs: usize) -> f64 {
+    order.position() as f64 / num_pairs as f64
+}
+
+/// The pairs, as indices, of one step.
+fn micro_batches(order: &mut Order, config: &RewardConfig) -> Vec<Vec<usize>> {
+    let size = config.batch.per_device_train_batch_size;
+    let mut micro = || order.by_ref().take(size).collect();
+    (0..config.batch.gradient_accumulation_steps).map(|_| micro()).collect()
+}
+
+impl Judging {
+    /// Loads a reward model, or grows a head on a model that has none, and takes over a checkpoint.
+    ///
+    /// # Errors
+    /// A folder that is incomplete or does not fit together, or settings that disagree.
+    pub fn load(config: &RewardConfig) -> Result<Self, Error> {
+        let (folder, dtype) = (&config.model.model_name_or_path, config.model.dtype.into());
+        let RewardModel { vlm, mut head } = RewardModel::grow(folder, dtype, config.run.seed)?;
+        let policy = Policy::with(vlm, &config.model, &config.run, |vlm, path| {
+            load_trained_head(vlm, &mut head, path)
+        })?;
+        Ok(Self { policy, head })
+    }
+
+    fn parameters(&self) -> Result<Parameters, Error> {
+        let Self { policy, head } = self;
+        let parameters = head.parameters_with(&policy.vlm, policy.trainable);
+        Ok(Parameters::new(parameters.into_iter().map(|p| (p.name, p.shape, p.values)))?)
+    }
+
+    /// A pair with the features of its images.
+    fn candidates(&mut self, pair: &JudgedPair) -> Result<Candidates, Error> {
+        let features = self.policy.features(&pair.judged.images)?;
+        Ok(Candidates { judged: pair.judged.clone(), features })
+    }
+}
+
+/// The algorithm: pairs in, the gradient of their ranking loss out.
+struct RewardTask {
+    judging: Judging,
+    pairs: Vec<JudgedPair>,
+}
+
+impl Task for RewardTask {
+    type Batch = Vec<usize>;
+
+    fn count(&self, batch: &Vec<usize>) -> Counts {
+        let pairs: loss::Counts = batch.iter().map(|_| loss::Counts::pair()).sum();
+        let tokens = batch.iter().map(|&index| self.pairs[index].judged.num_rows() as u64).sum();
+        Counts { tokens, ..engine_counts(pairs) }
+    }
+
+    fn samples(&self, batch: &Vec<usize>) -> Vec<String> {
+        batch.iter().map(|&index| self.pairs[index].place.clone()).collect()
+    }
+
+    fn forward_backward(
+        &mut self,
+        batch: &Vec<usize>,
+        totals: &Counts,
+        gradients: &mut Gradients,
+    ) -> Result<StepLoss, TaskError> {
+        let mut pass = JudgedPass::default();
+        for (owner, &index) in batch.iter().enumerate() {
+            let pair = self.judging.candidates(&self.pairs[index])?;
+            pass.push(&pair, owner, &pair.judged.branches);
+        }
+        let features = pass.features();
+        let images = features.as_ref().map_or(Images::None, Images::Features);
+        let mut ranking = Ranking { totals: loss_counts(totals), loss: StepLoss::default() };
+        let Judging { policy, head } = &self.judging;
+        let reader = (&policy.vlm, policy.pass(1.0).keep);
+        let slopes = |values: &[f32]| ranking.slopes(values);
+        head.forward_backward(reader, (&pass.pack, images), slopes, gradients)?;
+        ranking.loss.value = ranking.loss.sample_values.iter().sum();
+        Ok(ranking.loss)
+    }
+
+    fn publish(&mut self, parameters: &Parameters) -> Result<(), TaskError> {
+        let Judging { policy, head } = &mut self.judging;
+        policy.publish(parameters);
+        head.set_parameters(|name| parameters.get(name).map(Tensor::as_slice));
+        Ok(())
+    }
+}
+
+/// The loss of one micro-batch: from scores, chosen and rejected in turn, to its slopes.
+struct Ranking {
+    totals: loss::Counts,
+    loss: StepLoss,
+}
+
+impl Ranking {
+    fn slopes(&mut self, values: &[f32]) -> Vec<f32> {
+        let mut slopes = Vec::with_capacity(values.len());
+        for pair in values.chunks_exact(2) {
+            let (chosen, rejected) = (f64::from(pair[0]), f64::from(pair[1]));
+            let PairTerm { value, chosen: up, rejected: down } =
+                self.totals.mean(bradley_terry(chosen, rejected));
+            self.loss.sample_values.push(value);
+            slopes.extend([up as f32, down as f32]);
+            self.log("accuracy", f64::from(u8::from(chosen > rejected)));
+            self.log("margin", chosen - rejected);
+            self.log("mean_reward", f64::midpoint(chosen, rejected));
+        }
+        slopes
+    }
+
+    /// Adds a pair's share of a mean over the step's pairs, under TRL's name.
+    fn log(&mut self, name: &str, value: f64) {
+        let share = value / self.totals.pairs.max(1) as f64;
+        *self.loss.metrics.entry(name.to_owned()).or_insert(0.0) += share;
+    }
+}

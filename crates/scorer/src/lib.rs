@@ -1,0 +1,30 @@
+//! A reward model behind a server: [`reward::Scorer`] over HTTP, as vLLM speaks it.
+//!
+//! ```text
+//! conversation, responses ─► body ─► POST /score | /classify | /pooling ─► reply ─► one score each
+//!                                     │  timeout, retries with growing waits, bounded replies
+//! ```
+//!
+//! ```no_run
+//! use reward::{Asked, Scorer as _};
+//! use scorer::{HttpScorer, Settings};
+//!
+//! let settings = Settings::new("http://localhost:8000/classify", "skywork-vl-reward");
+//! let mut scorer = HttpScorer::new(settings)?;
+//! let prompt = serde_json::from_str(r#"{"messages":[{"role":"user","content":"3 + 4?"}]}"#)?;
+//! let asked = Asked { prompt: &prompt, folder: "".as_ref() };
+//! let scores = scorer.scores(&asked, &["It is 7.", "It is 8."])?;
+//! assert!(scores[0] > scores[1]);
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+//!
+//! This crate does not run a model, choose what is scored, or believe a reply: whatever is not one
+//! number for each response is an error.
+
+mod error;
+mod body;
+mod reply;
+mod http;
+
+pub use error::Error;
+pub use http::{HttpScorer, Route, Settings};
