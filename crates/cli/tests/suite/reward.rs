@@ -164,9 +164,7 @@ fn a_head_is_grown_trained_and_measured() {
     let again = folder.path().join("again.jsonl");
     let arguments_again =
         ["reward", "eval", "--model", text(&whole), "--benchmark", "vl-rewardbench"];
-    succeed(
-        &[&arguments_again[..], &["--input", text(&bench), "--output", text(&again)]].concat(),
-    );
+    succeed(&[&arguments_again[..], &["--input", text(&bench), "--output", text(&again)]].concat());
     assert_eq!(lines(&again), lines(&ranked));
     // Without the checkpoint there is no head.
     let words = ["`v_head.summary.weight` is missing"];
