@@ -15,7 +15,7 @@ use model::vlm::{Images, Trainable, stack};
 use model::weights::{Checkpoint, Stored, TensorSpec, save, save_file};
 use serde_json::{Value, json};
 use tensor::{DType, Gradients, Tensor};
-use testkit::{Golden, Tolerance, assert_close};
+use testkit::{Golden, Tolerance, assert_close, assert_close_by_norm};
 
 const IMAGE_TOKEN: u32 = 360;
 
@@ -123,6 +123,38 @@ fn scores_and_loss_from_shared_prompts_in_one_pack() {
 
 fn gradients(parameters: &[Parameter]) -> Gradients {
     Gradients::new(parameters.iter().map(|p| (p.name.clone(), p.shape.clone())))
+}
+
+/// `tests/golden/reward-tiny/gradients.py`: the loss of all three pairs, in one pack.
+#[test]
+fn gradients_of_the_ranking_loss_are_pytorchs() {
+    let (model, cases) = (open(), cases());
+    let (mut pack, mut features) = (Pack::new(), Vec::new());
+    for case in &cases {
+        case.push(&mut pack, features.iter().map(Tensor::rows).sum());
+        features.push(model.vlm.patch_features(&case.patches, case.grid).unwrap());
+    }
+    let features = stack(&features.iter().collect::<Vec<_>>());
+    let slopes = |values: &[f32]| {
+        let slope = |pair: &[f32]| -1.0 / (1.0 + (pair[0] - pair[1]).exp()) / 3.0;
+        values.chunks_exact(2).flat_map(|pair| [slope(pair), -slope(pair)]).collect()
+    };
+    let mut grads = gradients(&model.parameters(Trainable::AdapterLlm));
+    let RewardModel { vlm, head } = &model;
+    let inputs = (&pack, Images::Features(&features));
+    head.forward_backward((vlm, Keep::All), inputs, slopes, &mut grads).unwrap();
+    let reference = Golden::open(golden("reward-tiny/gradients.safetensors"));
+    assert_eq!(reference.names().len(), 2 + 5 + 1 + 7);
+    for name in reference.names() {
+        let (got, want) = (grads.get(&name).unwrap(), reference.f32(&name));
+        match name.as_str() {
+            // The two slopes of a pair cancel.
+            "v_head.summary.bias" => {
+                assert_close(&name, got.as_slice(), &want, Tolerance::absolute(1e-6));
+            }
+            _ => assert_close_by_norm(&name, got.as_slice(), &want, 1e-3),
+        }
+    }
 }
 
 /// A loss whose slopes are easy to write: weighted values.
