@@ -12,9 +12,9 @@ use tensor::{DType, Device};
 mod preference;
 mod reward;
 
-pub(crate) use preference::{MpoArgs, PreferencesBuildArgs, PreferencesCommand};
+pub(crate) use preference::{MpoArgs, PreferencesCommand};
 pub(crate) use reward::{
-    RewardCommand, RewardCompareArgs, RewardEvalArgs, RewardScoreArgs, RewardTrainArgs,
+    RewardCommand, RewardCompareArgs, RewardEvalArgs, RewardScoreArgs,
 };
 
 /// Post-training that turns a reasoning language model into one that looks and reasons.
