@@ -106,6 +106,7 @@ pub(crate) mod tests {
             ids: Vec::new(),
             image_rows: Vec::new(),
             images: Vec::new(),
+            places: None,
         };
         let (id, text) = ("a".to_owned(), "1+1".to_owned());
         Question { id, text, images: Vec::new(), gold: gold.to_owned(), prompt }
