@@ -43,7 +43,7 @@ impl Value {
     pub(crate) fn agrees(&self, other: &Self) -> bool {
         let scale = self.number.norm().max(other.number.norm());
         (self.number - other.number).norm()
-            <= 8.0 * (self.error + other.error) + 8.0 * f64::EPSILON * scale
+            <= 8.0 * (self.error + other.error) + 1e-13 * scale
     }
 }
 
@@ -348,8 +348,40 @@ fn several(function: &Function, values: &[Value]) -> Option<Value> {
     Some(Value { number: number.into(), error })
 }
 
-/// Functions of one number that have a derivative.
+/// Functions of one number that have a derivative, on the real line where they are real there.
 fn elementary(function: &Function, z: Complex64) -> Option<Complex64> {
+    if z.im == 0.0
+        && let Some(value) = real_elementary(function, z.re)
+    {
+        return Some(value.into());
+    }
+    complex_elementary(function, z)
+}
+
+fn real_elementary(function: &Function, x: f64) -> Option<f64> {
+    let value = match function {
+        Function::Sin => x.sin(),
+        Function::Cos => x.cos(),
+        Function::Tan => x.tan(),
+        Function::Csc => 1.0 / x.sin(),
+        Function::Sec => 1.0 / x.cos(),
+        Function::Cot => 1.0 / x.tan(),
+        Function::Asin => x.asin(),
+        Function::Acos => x.acos(),
+        Function::Atan => x.atan(),
+        Function::Acot => (1.0 / x).atan(),
+        Function::Sinh => x.sinh(),
+        Function::Cosh => x.cosh(),
+        Function::Tanh => x.tanh(),
+        Function::Asinh => x.asinh(),
+        Function::Acosh => x.acosh(),
+        Function::Atanh => x.atanh(),
+        _ => return None,
+    };
+    value.is_finite().then_some(value)
+}
+
+fn complex_elementary(function: &Function, z: Complex64) -> Option<Complex64> {
     let one = Complex64::new(1.0, 0.0);
     Some(match function {
         Function::Sin => z.sin(),

@@ -205,8 +205,25 @@ fn read_candidate(candidate: &Candidate<'_>) -> (String, Option<Expr>) {
 }
 
 fn read_formula(spelling: &str, percent: bool) -> Option<Expr> {
-    let expr = parse::parse(spelling).or_else(|| parse::parse(last_side(spelling)?))?;
+    let expr = thousands(spelling)
+        .or_else(|| parse::parse(spelling))
+        .or_else(|| parse::parse(last_side(spelling)?))?;
     Some(if percent { Expr::Percent(Box::new(expr)) } else { expr })
+}
+
+/// `1,234.5`, which is one number and not two; a space after the comma makes it two.
+fn thousands(formula: &str) -> Option<Expr> {
+    let digits = formula.strip_prefix('-').unwrap_or(formula);
+    let (whole, fraction) = digits.split_once('.').unwrap_or((digits, "0"));
+    let mut groups = whole.split(',');
+    let first = groups.next()?.len();
+    let grouped = (1..=3).contains(&first) && whole.contains(',') && groups.all(|g| g.len() == 3);
+    let plain = |text: &str| text.bytes().all(|byte| byte.is_ascii_digit() || byte == b',');
+    if !grouped || !plain(whole) || !plain(fraction) {
+        return None;
+    }
+    let expr = parse::number(&digits.replace(',', ""))?;
+    Some(if digits.len() < formula.len() { expr.negated() } else { expr })
 }
 
 /// The last side of a chain of equalities that cannot be read as a whole.
