@@ -16,7 +16,7 @@ use crate::expr::{Constant, Expr, Function};
 use polynomial::Polynomial;
 
 /// Work until a form is given up, in products of small coefficients.
-const MAX_WORK: u32 = 6_000;
+const MAX_WORK: u32 = 2_000;
 
 /// The largest power of a sum that is multiplied out.
 const MAX_POWER: u32 = 24;

@@ -42,8 +42,7 @@ impl Value {
     /// Whether two numbers are the same within their errors.
     pub(crate) fn agrees(&self, other: &Self) -> bool {
         let scale = self.number.norm().max(other.number.norm());
-        (self.number - other.number).norm()
-            <= 8.0 * (self.error + other.error) + 1e-13 * scale
+        (self.number - other.number).norm() <= 8.0 * (self.error + other.error) + 1e-13 * scale
     }
 }
 
@@ -89,14 +88,9 @@ fn infinite(expr: &Expr) -> Option<f64> {
 
 /// Whether an expression holds variables or functions that only have a name.
 pub(crate) fn has_symbols(expr: &Expr) -> bool {
-    match expr {
-        Expr::Symbol(_) | Expr::Call(Function::Named(_), _) => true,
-        Expr::Number(_) | Expr::Constant(_) => false,
-        Expr::Percent(inner) => has_symbols(inner),
-        Expr::Add(parts) | Expr::Mul(parts) | Expr::Call(_, parts) => parts.iter().any(has_symbols),
-        Expr::Pow(base, exponent) => has_symbols(base) || has_symbols(exponent),
-        _ => true,
-    }
+    let mut unknowns = Vec::new();
+    expr.unknowns(&mut unknowns);
+    !unknowns.is_empty()
 }
 
 struct Evaluation {

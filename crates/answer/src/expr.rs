@@ -327,6 +327,12 @@ impl Expr {
         match self {
             Self::Symbol(_) | Self::Call(Function::Named(_), _) => found.push(self),
             Self::Percent(inner) => inner.unknowns(found),
+            Self::Call(Function::Sum | Function::Product, parts) => {
+                let mut inner = Vec::new();
+                parts.iter().for_each(|part| part.unknowns(&mut inner));
+                // the index is known inside
+                found.extend(inner.into_iter().filter(|unknown| parts.get(1) != Some(unknown)));
+            }
             Self::Add(parts) | Self::Mul(parts) | Self::Call(_, parts) => {
                 parts.iter().for_each(|part| part.unknowns(found));
             }

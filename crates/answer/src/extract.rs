@@ -16,7 +16,7 @@ use numeral::Numeral;
 const MAX_CANDIDATES: usize = 24;
 
 /// Only so much of the end of a text is searched.
-const MAX_TEXT: usize = 1 << 18;
+const MAX_TEXT: usize = 1 << 16;
 
 /// Characters between "answer" and what it announces.
 const REACH: usize = 50;

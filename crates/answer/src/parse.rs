@@ -26,7 +26,7 @@ pub(crate) const MAX_FORMULA: usize = 2048;
 const MAX_DEPTH: u32 = 48;
 
 /// Steps until a formula is given up, whatever it is.
-const MAX_STEPS: u32 = 60_000;
+const MAX_STEPS: u32 = 20_000;
 
 /// Reads a normalised formula; `None` when it is not one that can be compared.
 pub(crate) fn parse(formula: &str) -> Option<Expr> {

@@ -30,7 +30,10 @@ fn without_text(formula: &str) -> Option<&str> {
     let inner = end.strip_suffix('}')?;
     let start = inner.rfind("\\text").max(inner.rfind("\\mbox"))?;
     let content = inner[start + "\\text".len()..].trim_start().strip_prefix('{')?;
-    let before = formula[..start].trim_end();
+    let mut before = formula[..start].trim_end();
+    for space in ["\\,", "\\;", "\\:", "~", "\\quad"] {
+        before = before.strip_suffix(space).unwrap_or(before).trim_end();
+    }
     let whole = !content.contains(['{', '}']) && !before.is_empty();
     (whole && !before.ends_with(UNFINISHED)).then_some(before)
 }

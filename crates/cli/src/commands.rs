@@ -12,4 +12,5 @@ mod training;
 pub(crate) mod sft;
 pub(crate) mod grpo;
 pub(crate) mod eval;
+pub(crate) mod verify;
 pub(crate) mod demo;

@@ -4,7 +4,7 @@
 //! assets ─► assemble ─► inspect                    parts become a model
 //!              │
 //!              ├─► preprocess, generate, logprobs  it is run
-//! data ────────┼─► sft ─► grpo ─► eval             it is trained and measured
+//! data ────────┼─► sft ─► grpo ─► eval ─► verify   it is trained and measured
 //!              └─► demo                            all of it, on real small parts
 //! ```
 //!
@@ -75,6 +75,7 @@ fn run(cli: &Cli) -> Result<()> {
         Command::Sft(args) => commands::sft::run(&args.recipe, &context),
         Command::Grpo(args) => commands::grpo::run(&args.recipe, &context),
         Command::Eval(args) => commands::eval::run(&args.recipe, &context),
+        Command::Verify(args) => commands::verify::run(args, &context),
         Command::Demo(args) => commands::demo::run(args, &context),
     }
 }

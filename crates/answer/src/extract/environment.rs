@@ -22,12 +22,16 @@ pub(super) struct Group<'a> {
 pub(super) struct Environments<'a> {
     text: &'a str,
     // where each closing delimiter was last found, so that none is looked for twice
-    closings: [Cell<(usize, usize)>; 4],
+    closings: [Cell<(usize, usize)>; 6],
 }
 
 /// Delimiters: opening, closing, whether the formula may go over lines.
 const DELIMITERS: [(&str, &str, bool); 4] =
     [("$$", "$$", true), ("\\[", "\\]", true), ("$", "$", false), ("\\(", "\\)", false)];
+
+/// Places of the other two things that are looked for, after those of the delimiters.
+const NEW_LINE: usize = 4;
+const BOX: usize = 5;
 
 impl<'a> Environments<'a> {
     pub(super) fn new(text: &'a str) -> Self {
@@ -80,7 +84,12 @@ impl<'a> Environments<'a> {
         let bytes = self.text.as_bytes();
         let begins = |at: &usize| matches!(bytes[*at], b'$' | b'\\' | b'[');
         (from..bytes.len()).filter(begins).find_map(|at| {
-            let boxed = |place| self.formula_at(place).filter(|(formula, _)| has_box(formula.text));
+            let boxed = |place| {
+                let (formula, end) = self.formula_at(place)?;
+                let boxed = self.next(BOX, "\\boxed{", place)?;
+                let has_box = boxed < end && has_box(formula.text);
+                has_box.then_some((formula, end))
+            };
             Some((at, self.joined(at, boxed)?))
         })
     }
@@ -130,9 +139,9 @@ impl<'a> Environments<'a> {
             }
             let start = at + opening.len();
             let end = self.closing(kind, closing, start)?;
-            let text = &self.text[start..end];
-            let fits = *over_lines || !text.contains('\n');
-            (fits && !text.is_empty()).then_some((text, end + closing.len()))
+            let line = self.next(NEW_LINE, "\n", start);
+            let fits = *over_lines || line.is_none_or(|line| line > end);
+            fits.then(|| (&self.text[start..end], end + closing.len()))
         })
     }
 
@@ -157,15 +166,24 @@ impl<'a> Environments<'a> {
         (found < self.text.len()).then_some(found)
     }
 
+    /// Where something next stands.
+    fn next(&self, kind: usize, what: &str, from: usize) -> Option<usize> {
+        let (searched, mut known) = self.closings[kind].get();
+        if known == 0 || from < searched || known < from {
+            known = self.text[from..].find(what).map_or(self.text.len().max(1), |at| from + at);
+            self.closings[kind].set((from, known));
+        }
+        (known < self.text.len()).then_some(known)
+    }
+
     /// ` [ 9 ] ` and `\frac{1}{2}` without delimiters.
     fn free(&self, at: usize) -> Option<(&'a str, usize)> {
         let rest = &self.text[at..];
-        if rest.starts_with('[') {
-            let spaced = self.text[..at].ends_with(char::is_whitespace);
+        if rest.starts_with('[') && self.text[..at].ends_with(char::is_whitespace) {
             let end = rest[1..].find(['[', ']', '\n'])? + 1;
             let closed = rest[end..].starts_with(']') && end > 1;
             let after = rest[end..].chars().nth(1).is_some_and(char::is_whitespace);
-            return (spaced && closed && after).then_some((&rest[1..end], at + end + 1));
+            return (closed && after).then_some((&rest[1..end], at + end + 1));
         }
         let fraction = rest.strip_prefix('-').unwrap_or(rest).strip_prefix("\\frac")?;
         let after = numeric_group(numeric_group(fraction)?)?;
@@ -176,10 +194,14 @@ impl<'a> Environments<'a> {
 
 /// What follows `{12.5}`.
 fn numeric_group(text: &str) -> Option<&str> {
-    let (content, rest) = text.strip_prefix('{')?.split_once('}')?;
-    let digits = content.strip_prefix('-').unwrap_or(content);
-    let plain = digits.bytes().all(|b| b.is_ascii_digit() || b == b'.' || b == b',');
-    (plain && digits.starts_with(|c: char| c.is_ascii_digit())).then_some(rest)
+    const MAX_DIGITS: usize = 64;
+    let content = text.strip_prefix('{')?;
+    let sign = usize::from(content.starts_with('-'));
+    let numeric = |byte: &u8| byte.is_ascii_digit() || *byte == b'.' || *byte == b',';
+    let length = content.bytes().skip(sign).take(MAX_DIGITS).take_while(numeric).count();
+    let number = &content[sign..sign + length];
+    number.starts_with(|c: char| c.is_ascii_digit()).then_some(())?;
+    content[sign + length..].strip_prefix('}')
 }
 
 /// What follows ", ", "and", "or" or ", and".

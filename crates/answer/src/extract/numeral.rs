@@ -32,7 +32,7 @@ impl Numeral<'_> {
     /// The value.
     pub(crate) fn read(&self) -> Option<Expr> {
         let expr = if self.arithmetic {
-            mixed(self.text).or_else(|| parse(self.text))?
+            mixed(self.text).or_else(|| parse(&self.text.replace('\n', " ")))?
         } else {
             decimal(self.text)?
         };
@@ -166,22 +166,29 @@ fn decimal(text: &str) -> Option<Expr> {
     Some(if negative { expr.negated() } else { expr })
 }
 
-/// `1 1/2`: a whole number, a space and a fraction.
+/// `1 1/2`: a whole number and a proper fraction on one line.
 fn mixed(text: &str) -> Option<Expr> {
-    let (whole, fraction) = text.trim().split_once(' ')?;
-    let (above, below) = fraction.trim().split_once('/')?;
-    let digits = |text: &str| text.bytes().all(|b| b.is_ascii_digit());
-    let unsigned = whole.strip_prefix('-').unwrap_or(whole);
-    if ![unsigned, above, below].iter().all(|part| !part.is_empty() && digits(part)) {
+    let (whole, fraction) = text.trim().rsplit_once(' ')?;
+    let (above, below) = fraction.split_once('/')?;
+    let digits = |text: &str| !text.is_empty() && text.bytes().all(|b| b.is_ascii_digit());
+    let (negative, unsigned) = match whole.strip_prefix('-') {
+        Some(rest) => (true, rest),
+        None => (false, whole),
+    };
+    let whole = unsigned.replace(' ', "");
+    if !digits(&whole) || !digits(above) || !digits(below) {
         return None;
     }
     let value = |text: &str| match number(text)? {
         Expr::Number(Number { value, .. }) => Some(value),
         _ => None,
     };
-    let below = value(below).filter(|below| *below.numer() != 0.into())?;
-    let total = value(unsigned)? + value(above)? / below;
-    Some(Expr::exact(if whole == unsigned { total } else { -total }))
+    let (above, below) = (value(above)?, value(below)?);
+    if above >= below {
+        return None;
+    }
+    let total = Expr::exact(value(&whole)? + above / below);
+    Some(if negative { total.negated() } else { total })
 }
 
 /// An expression that begins with a digit and holds an operator.
@@ -198,10 +205,12 @@ fn arithmetic_at(text: &str, at: usize) -> Option<(Numeral<'_>, usize)> {
     let offset = rest.len() - head.len() + 1;
     let in_run =
         |c: char| c.is_ascii_digit() || c == '.' || c.is_whitespace() || operators.contains(c);
-    let run = rest.find(|c: char| !in_run(c)).unwrap_or(rest.len());
-    if run > MAX_RUN {
-        return None;
-    }
+    let mut characters = rest.char_indices().take(MAX_RUN + 1).skip_while(|(_, c)| in_run(*c));
+    let run = match characters.next() {
+        Some((end, _)) => end,
+        None if rest.len() <= MAX_RUN => rest.len(),
+        None => return None,
+    };
     // the last place where the run can end: something after an operator, and a boundary
     let is_boundary = |place: usize| {
         let after = rest[place..].strip_prefix("**").unwrap_or(&rest[place..]);

@@ -47,6 +47,9 @@ impl Parser<'_, '_> {
             }
             Token::Word(accent, content) => {
                 self.at += 1;
+                if content.bytes().all(|byte| byte.is_ascii_digit() || byte == b'.') {
+                    return number(content);
+                }
                 let name = word(accent, content)?;
                 let name = self.with_subscript(name)?;
                 Some(Expr::Symbol(name))
