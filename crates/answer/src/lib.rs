@@ -188,7 +188,7 @@ fn ground(gold: &Expr) -> Ground {
 /// The spelling of a candidate, and what it is read as.
 fn read_candidate(candidate: &Candidate<'_>) -> (String, Option<Expr>) {
     let formulas = match candidate {
-        Candidate::Numeral(numeral) => return (numeral.text.to_owned(), numeral.read()),
+        Candidate::Numeral(numeral) => return (numeral.spelling(), numeral.read()),
         Candidate::Formulas(formulas) => formulas,
     };
     let mut spellings = Vec::with_capacity(formulas.len());
@@ -200,7 +200,7 @@ fn read_candidate(candidate: &Candidate<'_>) -> (String, Option<Expr>) {
         }
         let spelling = normalise::normalise(&content);
         exprs.push(read_formula(&spelling, formula.percent));
-        spellings.push(spelling);
+        spellings.push(if formula.percent { spelling + "%" } else { spelling });
     }
     let spelling = spellings.join(" and ");
     if exprs.len() > 1 && exprs.iter().all(Option::is_some) {

@@ -45,6 +45,9 @@ impl Comparer {
     }
 
     fn sides(&mut self, a: (&Expr, &Expr), b: (&Expr, &Expr)) -> bool {
-        a.0 == b.0 && (a.1 == b.1 || self.equal(a.1, b.1))
+        // under one name, two numbers are not the interval between them
+        let is_interval = |expr: &Expr| matches!(expr, Expr::Interval(_));
+        let alike = is_interval(a.1) == is_interval(b.1);
+        a.0 == b.0 && (a.1 == b.1 || (alike && self.equal(a.1, b.1)))
     }
 }

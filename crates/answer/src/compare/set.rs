@@ -162,7 +162,10 @@ fn region(expr: &Expr) -> Option<Region> {
             Some(Region::new(vec![span]))
         }
         Expr::Set(elements) => {
-            let point = |element: &Expr| Some(Span::point(real(element)?));
+            let point = |element: &Expr| match element {
+                Expr::Chain(chain) if chain.is_equation() => Some(Span::point(real(chain.last())?)),
+                _ => Some(Span::point(real(element)?)),
+            };
             Some(Region::new(elements.iter().map(point).collect::<Option<_>>()?))
         }
         Expr::NumberSet(NumberSet::Reals) => Some(Region::all()),

@@ -29,6 +29,15 @@ pub(crate) struct Numeral<'a> {
 }
 
 impl Numeral<'_> {
+    /// The spelling by which it is told from others: a point for the comma, no separators.
+    pub(crate) fn spelling(&self) -> String {
+        let sign = if self.percent { "%" } else { "" };
+        match plain_digits(self.text) {
+            Some(digits) if !self.arithmetic => format!("{digits}{sign}"),
+            _ => format!("{}{sign}", self.text),
+        }
+    }
+
     /// The value.
     pub(crate) fn read(&self) -> Option<Expr> {
         let expr = if self.arithmetic {
@@ -148,15 +157,7 @@ fn decimal(text: &str) -> Option<Expr> {
         Some((mantissa, exponent)) => (mantissa, Some(exponent.parse::<i32>().ok()?)),
         None => (text, None),
     };
-    let groups: Vec<&str> = mantissa.split('.').next()?.split([',', ' ']).collect();
-    let thousands = groups.len() > 1
-        && (1..=3).contains(&groups[0].len())
-        && !groups[0].starts_with('0')
-        && groups[1..].iter().all(|group| group.len() == 3);
-    let plain = match thousands {
-        true => mantissa.replace([',', ' '], ""),
-        false => mantissa.replace(',', "."),
-    };
+    let plain = plain_digits(mantissa)?;
     let Expr::Number(mut number) = number(&plain)? else { return None };
     if let Some(exponent) = exponent {
         number.value *= BigRational::from_integer(10.into()).pow(exponent);
@@ -164,6 +165,19 @@ fn decimal(text: &str) -> Option<Expr> {
     }
     let expr = Expr::Number(number);
     Some(if negative { expr.negated() } else { expr })
+}
+
+/// Digits and a point: what is left of `1,234.5` and `1 000` without separators, and of `1,5`.
+fn plain_digits(mantissa: &str) -> Option<String> {
+    let groups: Vec<&str> = mantissa.split('.').next()?.split([',', ' ']).collect();
+    let thousands = groups.len() > 1
+        && (1..=3).contains(&groups[0].len())
+        && !groups[0].starts_with('0')
+        && groups[1..].iter().all(|group| group.len() == 3);
+    Some(match thousands {
+        true => mantissa.replace([',', ' '], ""),
+        false => mantissa.replace(',', "."),
+    })
 }
 
 /// `1 1/2`: a whole number and a proper fraction on one line.

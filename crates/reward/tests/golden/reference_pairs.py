@@ -285,13 +285,100 @@ RESPONSES = [
 ]
 
 
+# Spellings near each other, alike or not: all ordered pairs of a group.
+NEIGHBOURS = [
+    ["$x=1$","$1$","$x=2$","$y=1$","$1=x$","1","$x=1,y=2$","$x+1=2$"],
+    ["$(1,2)$","$[1,2]$","$(1,2]$","$\\{1,2\\}$","$1,2$","$2,1$","$(2,1)$","$x=1,2$","$(x,y)=(1,2)$","$x=1, y=2$","$x \\in (1,2)$","$1<x<2$","$1 \\le x \\le 2$","$2>x>1$"],
+    ["$10\\%$","$10$","$0.1$","$\\frac{1}{10}$","10%","0.10","$10.0\\%$","$0.1\\%$"],
+    ["$5 \\text{ cm}$","$5 \\text{ m}$","$5$ cm","5 cm","5","$5cm$","$5~\\text{cm}$","$5\\,\\mathrm{cm}$","$5 \\mathrm{~cm}$","$5\\ \\text{cm}$"],
+    ["$\\text{A}$","$A$","$a$","$\\text{(A)}$","$\\textbf{(A)}$","$\\textbf{A}$","$\\mathrm{A}$","$\\text{A, B}$","$A,B$","$B$"],
+    ["$\\frac{\\sqrt{3}}{2}$","$\\sin 60^\\circ$","$\\sin \\frac{\\pi}{3}$","$\\frac{1}{2}\\sqrt{3}$","$0.866025$","$0.8660254$","$0.87$","$\\cos 30^\\circ$"],
+    ["$3.14$","$\\pi$","$3.14159$","$3.141593$","$3.1415927$","$\\frac{22}{7}$"],
+    ["$2^n$","$2^{n}$","$2 \\cdot 2^{n-1}$","$n^2$","$4^{n/2}$","$2^{n+1}-2^n$"],
+    ["$\\frac{n(n+1)}{2}$","$\\frac{n^2+n}{2}$","$\\binom{n+1}{2}$","$\\frac{1}{2}n(n+1)$","$\\sum_{k=1}^{n} k$"],
+    ["$e^{i\\pi}$","$-1$","$i^2$","$\\cos \\pi$"],
+    ["$\\sqrt{x^2}$","$|x|$","$x$","$\\sqrt{x}^2$"],
+    ["$\\ln(ab)$","$\\ln a + \\ln b$","$\\ln(a)+\\ln(b)$","$\\log(ab)$"],
+    ["$x \\ge 2$","$[2,\\infty)$","$x \\in [2, \\infty)$","$(2,\\infty)$","$x>2$","$2 \\le x$","$x \\geqslant 2$","$\\{x \\mid x \\geq 2\\}$"],
+    ["$y=2x+3$","$2x+3$","$f(x)=2x+3$","$y-2x=3$","$y = 3+2x$","$2x - y + 3 = 0$","$x=\\frac{y-3}{2}$"],
+    ["$\\{x | x > 1\\}$","$x>1$","$(1,\\infty)$"],
+    ["$1:2$","$\\frac{1}{2}$","$1/2$","$0.5$","$2:4$","$2:1$"],
+    ["$12{:}30$","$12:30$"],
+    ["$1,000,000$","$10^6$","1000000","1,000,000","$1{,}000{,}000$","$1 000 000$","1 million","$1\\,000\\,000$"],
+    ["$-\\frac{1}{2}$","$\\frac{-1}{2}$","$-0.5$","-1/2","$-\\frac12$","-0.5","$- \\frac{1}{2}$","$\\frac{1}{-2}$"],
+    ["$\\frac{1}{2}, \\frac{1}{3}$","$\\frac{1}{3}, \\frac{1}{2}$","$x=\\frac{1}{2}, x=\\frac{1}{3}$","$x=\\frac{1}{2}$ or $x=\\frac{1}{3}$","$\\{\\frac{1}{2},\\frac{1}{3}\\}$","$(\\frac12,\\frac13)$","$\\frac12$ and $\\frac13$"],
+    ["$x = \\pm 2$","$\\pm 2$","$2, -2$","$x=2$ or $x=-2$","$x=2,-2$","$x = -2, x = 2$","$|x|=2$","$x^2=4$"],
+    ["$\\begin{pmatrix} 1 \\\\ 2 \\end{pmatrix}$","$(1,2)$","$\\begin{bmatrix} 1 \\\\ 2 \\end{bmatrix}$","$\\begin{pmatrix} 1 & 2 \\end{pmatrix}$","$\\left(\\begin{array}{c}1\\\\2\\end{array}\\right)$"],
+    ["$\\begin{vmatrix} 1 & 2 \\\\ 3 & 4 \\end{vmatrix}$","$-2$"],
+    ["$2\\begin{pmatrix} 1 & 2 \\\\ 3 & 4 \\end{pmatrix}$","$\\begin{pmatrix} 2 & 4 \\\\ 6 & 8 \\end{pmatrix}$"],
+    ["$\\lfloor 3.7 \\rfloor$","$3$","$\\lceil 2.1 \\rceil$"],
+    ["$\\gcd(12,18)$","$6$","$\\max(6,2)$","$\\min\\{6,7\\}$"],
+    ["$x^2+y^2=1$","$y^2+x^2=1$","$x^2+y^2-1=0$","$1=x^2+y^2$","$2x^2+2y^2=2$","$x^2=1-y^2$"],
+    ["$a_1 = 2$","$2$","$a_{1}=2$","$a_1=3$"],
+    ["$f(x) = x+1$","$x+1$","$g(x)=x+1$","$1+x$","$f(x)=1+x$"],
+    ["$\\text{yes}$","$yes$","$\\text{no}$","$\\text{Yes.}$","$\\text{Yes}$"],
+    ["$\\frac{a+b}{2}$","$\\frac{a}{2}+\\frac{b}{2}$","$(a+b)/2$","$\\frac12(a+b)$","$0.5(a+b)$","$0.5a+0.5b$"],
+    ["$6.022\\times10^{23}$","$6.022 \\cdot 10^{23}$","$6.022e23$","6.022e23"],
+    ["$1.5\\times 10^{-3}$","$0.0015$","$1.5 \\cdot 10^{-3}$","$\\frac{3}{2000}$"],
+    ["$\\sqrt{-4}$","$2i$"],
+    ["$(a+b)^2$","$a^2+2ab+b^2$","$a^2+b^2$","$(b+a)^2$"],
+    ["$\\cos 2x$","$1-2\\sin^2 x$","$\\cos^2 x - \\sin^2 x$","$2\\cos^2 x-1$","$\\cos(2x)$"],
+    ["$\\sec x$","$\\frac{1}{\\cos x}$","$\\sec(x)$"],
+    ["$\\log_3 9$","$2$","$\\log_{3}(9)$","$\\frac{\\ln 9}{\\ln 3}$"],
+    ["$\\log_2 3$","$\\frac{\\log 3}{\\log 2}$","$\\frac{\\ln 3}{\\ln 2}$"],
+    ["$0.\\overline{3}$","$\\frac{1}{3}$","$0.\\dot{3}$"],
+    ["$\\infty$","$\\text{infinity}$","infinity","$+\\infty$","$-\\infty$"],
+    ["$\\emptyset$","$\\varnothing$","$\\{\\}$","$\\text{no solution}$"],
+    ["$\\mathbb{R}$","$(-\\infty,\\infty)$","$x \\in \\mathbb{R}$","$\\text{all real numbers}$"],
+    ["$\\mathbb{R} \\setminus \\{1\\}$","$(-\\infty,1)\\cup(1,\\infty)$","$x \\neq 1$"],
+    ["$20^\\circ$","$20$","$20^{\\circ}$","$20 \\degree$","$20°$","20°","20 degrees","$20\\text{°}$"],
+    ["$\\$5$","$5$","5 dollars","$5 \\text{ dollars}$","\\$5","$5.00"],
+    ["$\\triangle ABC$","$ABC$"],
+    ["$\\angle A = 30^\\circ$","$30$","$\\angle A=30$"],
+    ["$AB = 5$","$5$","$\\overline{AB}=5$"],
+    ["$3 \\frac{1}{2}$","$3.5$","$\\frac{7}{2}$","3 1/2","$3\\frac12$","$3+\\frac{1}{2}$"],
+    ["$2(3)$","$6$","$2 \\cdot 3$","$(2)(3)$","$2\\times3$"],
+    ["$x<1 \\text{ or } x>3$","$(-\\infty,1)\\cup(3,\\infty)$","$x>3 \\text{ or } x<1$","$x < 1, x > 3$"],
+    ["$(x-1)(x-2)=0$","$x^2-3x+2=0$","$x=1,2$"],
+    ["$5!$","$120$","$5 \\times 4 \\times 3 \\times 2 \\times 1$"],
+    ["$12\\pi \\text{ cm}^2$","$12\\pi$","$12 \\pi \\text{ square units}$"],
+    ["$\\frac{5\\pi}{6}$ radians","$\\frac{5\\pi}{6}$","$150^\\circ$"],
+    ["$k \\in \\mathbb{Z}$","$\\mathbb{Z}$"],
+    ["$x = 2k\\pi$","$2k\\pi$","$2\\pi k$"],
+    ["$\\sqrt[4]{16}$","$2$","$16^{1/4}$","$16^{0.25}$"],
+    ["$\\left\\{(1,2),(3,4)\\right\\}$","$(1,2),(3,4)$","$(3,4),(1,2)$","$(1,2)$ and $(3,4)$"],
+    ["$-x^2+1$","$1-x^2$","$(1-x)(1+x)$","$-(x^2-1)$"],
+    ["$\\frac{1}{x-1}-\\frac{1}{x+1}$","$\\frac{2}{x^2-1}$"],
+    ["$100\\pi$","$314.159265$","$314.16$"],
+    ["$\\frac{2}{3}$","$0.666667$","$0.6667$","$0.67$","$0.666666$","$66.67\\%$"],
+    ["$1{,}5$","$1.5$","$1,5$","1,5"],
+    ["$7 \\pmod{11}$","$7$"],
+    ["$1011_2$","$1011$","$1011_{2}$"],
+    ["$\\overrightarrow{AB}$","$\\vec{AB}$","$AB$"],
+    ["$\\text{C}_2\\text{H}_6$","$C_2H_6$"],
+    ["$\\frac{x}{y}=2$","$x=2y$","$\\frac{x}{y}=\\frac{4}{2}$"],
+    ["$x+y>2$","$2<x+y$","$y>2-x$","$x+y\\ge 2$"],
+    ["$\\int_0^1 x dx$","$\\frac12$"],
+    ["$\\lim_{x \\to 0} \\frac{\\sin x}{x}$","$1$"],
+    ["$\\sum_{k=1}^{10} k$","$55$"],
+    ["$\\prod_{k=1}^{5} k$","$120$"],
+    ["$\\tan^{-1}(1)$","$\\frac{\\pi}{4}$","$\\arctan(1)$"],
+    ["$n \\text{ is even}$","$\\text{even}$"],
+    ["$-1 < x \\leq 3$","$(-1,3]$","$x \\in (-1, 3]$","$3 \\ge x > -1$"],
+    ["$|x-2|<3$","$-1<x<5$","$(-1,5)$"],
+    ["$x^2 > 4$","$(-\\infty,-2)\\cup(2,\\infty)$"],
+]
+
+
 def verdict(gold, prediction):
+    # a busy machine must not change a verdict
+    patient = {"parsing_timeout": 120}
     if "</think>" in prediction:
         answer = prediction.rsplit("</think>", 1)[1]
-        found = parse(answer, REWARD, extraction_mode="first_match")
+        found = parse(answer, REWARD, extraction_mode="first_match", **patient)
     else:
-        found = parse(prediction, BARE)
-    return bool(verify(parse(gold, BARE), found))
+        found = parse(prediction, BARE, **patient)
+    return bool(verify(parse(gold, BARE, **patient), found, timeout_seconds=120))
 
 
 def pairs():
@@ -306,6 +393,8 @@ def pairs():
         for a, b in itertools.permutations(groups, 2):
             if draw.random() < 0.7:
                 yield name, draw.choice(a), draw.choice(b)
+    for group in NEIGHBOURS:
+        yield from (("neighbours", a, b) for a, b in itertools.permutations(group, 2))
     yield from (("extraction", gold, text) for gold, text in TEXTS)
     thought = "<think>Is it $1$? \\boxed{1}? The answer is $2$.</think>"
     yield from (("responses", gold, thought + "\n\n" + text) for gold, text in RESPONSES)
