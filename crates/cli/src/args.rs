@@ -13,9 +13,7 @@ mod preference;
 mod reward;
 
 pub(crate) use preference::{MpoArgs, PreferencesCommand};
-pub(crate) use reward::{
-    RewardCommand, RewardCompareArgs, RewardEvalArgs, RewardScoreArgs,
-};
+pub(crate) use reward::{RewardCommand, RewardCompareArgs, RewardEvalArgs, RewardScoreArgs};
 
 /// Post-training that turns a reasoning language model into one that looks and reasons.
 #[derive(Debug, Parser)]
@@ -79,6 +77,8 @@ pub(crate) enum Command {
     Grpo(GrpoArgs),
     /// Measure accuracy on a held-out file.
     Eval(EvalArgs),
+    /// Compare predicted answers with known ones.
+    Verify(VerifyArgs),
     /// The whole pipeline on real small parts, ending in a table and report.html.
     Demo(DemoArgs),
 }
@@ -447,6 +447,23 @@ pub(crate) struct EvalArgs {
     /// Where the settings come from.
     #[command(flatten)]
     pub recipe: RecipeArgs,
+}
+
+/// `sightline verify`.
+#[derive(Debug, Args)]
+#[command(after_help = "Example:\n  \
+    sightline verify --input pairs.jsonl --output verdicts.jsonl\n\n\
+An input line is {\"gold\": \"$\\\\frac{1}{2}$\", \"prediction\": \"<think>…</think> \\\\boxed{0.5}\"}; other fields stay.\n\
+The output line adds equivalent (true or false), extracted (gold and prediction as they were found) and\n\
+why: what made them equal, or why they are not. A prediction with a thought is judged by what is boxed\n\
+or announced after it; one without, by its last formula or number.")]
+pub(crate) struct VerifyArgs {
+    /// Pairs as JSONL, each with a `gold` and a `prediction`.
+    #[arg(long)]
+    pub input: PathBuf,
+    /// The same lines with their verdicts.
+    #[arg(long)]
+    pub output: PathBuf,
 }
 
 /// `sightline demo`.

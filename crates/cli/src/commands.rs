@@ -15,4 +15,5 @@ pub(crate) mod preferences;
 pub(crate) mod mpo;
 pub(crate) mod grpo;
 pub(crate) mod eval;
+pub(crate) mod verify;
 pub(crate) mod demo;

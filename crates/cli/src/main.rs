@@ -4,7 +4,7 @@
 //! assets ─► assemble ─► inspect                    parts become a model
 //!              │
 //!              ├─► preprocess, generate, logprobs  it is run
-//! data ────────┼─► sft ─► mpo ─► grpo ─► eval       it is trained and measured
+//! data ────────┼─► sft ─► mpo ─► grpo ─► eval       it is trained and measured; verify compares answers
 //!              └─► demo                            all of it, on real small parts
 //! ```
 //!
@@ -79,6 +79,7 @@ fn run(cli: &Cli) -> Result<()> {
         Command::Reward(command) => commands::reward::run(command, &context),
         Command::Grpo(args) => commands::grpo::run(&args.recipe, &context),
         Command::Eval(args) => commands::eval::run(&args.recipe, &context),
+        Command::Verify(args) => commands::verify::run(args, &context),
         Command::Demo(args) => commands::demo::run(args, &context),
     }
 }

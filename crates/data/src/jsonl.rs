@@ -15,24 +15,45 @@ use crate::{Error, Result};
 ///
 /// When the file cannot be read, or a line is no UTF-8, no JSON or no `T`; the error names the line.
 pub fn read_lines<T: DeserializeOwned>(path: &Path) -> Result<Vec<(usize, T)>> {
+    lines(path)?.collect()
+}
+
+/// As [`read_lines`], one line at a time; after an error no more should be asked for.
+///
+/// # Errors
+///
+/// When the file cannot be opened; each line may be an error as well.
+pub fn lines<T: DeserializeOwned>(path: &Path) -> Result<impl Iterator<Item = Result<(usize, T)>>> {
     let mut reader = BufReader::new(File::open(path).map_err(Error::io(path))?);
-    let (mut values, mut bytes) = (Vec::new(), Vec::new());
-    for line in 1.. {
-        bytes.clear();
-        if reader.read_until(b'\n', &mut bytes).map_err(Error::io(path))? == 0 {
-            break;
+    let (path, mut bytes, mut line) = (path.to_owned(), Vec::new(), 0);
+    Ok(std::iter::from_fn(move || {
+        loop {
+            bytes.clear();
+            line += 1;
+            match reader.read_until(b'\n', &mut bytes).map_err(Error::io(&path)) {
+                Ok(0) => return None,
+                Ok(_) => {}
+                Err(error) => return Some(Err(error)),
+            }
+            let parsed = parsed(&path, line, &bytes).transpose();
+            if let Some(parsed) = parsed {
+                return Some(parsed.map(|value| (line, value)));
+            }
         }
-        let text = std::str::from_utf8(&bytes).map_err(|e| Error::NotUtf8 {
-            path: path.to_owned(),
-            line,
-            byte: e.valid_up_to(),
-        })?;
-        if !text.trim().is_empty() {
-            values
-                .push((line, serde_json::from_str(text).map_err(|e| json_error(path, line, &e))?));
-        }
+    }))
+}
+
+/// The value of a line; `None` when it is blank.
+fn parsed<T: DeserializeOwned>(path: &Path, line: usize, bytes: &[u8]) -> Result<Option<T>> {
+    let text = std::str::from_utf8(bytes).map_err(|error| Error::NotUtf8 {
+        path: path.to_owned(),
+        line,
+        byte: error.valid_up_to(),
+    })?;
+    if text.trim().is_empty() {
+        return Ok(None);
     }
-    Ok(values)
+    serde_json::from_str(text).map(Some).map_err(|error| json_error(path, line, &error))
 }
 
 /// Writes one line for each value. The file appears complete or not at all.

@@ -28,6 +28,6 @@ pub mod easy_vqa;
 
 pub use dataset::{Dataset, majority_answer, num_image_tags, prompt_of};
 pub use error::{Error, Result};
-pub use jsonl::{read_lines, write_lines};
+pub use jsonl::{lines, read_lines, write_lines};
 pub use order::Order;
 pub use preference::{Found, PairFault, PairFlaw, PairReport, Preference, Preferences};

@@ -22,7 +22,6 @@
 //! learned reward is one more component of [`combine()`], scored elsewhere behind [`Scorer`].
 
 mod extract;
-mod number;
 mod normalise;
 mod verify;
 mod format;

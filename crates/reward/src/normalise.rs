@@ -1,7 +1,5 @@
 //! What is left of an answer when its typesetting is taken away.
 
-use crate::number::Number;
-
 /// An answer without its typesetting: dollars, sizes, spacing, font commands, degree signs, exotic minus signs.
 pub(crate) fn normalise(answer: &str) -> String {
     let mut out = String::with_capacity(answer.len());
@@ -49,18 +47,6 @@ pub(crate) fn letters(text: &str) -> String {
         out.extend(c.to_lowercase());
     }
     out
-}
-
-/// `\frac{1}{3} \text{ metres}` without the unit; a text that is all unit stays.
-pub(crate) fn without_unit(answer: &str) -> &str {
-    let Some(start) = answer.rfind("\\text").or_else(|| answer.rfind("\\mathrm")) else {
-        return answer;
-    };
-    let unit = &answer[start..];
-    let is_last =
-        unit.find('}').is_some_and(|end| unit[end + 1..].trim_matches(['$', ' ', '.']).is_empty());
-    let number = answer[..start].trim_end_matches(['$', ' ', '\\', ',']);
-    if is_last && Number::parse(&normalise(number)).is_some() { number } else { answer }
 }
 
 fn push(out: &mut String, c: char) -> usize {

@@ -2,13 +2,13 @@
 //!
 //! [`verify`] is the seam: what counts as equal grows behind it, and its callers do not change.
 
+use answer::{Answer, Extraction, Ground};
 use serde::{Deserialize, Serialize};
 
 use crate::extract::{after_thought, extract_answer};
-use crate::normalise::{letters, normalise, without_unit};
-use crate::number::Number;
+use crate::normalise::{letters, normalise};
 
-/// Longer answers are not compared: no short answer is written so.
+/// Longer answers are not compared as text: no short answer is written so.
 const MAX_ANSWER: usize = 1024;
 
 /// What [`verify`] found.
@@ -32,6 +32,14 @@ pub enum Why {
     Choice,
     /// The same number.
     Number,
+    /// The same expression, by its canonical form or its values.
+    Expression,
+    /// The same equation or inequality.
+    Relation,
+    /// The same set, tuple or interval.
+    Collection,
+    /// The same matrix.
+    Matrix,
     /// The same text, apart from case, spaces and how it is typeset.
     Text,
     /// Two answers that differ.
@@ -46,61 +54,131 @@ pub enum Why {
     NoGold,
 }
 
+impl Why {
+    /// Whether this makes two answers the same.
+    pub fn is_equivalent(self) -> bool {
+        matches!(
+            self,
+            Self::Choice
+                | Self::Number
+                | Self::Expression
+                | Self::Relation
+                | Self::Collection
+                | Self::Matrix
+                | Self::Text
+        )
+    }
+}
+
+impl From<Ground> for Why {
+    fn from(ground: Ground) -> Self {
+        match ground {
+            Ground::Number => Self::Number,
+            Ground::Expression => Self::Expression,
+            Ground::Relation => Self::Relation,
+            Ground::Collection => Self::Collection,
+            Ground::Matrix => Self::Matrix,
+            Ground::Text => Self::Text,
+        }
+    }
+}
+
 /// Compares the answer in a response with the known answer.
 ///
-/// `gold` may be bare, in dollars or boxed. `prediction` is a whole response: the answer is looked
-/// for after its last `</think>`. A prompt that ends in `<think>` is part of the response; see
-/// [`Opening::response`](crate::Opening::response).
+/// `gold` may be bare, in dollars, boxed, or a whole solution. `prediction` is a bare answer, or a
+/// whole response with its thought: then the answer is looked for after the last `</think>`, and has to
+/// be boxed or announced in LaTeX, as in Math-Verify's settings for rewards. A prompt that ends in
+/// `<think>` is part of the response; see [`Opening::response`](crate::Opening::response).
 ///
-/// Equal are, for now: the same letter where the gold answer is one; the same integer, decimal,
-/// fraction or percentage, whatever its notation (decimals to six places); and the same text. Where
-/// only one side is an equation (`x = 7`), its right side is compared.
+/// Mathematics is compared by the rules of [`answer::compare`]. A gold answer that is one capital letter
+/// is a choice, and one that is not mathematics is compared as text.
 pub fn verify(gold: &str, prediction: &str) -> Verdict {
-    let gold = extract_answer(gold).unwrap_or("");
-    let prediction = match after_thought(prediction).map(extract_answer) {
+    let gold = Gold::read(gold);
+    let has_thought = prediction.contains("<think>") || prediction.contains("</think>");
+    let found = match after_thought(prediction) {
         None => Err(Why::UnfinishedThought),
-        Some(None) => Err(Why::NoAnswer),
-        Some(Some(answer)) if answer.len() > MAX_ANSWER => Err(Why::TooLong),
-        Some(Some(answer)) => Ok(answer),
+        Some(response) => match gold.math {
+            Some(_) if gold.letter.is_none() => math_answer(response, has_thought),
+            _ => text_answer(response),
+        },
     };
-    let why = match gold.len() {
-        0 => Why::NoGold,
-        1..=MAX_ANSWER => prediction.map_or_else(|why| why, |prediction| compare(gold, prediction)),
-        _ => Why::TooLong,
+    let why = match &found {
+        _ if gold.text.is_empty() => Why::NoGold,
+        _ if gold.text.len() > MAX_ANSWER => Why::TooLong,
+        Err(why) => *why,
+        Ok(found) => gold.compare(found),
     };
     Verdict {
-        equivalent: matches!(why, Why::Choice | Why::Number | Why::Text),
-        gold: gold.chars().take(MAX_ANSWER).collect(),
-        prediction: prediction.ok().map(str::to_owned),
+        equivalent: why.is_equivalent(),
+        gold: gold.text.chars().take(MAX_ANSWER).collect(),
+        prediction: found.ok().map(|found| found.text),
         why,
     }
 }
 
-fn compare(gold: &str, prediction: &str) -> Why {
-    let (gold, prediction) = (normalise(without_unit(gold)), normalise(without_unit(prediction)));
-    if let Some(letter) = choice(&gold) {
-        return if chosen(&prediction) == Some(letter) { Why::Choice } else { Why::Different };
-    }
-    let why = same(&gold, &prediction);
-    if why != Why::Different {
-        return why;
-    }
-    match (gold.rsplit_once('='), prediction.rsplit_once('=')) {
-        (None, Some((left, right))) if !left.ends_with(['<', '>', '!']) => {
-            same(&gold, right.trim())
+/// The known answer.
+struct Gold {
+    text: String,
+    /// As mathematics, if it is.
+    math: Option<Answer>,
+    /// As a letter of a multiple choice, if it is one.
+    letter: Option<char>,
+}
+
+impl Gold {
+    fn read(gold: &str) -> Self {
+        let math = answer::read(gold, Extraction::Bare);
+        let text = extract_answer(gold).unwrap_or("");
+        let plain = text.len() <= MAX_ANSWER && !text.contains('$');
+        let letter = plain.then(|| choice(&normalise(text))).flatten();
+        match math {
+            Some(math) if letter.is_none() && math.text.len() <= MAX_ANSWER => {
+                Self { text: math.text.clone(), math: Some(math), letter }
+            }
+            _ => Self { text: text.to_owned(), math: None, letter },
         }
-        (Some((left, right)), None) if is_symbol(left.trim()) => same(right.trim(), &prediction),
-        _ => Why::Different,
+    }
+
+    fn compare(&self, found: &Found) -> Why {
+        if let Some(letter) = self.letter {
+            let chosen = chosen(&normalise(&found.text));
+            return if chosen == Some(letter) { Why::Choice } else { Why::Different };
+        }
+        match &self.math {
+            Some(math) => {
+                answer::compare(Some(math), found.math.as_ref()).map_or(Why::Different, Why::from)
+            }
+            None => {
+                let (gold, found) = (letters(&normalise(&self.text)), normalise(&found.text));
+                let same = !gold.is_empty() && gold == letters(&found);
+                if same { Why::Text } else { Why::Different }
+            }
+        }
     }
 }
 
-/// Two normalised answers, neither taken apart any further.
-fn same(gold: &str, prediction: &str) -> Why {
-    match (Number::parse(gold), Number::parse(prediction)) {
-        (Some(gold), Some(prediction)) if gold.accepts(&prediction) => Why::Number,
-        (Some(_), Some(_)) => Why::Different,
-        _ if !gold.is_empty() && letters(gold) == letters(prediction) => Why::Text,
-        _ => Why::Different,
+/// The answer of a prediction.
+struct Found {
+    text: String,
+    math: Option<Answer>,
+}
+
+/// The answer as mathematics.
+fn math_answer(response: &str, has_thought: bool) -> Result<Found, Why> {
+    let extraction = if has_thought { Extraction::Response } else { Extraction::Bare };
+    let math = answer::read(response, extraction).ok_or(Why::NoAnswer)?;
+    if math.text.len() > MAX_ANSWER {
+        return Err(Why::TooLong);
+    }
+    Ok(Found { text: math.text.clone(), math: Some(math) })
+}
+
+/// The answer as a letter or as words.
+fn text_answer(response: &str) -> Result<Found, Why> {
+    match extract_answer(response) {
+        None => Err(Why::NoAnswer),
+        Some(text) if text.len() > MAX_ANSWER => Err(Why::TooLong),
+        Some(text) => Ok(Found { text: text.to_owned(), math: None }),
     }
 }
 
@@ -121,11 +199,4 @@ fn chosen(prediction: &str) -> Option<char> {
         .filter_map(choice);
     let first = words.next().or_else(|| choice(&prediction.to_uppercase()))?;
     words.all(|letter| letter == first).then_some(first)
-}
-
-/// `x`, `AB`, `x_1`: something an equation may name and an answer may leave out.
-fn is_symbol(text: &str) -> bool {
-    text.starts_with(|c: char| c.is_alphabetic())
-        && text.chars().all(|c| c.is_alphanumeric() || "_{}|".contains(c))
-        && text.len() <= 8
 }

@@ -247,3 +247,26 @@ fn training_data_without_what_the_recipe_needs() {
     train("sft", unanswered.clone(), &["train.jsonl:1", "no assistant turn"]);
     train("grpo", unanswered, &["train.jsonl:1", "`answer`"]);
 }
+
+#[test]
+fn pairs_name_their_file_and_line() {
+    let folder = tempfile::tempdir().unwrap();
+    let (input, output) = (folder.path().join("in.jsonl"), folder.path().join("out.jsonl"));
+    let good = json!({"gold": "7", "prediction": "7"});
+    for (bad, words) in [
+        ("{\"gold\": \"7\"}", "no \"prediction\""),
+        ("{\"prediction\": \"7\"}", "no \"gold\""),
+        ("{\"gold\": 7, \"prediction\": \"7\"}", "\"gold\" is a number, expected a string"),
+        ("{\"gold\": \"7\", \"prediction\": null}", "\"prediction\" is null"),
+        ("[\"7\", \"7\"]", "in.jsonl:2:"),
+        ("{\"gold\": ", "EOF"),
+    ] {
+        fs::write(&input, format!("{good}\n{bad}\n")).unwrap();
+        let paths = ["verify", "--input", text(&input), "--output", text(&output)];
+        fail(&paths, 1, &["in.jsonl:2", words]);
+        assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1);
+    }
+    let gone = folder.path().join("gone.jsonl");
+    fail(&["verify", "--input", text(&gone), "--output", text(&output)], 1, &["gone.jsonl"]);
+    fail(&["verify", "--input", text(&input)], 2, &["--output"]);
+}

@@ -207,3 +207,30 @@ fn assets_are_listed_without_a_network() {
     assert_eq!(states, ["missing"; 4]);
     assert_eq!(found[0]["name"], "dinov2-small");
 }
+
+#[test]
+fn verify_judges_every_line() {
+    let folder = tempfile::tempdir().unwrap();
+    let (input, output) = (folder.path().join("in.jsonl"), folder.path().join("out.jsonl"));
+    let said = "<think>\\boxed{2}</think>It is \\boxed{\\frac{2}{4}}.";
+    write_lines(
+        &input,
+        &[
+            json!({"id": 1, "gold": "$0.5$", "prediction": said, "why": "old"}),
+            json!({"gold": "B", "prediction": "The answer is (C)."}),
+            json!({"gold": "", "prediction": "7"}),
+        ],
+    );
+    let paths = ["verify", "--input", text(&input), "--output", text(&output)];
+    let summary = succeed_json(&paths);
+    assert_eq!(summary["num_pairs"], 3);
+    assert_eq!((&summary["num_equivalent"], &summary["num_without_gold"]), (&json!(1), &json!(1)));
+    let lines = lines(&output);
+    assert_eq!(
+        lines[0],
+        json!({"id": 1, "gold": "$0.5$", "prediction": said, "equivalent": true,
+            "extracted": {"gold": "0.5", "prediction": "\\frac{2}{4}"}, "why": "number"})
+    );
+    assert_eq!((&lines[1]["equivalent"], &lines[1]["why"]), (&json!(false), &json!("different")));
+    assert_eq!(lines[2]["why"], "no_gold");
+}
