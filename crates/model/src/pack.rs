@@ -245,7 +245,7 @@ impl Pack {
         self.fill_axes();
         let slots = images.iter().map(|s| ImageSlot { row: rows.start + s.row - shared, ..*s });
         self.images.extend(slots);
-        let past = if shared > 0 { vec![0..shared] } else { Vec::new() };
+        let past: Vec<_> = (shared > 0).then_some(0..shared).into_iter().collect();
         self.push_span(rows.clone(), past.clone());
         let next_place = match places {
             Some(places) => places.iter().flatten().max().map_or(0, |&last| last + 1),
@@ -386,6 +386,7 @@ pub fn image_slots(ids: &[u32], image_token: u32, first_feature: usize) -> Vec<I
 }
 
 #[cfg(test)]
+#[expect(clippy::single_range_in_vec_init, reason = "a past is a list of ranges")]
 mod tests {
     use super::*;
 
