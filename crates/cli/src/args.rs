@@ -13,9 +13,7 @@ mod preference;
 mod reward;
 
 pub(crate) use preference::{MpoArgs, PreferencesCommand};
-pub(crate) use reward::{
-    RewardCommand, RewardCompareArgs, RewardEvalArgs, RewardScoreArgs,
-};
+pub(crate) use reward::{RewardCommand, RewardCompareArgs, RewardEvalArgs, RewardScoreArgs};
 
 /// Post-training that turns a reasoning language model into one that looks and reasons.
 #[derive(Debug, Parser)]
