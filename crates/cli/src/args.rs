@@ -12,10 +12,8 @@ use tensor::{DType, Device};
 mod preference;
 mod reward;
 
-pub(crate) use preference::{MpoArgs, PreferencesBuildArgs, PreferencesCommand};
-pub(crate) use reward::{
-    RewardCommand, RewardCompareArgs, RewardEvalArgs, RewardScoreArgs, RewardTrainArgs,
-};
+pub(crate) use preference::{MpoArgs, PreferencesCommand};
+pub(crate) use reward::{RewardCommand, RewardCompareArgs, RewardEvalArgs, RewardScoreArgs};
 
 /// Post-training that turns a reasoning language model into one that looks and reasons.
 #[derive(Debug, Parser)]

@@ -99,9 +99,9 @@ impl Plan {
         let max_length = config.pairs.max_length.min(processor.context_length);
         for (index, pair) in file.pairs.iter().enumerate() {
             let measure = || -> Result<_, preprocess::Error> {
-                let response = |text: &str| Ok(processor.response(&pair.prompt, text)?.len());
+                let response = |text: &str| processor.response(&pair.prompt, text);
                 let prompt = processor.prompt(&pair.prompt, file.folder())?;
-                Ok((prompt, response(&pair.chosen)?, response(&pair.rejected)?))
+                Ok((prompt, response(&pair.chosen)?.len(), response(&pair.rejected)?.len()))
             };
             let (prompt, chosen, rejected) = measure().with_context(|| file.place(index))?;
             match prompt.ids.len() + chosen.max(rejected) <= max_length {
