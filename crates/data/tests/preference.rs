@@ -1,5 +1,7 @@
 //! Preference files of TRL, ms-swift and MMPR: what is read, what is left out, and where an error points.
 
+#![expect(clippy::unwrap_used, reason = "a failed step of a test is a failed test")]
+
 use std::fs;
 
 use data::{PairFlaw, Preferences, num_image_tags};

@@ -61,7 +61,7 @@ struct Entry {
 
 impl FeatureKey {
     /// The key of an image. `image` identifies its bytes and what is done to them before the
-    /// encoder (`TiledImage::key` of crate `preprocess`); `encoder` is [`Vlm::encoder_hash`].
+    /// encoder (`ModelImage::key` of crate `preprocess`); `encoder` is [`Vlm::encoder_hash`].
     pub fn new(image: &[u8; 32], encoder: &[u8; 32]) -> Self {
         let mut hash = Sha256::new();
         hash.update(image);

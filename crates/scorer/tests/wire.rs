@@ -1,5 +1,7 @@
 //! The scorer against a server in this process: what it sends, what it makes of replies, and of their absence.
 
+#![expect(clippy::unwrap_used, reason = "a failed step of a test is a failed test")]
+
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{TcpListener, TcpStream};
 use std::path::Path;

@@ -27,7 +27,7 @@ fn taught(folder: &Path) -> (PathBuf, PathBuf) {
     let learn = ["--learning_rate", "5e-3", "--trainable", "adapter+llm"];
     let paths = ["sft", "--model_name_or_path", text(&model), "--dataset", text(&path)];
     let tuned = succeed_json(&[&paths[..], &["--output_dir", text(&sft)], &keys, &learn].concat());
-    let newest = tuned["checkpoint"].as_str().unwrap();
+    let newest = tuned["checkpoint"].as_str().expect("a path");
     succeed(&["assemble", "--model", text(&model), "--adapter", newest, "--output", text(&taught)]);
     (taught, path)
 }

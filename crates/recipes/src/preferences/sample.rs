@@ -24,6 +24,15 @@ const DROPOUT_STREAM: u64 = 1 << 40;
 /// DropoutNTP's sampling (arXiv:2411.10442): temperature, `top_k`, and the most tokens.
 const DROPOUT_SAMPLING: (f32, usize, usize) = (0.7, 50, 2048);
 
+/// The best response to a prompt, to be continued from its middle without the image.
+struct HalfResponse {
+    chosen: String,
+    /// Ids of the prompt without its images.
+    prompt: Vec<u32>,
+    /// Ids of the first half.
+    half: Vec<u32>,
+}
+
 /// What answers and what scores.
 pub(super) struct Sampling<'a, 's> {
     pub config: &'a PreferencesConfig,
@@ -140,9 +149,11 @@ impl Sampling<'_, '_> {
     fn drop_images(&self, entries: &mut [Entry]) -> Result<(), Error> {
         let (mut inputs, mut halves) = (Vec::new(), Vec::new());
         for (index, entry) in entries.iter().enumerate() {
-            let Some((chosen, ids, half)) = self.half_response(entry)? else { continue };
+            let Some(HalfResponse { chosen, prompt, half }) = self.half_response(entry)? else {
+                continue;
+            };
             let stream = DROPOUT_STREAM + entry.prompt as u64;
-            inputs.push(rollout::Prompt::text([ids, half.clone()].concat(), stream));
+            inputs.push(rollout::Prompt::text([prompt, half.clone()].concat(), stream));
             halves.push((index, chosen, half));
         }
         let (temperature, top_k, length) = DROPOUT_SAMPLING;
@@ -166,8 +177,8 @@ impl Sampling<'_, '_> {
         Ok(())
     }
 
-    /// The best response, the prompt without its images, and the response's first half.
-    fn half_response(&self, entry: &Entry) -> Result<Option<(String, Vec<u32>, Vec<u32>)>, Error> {
+    /// What is continued for a prompt, if anything is.
+    fn half_response(&self, entry: &Entry) -> Result<Option<HalfResponse>, Error> {
         let sample = &self.dataset.samples[entry.prompt];
         let known = known(&self.config.build, None, entry);
         let candidates = candidates(&entry.responses, &known, &mut Statistics::default());
@@ -180,7 +191,7 @@ impl Sampling<'_, '_> {
         }
         let prompt = self.policy.processor.prompt(&blind, Path::new(""))?;
         let half = self.policy.processor.tokenizer.encode(half)?;
-        Ok(Some((chosen.to_owned(), prompt.ids, half)))
+        Ok(Some(HalfResponse { chosen: chosen.to_owned(), prompt: prompt.ids, half }))
     }
 }
 

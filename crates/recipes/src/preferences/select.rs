@@ -153,8 +153,8 @@ impl Picker<'_> {
         }
         let (most, most_forms) = (self.config.max_pairs_per_prompt, self.config.max_format_pairs);
         statistics.num_over_cap += picked.len().saturating_sub(most);
-        let mut all = self.draw(picked, most, 2 * prompt as u64);
-        all.extend(self.draw(forms, most_forms, 2 * prompt as u64 + 1));
+        let mut all = self.draw(&picked, most, 2 * prompt as u64);
+        all.extend(self.draw(&forms, most_forms, 2 * prompt as u64 + 1));
         all
     }
 
@@ -203,7 +203,7 @@ impl Picker<'_> {
     }
 
     /// `most` of `picked`, each subset as likely as any other, in their own order.
-    fn draw(&self, picked: Vec<Picked>, most: usize, stream: u64) -> Vec<Picked> {
+    fn draw(&self, picked: &[Picked], most: usize, stream: u64) -> Vec<Picked> {
         let mut order = Order::shuffled(picked.len(), self.seed).epoch(stream);
         order.truncate(most);
         order.sort_unstable();
