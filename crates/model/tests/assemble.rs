@@ -136,8 +136,9 @@ fn an_adapter_fitted_to_features() {
     let ratio = std(vlm.project(&features).as_slice()) / std(&table.concat());
     assert!((ratio - 2.0).abs() < 1e-3, "{ratio}");
     // What the norm gives: its weight and bias after a norm without either.
+    let adapter = &vlm.images.as_ref().unwrap().adapter;
     let parts: HashMap<String, Vec<f32>> =
-        vlm.adapter.parts().into_iter().map(|(name, part)| (name, part.values())).collect();
+        adapter.parts().into_iter().map(|(name, part)| (name, part.values())).collect();
     let (weight, bias) = (&parts["mlp1.0.weight"], &parts["mlp1.0.bias"]);
     let plain = |value: f32| Tensor::from_vec(vec![value; 256], &[256]);
     let normed = tensor::ops::layer_norm(&features, &plain(1.0), &plain(0.0), 1e-5);

@@ -104,6 +104,7 @@ fn a_verdict_shows_what_was_compared() {
 }
 
 /// Texts that have cost other verifiers quadratic time, a deep stack or all their memory.
+#[expect(clippy::too_many_lines, reason = "a list")]
 fn hostile() -> Vec<String> {
     let repeat = |text: &str| text.repeat((2 << 20) / text.len());
     let boxed = |text: &str| format!("\\boxed{{{text}}}");

@@ -216,7 +216,8 @@ impl Demo<'_> {
             adapter_name_or_path: trained.as_ref().map(|trained| trained.checkpoint.clone()),
             limit: Some(num_items),
             feature_cache: Some(self.folder("features")),
-            ..EvalConfig::greedy(
+            seed: self.plan.task.seed,
+            ..EvalConfig::pass_at_1(
                 self.folder("vlm"),
                 held_out.to_owned(),
                 self.folder(&format!("eval-{name}")),

@@ -101,8 +101,9 @@ impl Recipe for EvalConfig {
 }
 
 impl EvalConfig {
-    /// Greedy answers to all samples, and the blind baseline.
-    pub(super) fn greedy(
+    /// One answer to each sample at temperature 1, and the blind baseline: pass@1 as the papers
+    /// measure it.
+    pub(super) fn pass_at_1(
         model: PathBuf,
         dataset: PathBuf,
         output_dir: PathBuf,
@@ -116,7 +117,7 @@ impl EvalConfig {
             output_dir,
             limit: None,
             max_new_tokens,
-            temperature: 0.0,
+            temperature: 1.0,
             top_p: 1.0,
             num_samples: 1,
             seed: seed(),
