@@ -235,7 +235,7 @@ mod tests {
                 "human_ranking": [0, 1], "query_source": "povid",
             });
             change(&mut row);
-            item(serde_json::from_value(row).unwrap(), "f:1".to_owned()).unwrap_err().to_string()
+            item(&serde_json::from_value(row).unwrap(), "f:1".to_owned()).unwrap_err().to_string()
         };
         let ties = row(&|row| row["human_ranking"] = serde_json::json!([0, 0]));
         assert_eq!(ties, "f:1: 2 responses ranked [0,0], expected 2 and 0, 1");
