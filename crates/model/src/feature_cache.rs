@@ -105,33 +105,24 @@ impl FeatureCache {
         key: FeatureKey,
         compute: impl FnOnce() -> Result<Tensor, E>,
     ) -> Result<Arc<Tensor>, E> {
-        match self.get(key) {
-            Some(features) => Ok(features),
-            None => Ok(self.put(key, compute()?)),
+        if let Some(features) = self.recall(key) {
+            self.counts.ram_hits += 1;
+            return Ok(features);
         }
+        if let Some(features) = self.path(key).and_then(|path| read(&path)) {
+            self.counts.disk_hits += 1;
+            self.counts.read_bytes += bytes(&features);
+            return Ok(self.keep(key, features));
+        }
+        let features = compute()?;
+        self.counts.misses += 1;
+        self.write(key, &features);
+        Ok(self.keep(key, features))
     }
 
     /// Whether there is something under a key; what lies on disk may still prove damaged.
     pub fn holds(&self, key: FeatureKey) -> bool {
         self.entries.contains_key(&key) || self.path(key).is_some_and(|path| path.exists())
-    }
-
-    /// Keeps features that the cache lacked.
-    pub fn put(&mut self, key: FeatureKey, features: Tensor) -> Arc<Tensor> {
-        self.counts.misses += 1;
-        self.write(key, &features);
-        self.keep(key, features)
-    }
-
-    fn get(&mut self, key: FeatureKey) -> Option<Arc<Tensor>> {
-        if let Some(features) = self.recall(key) {
-            self.counts.ram_hits += 1;
-            return Some(features);
-        }
-        let features = self.path(key).and_then(|path| read(&path))?;
-        self.counts.disk_hits += 1;
-        self.counts.read_bytes += bytes(&features);
-        Some(self.keep(key, features))
     }
 
     /// What the cache did so far.

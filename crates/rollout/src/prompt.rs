@@ -1,5 +1,6 @@
 //! What generation and scoring start from: token ids, image features, and a name for the draws.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 
 use model::feature_cache::{CacheCounts, FeatureCache, FeatureKey};
@@ -92,15 +93,7 @@ impl ImageEncoder {
         vlm: &Vlm,
         images: &[ModelImage],
     ) -> Result<Option<Arc<Tensor>>, Error> {
-        let mut parts = Vec::with_capacity(images.len());
-        for image in images {
-            let key = FeatureKey::new(&image.key(), &self.encoder);
-            parts.push(self.cache.get_or_compute(key, || features(vlm, image))?);
-        }
-        Ok(match parts.len() {
-            0 | 1 => parts.pop(),
-            _ => Some(Arc::new(stack(&parts.iter().map(Arc::as_ref).collect::<Vec<_>>()))),
-        })
+        self.take(vlm, images, &mut HashMap::new())
     }
 
     /// As [`encode`](Self::encode) for every sample of a few ([`TOGETHER`] keep the kernels busy): what
@@ -112,15 +105,40 @@ impl ImageEncoder {
     ) -> Vec<Result<Option<Arc<Tensor>>, Error>> {
         let images = samples.iter().copied().flatten();
         let tiled: Vec<_> = images.filter(|image| image.tiled().is_some()).collect();
+        let mut ahead = HashMap::new();
         for images in tiled.chunk_by(|a, b| a.shape()[1..] == b.shape()[1..]) {
-            self.encode_ahead(vlm, images);
+            self.encode_ahead(vlm, images, &mut ahead);
         }
-        samples.iter().map(|images| self.encode(vlm, images)).collect()
+        samples.iter().map(|images| self.take(vlm, images, &mut ahead)).collect()
     }
 
-    /// Puts what the cache lacks of images with tiles of one size into it. What fails here fails again
-    /// when the image is asked for, and is reported there.
-    fn encode_ahead(&mut self, vlm: &Vlm, images: &[&ModelImage]) {
+    /// From the cache, from what has been encoded ahead, or by the encoder.
+    fn take(
+        &mut self,
+        vlm: &Vlm,
+        images: &[ModelImage],
+        ahead: &mut HashMap<FeatureKey, Tensor>,
+    ) -> Result<Option<Arc<Tensor>>, Error> {
+        let mut parts = Vec::with_capacity(images.len());
+        for image in images {
+            let key = FeatureKey::new(&image.key(), &self.encoder);
+            let compute = || ahead.remove(&key).map_or_else(|| features(vlm, image), Ok);
+            parts.push(self.cache.get_or_compute(key, compute)?);
+        }
+        Ok(match parts.len() {
+            0 | 1 => parts.pop(),
+            _ => Some(Arc::new(stack(&parts.iter().map(Arc::as_ref).collect::<Vec<_>>()))),
+        })
+    }
+
+    /// Encodes what the cache lacks of images with tiles of one size. What fails here fails again when
+    /// the image is asked for, and is reported there.
+    fn encode_ahead(
+        &self,
+        vlm: &Vlm,
+        images: &[&ModelImage],
+        ahead: &mut HashMap<FeatureKey, Tensor>,
+    ) {
         let (mut missing, mut pixels) = (Vec::new(), Vec::new());
         for image in images {
             let key = FeatureKey::new(&image.key(), &self.encoder);
@@ -139,7 +157,7 @@ impl ImageEncoder {
         let mut rows = 0..0;
         for (key, tiles) in missing {
             rows = rows.end..rows.end + tiles * features.rows() / num_tiles;
-            self.cache.put(key, gather_rows(&features, &rows.clone().collect::<Vec<_>>()));
+            ahead.insert(key, gather_rows(&features, &rows.clone().collect::<Vec<_>>()));
         }
     }
 

@@ -56,9 +56,9 @@ impl Plan {
             reading: DigitTask { num_train: 640, ..full.reading },
             num_between: 50,
             num_final: 100,
-            align_steps: 40,
-            sft_steps: 40,
-            grpo_steps: 3,
+            align_steps: 24,
+            sft_steps: 24,
+            grpo_steps: 2,
             ..full
         }
     }
