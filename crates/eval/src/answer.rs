@@ -105,6 +105,7 @@ pub(crate) mod tests {
             text: prompt.to_owned(),
             ids: Vec::new(),
             image_rows: Vec::new(),
+            places: None,
             images: Vec::new(),
         };
         let (id, text) = ("a".to_owned(), "1+1".to_owned());
