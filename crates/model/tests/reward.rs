@@ -1,6 +1,8 @@
 //! The reward model in Qwen2.5-VL's layout against transformers: per-token values, scores, the
 //! Bradley-Terry loss; its gradients by finite differences; and its folders in both layouts.
 
+#![expect(clippy::unwrap_used, reason = "a failed step of a test is a failed test")]
+
 use std::fs;
 use std::path::{Path, PathBuf};
 

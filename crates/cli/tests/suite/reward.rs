@@ -13,20 +13,22 @@ fn model() -> PathBuf {
 
 fn cases() -> Vec<Value> {
     let reference = testkit::json(model().join("reference.json"));
-    reference["cases"].as_array().unwrap().clone()
+    reference["cases"].as_array().expect("golden file").clone()
 }
 
 /// The turn that asks about a case's picture.
 fn asked(case: &Value) -> Value {
-    json!({"role": "user", "content": format!("<image>{}", case["question"].as_str().unwrap())})
+    let question = case["question"].as_str().expect("golden file");
+    json!({"role": "user", "content": format!("<image>{question}")})
 }
 
 fn picture(case: &Value) -> PathBuf {
-    model().join(case["image"].as_str().unwrap())
+    model().join(case["image"].as_str().expect("golden file"))
 }
 
 fn is_near(got: &Value, want: &Value) -> bool {
-    (got.as_f64().unwrap() - want.as_f64().unwrap()).abs() < 1e-4
+    let [got, want] = [got, want].map(|number| number.as_f64().expect("a number"));
+    (got - want).abs() < 1e-4
 }
 
 #[test]

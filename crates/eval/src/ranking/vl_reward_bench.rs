@@ -52,7 +52,7 @@ pub(super) fn read(path: &Path) -> Result<Vec<RankingItem>, Error> {
         return read_tsv(path);
     }
     let rows = read_lines::<Row>(path)?.into_iter();
-    rows.map(|(line, row)| item(row, format!("{}:{line}", path.display()))).collect()
+    rows.map(|(line, row)| item(&row, format!("{}:{line}", path.display()))).collect()
 }
 
 fn read_tsv(path: &Path) -> Result<Vec<RankingItem>, Error> {
@@ -65,12 +65,12 @@ fn read_tsv(path: &Path) -> Result<Vec<RankingItem>, Error> {
         let place = place(index + 2);
         let row =
             row.map_err(|e| Error::Benchmark { place: place.clone(), reason: e.to_string() })?;
-        items.push(item(row, place)?);
+        items.push(item(&row, place)?);
     }
     Ok(items)
 }
 
-fn item(row: Row, place: String) -> Result<RankingItem, Error> {
+fn item(row: &Row, place: String) -> Result<RankingItem, Error> {
     let refuse = |reason: String| Error::Benchmark { place: place.clone(), reason };
     let responses: Vec<String> = list(&row.response)
         .and_then(|list| list.iter().map(|text| Some(text.as_str()?.to_owned())).collect())
@@ -92,7 +92,7 @@ fn item(row: Row, place: String) -> Result<RankingItem, Error> {
         category(source).ok_or_else(|| refuse(format!("no category for source {source:?}")))?;
     let image = image(&row.image).ok_or_else(|| refuse("no image".to_owned()))?;
     Ok(RankingItem {
-        prompt: prompt(image, row.query),
+        prompt: prompt(image, &row.query),
         preferred,
         other,
         category: category.to_owned(),
@@ -188,7 +188,7 @@ fn looks_like_base64(text: &str) -> bool {
 }
 
 /// The image and then the question, in which no tag is to be read.
-fn prompt(image: String, query: String) -> Sample {
+fn prompt(image: String, query: &str) -> Sample {
     let query = query.replace("<image>", "").trim().to_owned();
     let parts = vec![Part::Image { image: Some(image) }, Part::Text { text: query }];
     let content = Content::Parts(parts);
@@ -235,7 +235,7 @@ mod tests {
                 "human_ranking": [0, 1], "query_source": "povid",
             });
             change(&mut row);
-            item(serde_json::from_value(row).unwrap(), "f:1".to_owned()).unwrap_err().to_string()
+            item(&serde_json::from_value(row).unwrap(), "f:1".to_owned()).unwrap_err().to_string()
         };
         let ties = row(&|row| row["human_ranking"] = serde_json::json!([0, 0]));
         assert_eq!(ties, "f:1: 2 responses ranked [0,0], expected 2 and 0, 1");

@@ -32,8 +32,7 @@ fn patches_grids_and_ids_equal_the_reference() {
             "messages": [{"role": "user", "content": format!("<image>{}", text(&case["question"]))}],
             "images": [case["image"]],
         }));
-        let responses: Vec<&str> =
-            case["responses"].as_array().unwrap().iter().map(|response| text(response)).collect();
+        let responses: Vec<&str> = case["responses"].as_array().unwrap().iter().map(text).collect();
         let judged = processor.judged(&prompt, &responses, &folder()).unwrap();
         let [ModelImage::Patches(image)] = &judged.images[..] else { panic!("patches") };
         let PatchGrid { rows, columns } = image.grid();
