@@ -105,6 +105,7 @@ pub(crate) mod tests {
             text: prompt.to_owned(),
             ids: Vec::new(),
             image_rows: Vec::new(),
+            places: None,
             images: Vec::new(),
             places: None,
         };

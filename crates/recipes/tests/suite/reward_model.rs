@@ -113,7 +113,8 @@ fn a_head_grown_on_an_assembled_model_learns_to_rank_held_out_pairs() {
         let metrics = place.metrics();
         assert!(metrics[..11].iter().all(|step| !step.contains_key("eval_accuracy")));
         let last = &metrics[11];
-        assert!(last["loss"] < 0.5 * metrics[0]["loss"], "{trainable}: {last:?}");
+        let first = &metrics[0];
+        assert!(last["loss"] < first["loss"] - 0.1, "{trainable}: {first:?} {last:?}");
         assert_eq!((last["accuracy"], last["eval_accuracy"]), (1.0, 1.0), "{trainable}");
         assert!(last["eval_margin"] > 0.0 && last["eval_loss"] < std::f64::consts::LN_2);
         assert!((0.0..=0.5).contains(&last["eval_calibration_error"]));
