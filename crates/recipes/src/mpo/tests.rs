@@ -144,6 +144,10 @@ fn micro_batches_add_up_where_no_shift_moves() {
     let (parts, added) = step(&mut task, &[&[0], &[1]]);
     assert!((whole.value - parts.value).abs() < 1e-6, "{} and {}", whole.value, parts.value);
     assert!((whole.metrics["rewards/margins"] - parts.metrics["rewards/margins"]).abs() < 1e-6);
+    // Both are the mean over pairs, not their sum.
+    let alone = [0, 1].map(|pair| step(&mut task, &[&[pair]]).0.value);
+    let mean = (alone[0] + alone[1]) / 2.0;
+    assert!((whole.value - mean).abs() < 1e-6, "{} and {mean}", whole.value);
     for ((name, whole), (_, parts)) in gradients.iter().zip(added.iter()) {
         assert_close_by_norm(name, parts.as_slice(), whole.as_slice(), 2e-5);
     }
@@ -167,6 +171,31 @@ fn the_shift_is_the_mean_of_all_micro_batches() {
     let measured = task.measure(&pairs, &references).unwrap();
     assert_eq!(task.shift, before);
     assert!(measured["loss"] > 0.0 && measured.contains_key("rewards/accuracies"));
+}
+
+/// The golden case has rewards so small that any δ near them gives the same loss; these are large.
+#[test]
+fn the_shift_counts_a_batch_before_its_loss() {
+    let case = Case::new(&[("beta", "10")]);
+    let policy = case.policy();
+    let pairs = case.pairs(&policy);
+    let mut task = case.task(policy, &pairs);
+    let softplus = |x: f64| x.exp().ln_1p();
+    for (pair, num_updates) in [(0, 1), (1, 2), (0, 3)] {
+        let (loss, _) = step(&mut task, &[&[pair]]);
+        let [chosen, rejected] =
+            ["chosen", "rejected"].map(|side| loss.metrics[&format!("rewards/{side}")]);
+        let shift = task.shift.mean;
+        assert_eq!(task.shift.num_updates, num_updates);
+        assert!(
+            (chosen - rejected).abs() > 2.0 && shift.abs() > 0.5,
+            "{chosen} {rejected} {shift}"
+        );
+        // Equation 4: −ln σ(h_c − δ) − ln σ(−(h_r − δ)).
+        let want = softplus(shift - chosen) + softplus(rejected - shift);
+        let got = loss.metrics["loss/quality"];
+        assert!((got - want).abs() < 1e-9, "{got}, want {want}");
+    }
 }
 
 #[test]

@@ -25,6 +25,18 @@ fn place(answers: &[Option<&str>]) -> Place {
     Place::new(&prompts).with("model_name_or_path", quoted(taught())).with("seed", 5)
 }
 
+/// Two rounds of sampling and training over such prompts, by rule.
+pub(crate) fn rounds_place(answers: &[Option<&str>]) -> Place {
+    let mut place = place(answers);
+    place.set(&[
+        ("trainable", "adapter+llm"),
+        ("learning_rate", "1e-4"),
+        ("num_rounds", "2"),
+        ("preferences", "{num_generations = 6, max_completion_length = 32}"),
+    ]);
+    place
+}
+
 fn config(place: &Place, keys: &[(&str, &str)]) -> PreferencesConfig {
     let dataset = quoted(&place.path("train.jsonl"));
     let output = quoted(&place.path("pairs"));
@@ -203,17 +215,7 @@ fn half_of_a_good_response_is_continued_without_the_image() {
 
 #[test]
 fn each_round_begins_from_the_policy_that_the_last_one_made() {
-    let new = || {
-        let mut place = place(&[Some("3"), Some("3"), Some("4")]);
-        place.set(&[
-            ("trainable", "adapter+llm"),
-            ("learning_rate", "1e-4"),
-            ("num_rounds", "2"),
-            ("preferences", "{num_generations = 6, max_completion_length = 32}"),
-        ]);
-        place
-    };
-    let place = new();
+    let place = rounds_place(&[Some("3"), Some("3"), Some("4")]);
     let config: MpoConfig = place.config(&[]);
     let log = Log::default();
     let policy = rounds(&config, None, &mut || log.watch()).unwrap();

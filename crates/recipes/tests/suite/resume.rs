@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use engine::Event;
 use recipes::grpo::grpo;
-use recipes::mpo::mpo;
+use recipes::mpo::{mpo, rounds};
 use recipes::reward_model::reward_model;
 use recipes::run::{Notice, Watch};
 use recipes::sft::sft;
@@ -27,6 +27,8 @@ enum Stop {
     Step(u64),
     /// While the rollout of the step after this one runs.
     Rollout(u64),
+    /// When so many prompts are in the journal of a build of pairs.
+    Sampled(u64),
 }
 
 /// Watches until the place to stop, says so by a file, and waits to be killed.
@@ -55,6 +57,11 @@ fn watch_until(stop: Stop, marker: &Path) -> Watch {
             if is_late && matches!(stop, Stop::Rollout(step) if step == at) {
                 wait(&second);
             }
+            if let (Notice::Sampled { done, .. }, Stop::Sampled(prompts)) = (notice, stop)
+                && *done as u64 == prompts
+            {
+                wait(&second);
+            }
         }),
     }
 }
@@ -66,12 +73,21 @@ fn child() {
     let parts: Vec<&str> = text.split(' ').collect();
     let [recipe, kind, step, folder] = parts[..] else { panic!("{text}") };
     let step = step.parse().unwrap();
-    let stop = if kind == "step" { Stop::Step(step) } else { Stop::Rollout(step) };
+    let stop = match kind {
+        "step" => Stop::Step(step),
+        "sampled" => Stop::Sampled(step),
+        _ => Stop::Rollout(step),
+    };
     let folder = Path::new(folder);
     let config = folder.join("keys.toml");
     if recipe == "reward_model" {
         let watch = || watch_until(stop, &folder.join("marker"));
         reward_model(&recipes::config::load(Some(&config), &[]).unwrap(), watch).unwrap();
+        return;
+    }
+    if recipe == "rounds" {
+        let mut watch = || watch_until(stop, &folder.join("marker"));
+        rounds(&recipes::config::load(Some(&config), &[]).unwrap(), None, &mut watch).unwrap();
         return;
     }
     let watch = watch_until(stop, &folder.join("marker"));
@@ -89,6 +105,7 @@ fn run_and_kill(place: &Place, recipe: &str, stop: Stop) {
     let (kind, step) = match stop {
         Stop::Step(step) => ("step", step),
         Stop::Rollout(step) => ("rollout", step),
+        Stop::Sampled(prompts) => ("sampled", prompts),
     };
     let (folder, marker) = (place.folder.path(), place.path("marker"));
     let order = format!("{recipe} {kind} {step} {}", folder.display());
@@ -184,6 +201,46 @@ fn mpo_killed_and_resumed_equals_uninterrupted() {
         (file.file_name(), fs::read(file.path()).unwrap())
     };
     assert_eq!(references(&whole), references(&killed));
+}
+
+#[test]
+fn rounds_killed_and_resumed_equal_uninterrupted() {
+    let place = || {
+        let place = crate::preferences::rounds_place(&[Some("3"); 11]);
+        place.write_keys();
+        place
+    };
+    let (whole, killed) = (place(), place());
+    rounds(&whole.config(&[]), None, &mut Watch::nobody).unwrap();
+    // Between batches of prompts, in the training of the first round, and in the sampling of the second.
+    for stop in [Stop::Sampled(8), Stop::Step(1), Stop::Sampled(8)] {
+        run_and_kill(&killed, "rounds", stop);
+    }
+    assert!(killed.path("out/round-2/preferences/responses.jsonl").is_file());
+    assert!(!killed.path("out/round-2/mpo").exists());
+    rounds(&killed.config(&[]), None, &mut Watch::nobody).unwrap();
+    for round in [1, 2] {
+        // The first line names folders.
+        let responses = |place: &Place| -> Vec<String> {
+            let path = format!("out/round-{round}/preferences/responses.jsonl");
+            let text = fs::read_to_string(place.path(&path)).unwrap();
+            text.lines().skip(1).map(str::to_owned).collect()
+        };
+        assert_eq!(responses(&whole), responses(&killed));
+        assert_eq!(responses(&whole).len(), 11);
+        let last = |place: &Place| -> Vec<BTreeMap<String, f64>> {
+            lines(&place.path(&format!("out/round-{round}/mpo/metrics.jsonl")))
+        };
+        assert_eq!(last(&whole).len(), last(&killed).len());
+        let file = |place: &Place, name: &str| {
+            let step = last(place).len();
+            fs::read(place.path(&format!("out/round-{round}/mpo/checkpoint-{step}/{name}")))
+                .unwrap()
+        };
+        for name in ["trainable.safetensors", "optimizer.safetensors"] {
+            assert!(file(&whole, name) == file(&killed, name), "round {round}: {name} differs");
+        }
+    }
 }
 
 #[test]

@@ -81,6 +81,24 @@ fn malformed_and_unfinished_responses_are_rejected_apart() {
 }
 
 #[test]
+fn form_and_score_are_not_mixed() {
+    // Malformed and far below: a pair of forms, and none of scores or of right and wrong.
+    let responses = [boxed("a", "7", 20.0), said("it is 8", Some(-20.0)), boxed("c", "9", 19.0)];
+    for threshold in [Some(15.0), None] {
+        let (pairs, _) = pick(&responses, Some("7"), ("", threshold));
+        let others = pairs.iter().filter(|pair| pair.1 == 1);
+        assert_eq!(others.collect::<Vec<_>>(), [&(0, 1, PairKind::Format)], "{threshold:?}");
+        assert_eq!(pairs.contains(&(0, 2, PairKind::Rule)), threshold.is_none());
+    }
+    // A right answer without the form is not chosen either, nor counted as a comparison.
+    let responses = [said("a</think>7", Some(20.0)), boxed("b", "9", -20.0)];
+    for threshold in [Some(15.0), None] {
+        let (pairs, statistics) = pick(&responses, Some("7"), ("", threshold));
+        assert_eq!((pairs, statistics.num_correct, statistics.num_compared), (vec![], 1, 0));
+    }
+}
+
+#[test]
 fn empty_and_repeated_responses_are_counted_and_unused() {
     let responses =
         [boxed("a", "7", 1.0), boxed("a", "7", 1.0), said(" \n", None), boxed("b", "8", -40.0)];
