@@ -38,10 +38,11 @@ pub(crate) fn unboxed(text: &str, which: Boxes) -> String {
             break;
         };
         let (content, end) = (content[..length].trim(), open + 1 + length + 1);
-        if let Some((next, next_start, _)) = found.last() {
-            if which == Boxes::Last && !belongs(content, next, &text[end..*next_start]) {
-                break;
-            }
+        if let Some((next, next_start, _)) = found.last()
+            && which == Boxes::Last
+            && !belongs(content, next, &text[end..*next_start])
+        {
+            break;
         }
         if found.len() == MAX_BOXES {
             break;

@@ -132,7 +132,7 @@ impl Workspace {
             Expr::Number(number) => Ok(Form::constant(number.value.clone())),
             Expr::Percent(inner) => {
                 let inner = self.form(inner)?;
-                self.product(inner, Form::constant(BigRational::new(1.into(), 100.into())))
+                self.product(&inner, &Form::constant(BigRational::new(1.into(), 100.into())))
             }
             Expr::Symbol(name) => Ok(self.atom(format!("symbol {name}"), None, true)),
             Expr::Constant(constant) => Ok(self.constant(*constant)),
@@ -148,7 +148,7 @@ impl Workspace {
                 let mut product = Form::constant(BigRational::one());
                 for factor in factors {
                     let factor = self.form(factor)?;
-                    product = self.product(product, factor)?;
+                    product = self.product(&product, &factor)?;
                 }
                 Ok(product)
             }
@@ -219,7 +219,7 @@ impl Workspace {
         Ok(Form { above: left.plus(&right), below: self.times(&a.below, &b.below)? })
     }
 
-    fn product(&mut self, a: Form, b: Form) -> Result<Form, Unfit> {
+    fn product(&mut self, a: &Form, b: &Form) -> Result<Form, Unfit> {
         let above = self.times(&a.above, &b.above)?;
         let below = self.times(&a.below, &b.below)?;
         match below.as_constant() {
@@ -235,7 +235,7 @@ impl Workspace {
         if form.above.is_zero() {
             return Err(Unfit::Undefined);
         }
-        self.product(Form { above: form.below, below: form.above }, Form::constant(One::one()))
+        self.product(&Form { above: form.below, below: form.above }, &Form::constant(One::one()))
     }
 
     fn power(&mut self, base: Form, exponent: &Form) -> Result<Form, Unfit> {
@@ -271,7 +271,7 @@ impl Workspace {
         }
         let mut result = Form::constant(One::one());
         for _ in 0..power {
-            result = self.product(result, base.clone())?;
+            result = self.product(&result, &base)?;
         }
         Ok(result)
     }

@@ -35,7 +35,7 @@ impl Workspace {
             }
             let root = self.root_of_number(&-value, 2)?;
             let i = self.constant(crate::expr::Constant::I);
-            return self.product(root, i).map(Some);
+            return self.product(&root, &i).map(Some);
         }
         self.root_of_number(&value, degree).map(Some)
     }
@@ -85,7 +85,7 @@ impl Workspace {
             let key = format!("root {degree} of +{base}");
             let atom = self.atom(key, Some((degree, itself)), degree == 2);
             for _ in 0..power {
-                form = self.product(form, atom.clone())?;
+                form = self.product(&form, &atom)?;
             }
         }
         Ok(form)

@@ -31,8 +31,12 @@ impl Comparer {
             }
             (Expr::Set(a), Expr::Set(b) | Expr::Tuple(b)) => return self.any_order(a, b),
             (Expr::Tuple(a), Expr::Tuple(b) | Expr::Set(b)) => return self.in_order(a, b),
-            (Expr::Set(a), b) if !b.is_collection() => return self.any_order(a, &[b.clone()]),
-            (a, Expr::Set(b)) if !a.is_collection() => return self.any_order(&[a.clone()], b),
+            (Expr::Set(a), b) if !b.is_collection() => {
+                return self.any_order(a, std::slice::from_ref(b));
+            }
+            (a, Expr::Set(b)) if !a.is_collection() => {
+                return self.any_order(std::slice::from_ref(a), b);
+            }
             _ => {}
         }
         if let (Some(a), Some(b)) = (region(gold), region(prediction)) {
