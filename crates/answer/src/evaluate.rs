@@ -8,7 +8,7 @@ use num_rational::BigRational;
 use num_traits::ToPrimitive;
 
 use crate::expr::{Constant, Expr, Function};
-use crate::special::{gamma, integer_function};
+use crate::special::{elementary, gamma, integer_function};
 
 /// Most terms of a sum or a product that are added up.
 const MAX_TERMS: i64 = 500;
@@ -340,64 +340,6 @@ fn several(function: &Function, values: &[Value]) -> Option<Value> {
         _ => return None,
     };
     Some(Value { number: number.into(), error })
-}
-
-/// Functions of one number that have a derivative, on the real line where they are real there.
-fn elementary(function: &Function, z: Complex64) -> Option<Complex64> {
-    if z.im == 0.0
-        && let Some(value) = real_elementary(function, z.re)
-    {
-        return Some(value.into());
-    }
-    complex_elementary(function, z)
-}
-
-fn real_elementary(function: &Function, x: f64) -> Option<f64> {
-    let value = match function {
-        Function::Sin => x.sin(),
-        Function::Cos => x.cos(),
-        Function::Tan => x.tan(),
-        Function::Csc => 1.0 / x.sin(),
-        Function::Sec => 1.0 / x.cos(),
-        Function::Cot => 1.0 / x.tan(),
-        Function::Asin => x.asin(),
-        Function::Acos => x.acos(),
-        Function::Atan => x.atan(),
-        Function::Acot => (1.0 / x).atan(),
-        Function::Sinh => x.sinh(),
-        Function::Cosh => x.cosh(),
-        Function::Tanh => x.tanh(),
-        Function::Asinh => x.asinh(),
-        Function::Acosh => x.acosh(),
-        Function::Atanh => x.atanh(),
-        _ => return None,
-    };
-    value.is_finite().then_some(value)
-}
-
-fn complex_elementary(function: &Function, z: Complex64) -> Option<Complex64> {
-    let one = Complex64::new(1.0, 0.0);
-    Some(match function {
-        Function::Sin => z.sin(),
-        Function::Cos => z.cos(),
-        Function::Tan => z.tan(),
-        Function::Csc => one / z.sin(),
-        Function::Sec => one / z.cos(),
-        Function::Cot => one / z.tan(),
-        Function::Asin => z.asin(),
-        Function::Acos => z.acos(),
-        Function::Atan => z.atan(),
-        Function::Acsc => (one / z).asin(),
-        Function::Asec => (one / z).acos(),
-        Function::Acot => (one / z).atan(),
-        Function::Sinh => z.sinh(),
-        Function::Cosh => z.cosh(),
-        Function::Tanh => z.tanh(),
-        Function::Asinh => z.asinh(),
-        Function::Acosh => z.acosh(),
-        Function::Atanh => z.atanh(),
-        _ => return None,
-    })
 }
 
 #[cfg(test)]

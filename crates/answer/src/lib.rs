@@ -144,9 +144,23 @@ fn read_whole(text: &str) -> Option<Answer> {
     if text.len() > MAX_WHOLE || delimited || has_words(text) || extract::is_numeral(text) {
         return None;
     }
+    // `x = 1,250` is one number without LaTeX
+    if !text.contains(['(', '[', '{']) && has_thousands(text) {
+        return None;
+    }
     let spelling = normalise::normalise(text);
     let expr = parse::parse(&spelling)?;
     Some(Answer { text: spelling, expr: Some(expr) })
+}
+
+/// Whether a comma stands between a digit and three digits.
+fn has_thousands(text: &str) -> bool {
+    let bytes = text.as_bytes();
+    bytes.windows(5).any(|window| {
+        window[0].is_ascii_digit()
+            && window[1] == b','
+            && window[2..].iter().all(u8::is_ascii_digit)
+    })
 }
 
 /// Whether a text holds words that are neither commands nor in their groups.

@@ -1,10 +1,68 @@
-//! Functions that the numeric crates do not have.
+//! Functions of one number by their names, and those that the numeric crates do not have.
 
 use num_complex::Complex64;
 use num_integer::Integer;
 
 use crate::evaluate::Value;
 use crate::expr::Function;
+
+/// Functions of one number that have a derivative, on the real line where they are real there.
+pub(crate) fn elementary(function: &Function, z: Complex64) -> Option<Complex64> {
+    if z.im == 0.0
+        && let Some(value) = real_elementary(function, z.re)
+    {
+        return Some(value.into());
+    }
+    complex_elementary(function, z)
+}
+
+fn real_elementary(function: &Function, x: f64) -> Option<f64> {
+    let value = match function {
+        Function::Sin => x.sin(),
+        Function::Cos => x.cos(),
+        Function::Tan => x.tan(),
+        Function::Csc => 1.0 / x.sin(),
+        Function::Sec => 1.0 / x.cos(),
+        Function::Cot => 1.0 / x.tan(),
+        Function::Asin => x.asin(),
+        Function::Acos => x.acos(),
+        Function::Atan => x.atan(),
+        Function::Acot => (1.0 / x).atan(),
+        Function::Sinh => x.sinh(),
+        Function::Cosh => x.cosh(),
+        Function::Tanh => x.tanh(),
+        Function::Asinh => x.asinh(),
+        Function::Acosh => x.acosh(),
+        Function::Atanh => x.atanh(),
+        _ => return None,
+    };
+    value.is_finite().then_some(value)
+}
+
+fn complex_elementary(function: &Function, z: Complex64) -> Option<Complex64> {
+    let one = Complex64::new(1.0, 0.0);
+    Some(match function {
+        Function::Sin => z.sin(),
+        Function::Cos => z.cos(),
+        Function::Tan => z.tan(),
+        Function::Csc => one / z.sin(),
+        Function::Sec => one / z.cos(),
+        Function::Cot => one / z.tan(),
+        Function::Asin => z.asin(),
+        Function::Acos => z.acos(),
+        Function::Atan => z.atan(),
+        Function::Acsc => (one / z).asin(),
+        Function::Asec => (one / z).acos(),
+        Function::Acot => (one / z).atan(),
+        Function::Sinh => z.sinh(),
+        Function::Cosh => z.cosh(),
+        Function::Tanh => z.tanh(),
+        Function::Asinh => z.asinh(),
+        Function::Acosh => z.acosh(),
+        Function::Atanh => z.atanh(),
+        _ => return None,
+    })
+}
 
 /// The gamma function by Lanczos's approximation, to about thirteen digits.
 pub(crate) fn gamma(z: Complex64) -> Option<Complex64> {

@@ -453,10 +453,10 @@ pub(crate) struct EvalArgs {
 #[derive(Debug, Args)]
 #[command(after_help = "Example:\n  \
     sightline verify --input pairs.jsonl --output verdicts.jsonl\n\n\
-An input line is {\"gold\": \"$\\\\frac{1}{2}$\", \"prediction\": \"<think>…</think> \\\\boxed{0.5}\"}; other fields stay.\n\
-The output line adds equivalent (true or false), extracted (gold and prediction as they were found) and\n\
-why: what made them equal, or why they are not. A prediction with a thought is judged by what is boxed\n\
-or announced after it; one without, by its last formula or number.")]
+An input line is {\"gold\": \"$\\\\frac{1}{2}$\", \"prediction\": \"<think>…</think> \\\\boxed{0.5}\"}.\n\
+The output line adds equivalent (true or false), extracted (gold and prediction as found), and why.\n\
+After a thought, only what is boxed or announced in LaTeX counts; without one, the last formula or\n\
+number does too.")]
 pub(crate) struct VerifyArgs {
     /// Pairs as JSONL, each with a `gold` and a `prediction`.
     #[arg(long)]

@@ -103,6 +103,26 @@ fn a_verdict_shows_what_was_compared() {
     assert_eq!(json["why"], "different");
 }
 
+/// Short formulas of large numbers and long expansions.
+const LARGE: [&str; 16] = [
+    "10^{10^{10}}",
+    "9^{9^{9^9}}",
+    "9^9^9^9^9",
+    "(9^9)!",
+    "9^9!!!",
+    "2^{1000000007}",
+    "(a+b+c+d+e+f)^{1000}",
+    "(1+\\sqrt{2}+\\sqrt{3}+\\sqrt{5}+\\sqrt{7}+\\sqrt{11})^{24}",
+    "\\binom{10^9}{10^8}",
+    "\\sum_{n=1}^{10^{12}} n^n",
+    "\\sum_{a=1}^{400} \\sum_{b=1}^{400} \\sum_{c=1}^{400} a b c",
+    "\\sqrt[1000000]{2}",
+    "\\sqrt{1000000000000000000000000000000000000000000000000000000000000000000000007}",
+    "0.000000000000000000000000000000000000000000000000000000000000000000000001",
+    "1E300",
+    "10^{-999999999}",
+];
+
 /// Texts that have cost other verifiers quadratic time, a deep stack or all their memory.
 #[expect(clippy::too_many_lines, reason = "a list")]
 fn hostile() -> Vec<String> {
@@ -158,27 +178,7 @@ fn hostile() -> Vec<String> {
     texts.push(format!("{}\\boxed{{7}}", repeat("{")));
     texts.push(format!("{}\n\\)\\boxed{{1}}", repeat("\\(")));
     texts.push(format!("\\boxed{{1}}{}\\]", repeat("\\[")));
-    texts.extend(
-        [
-            "10^{10^{10}}",
-            "9^{9^{9^9}}",
-            "9^9^9^9^9",
-            "(9^9)!",
-            "9^9!!!",
-            "2^{1000000007}",
-            "(a+b+c+d+e+f)^{1000}",
-            "(1+\\sqrt{2}+\\sqrt{3}+\\sqrt{5}+\\sqrt{7}+\\sqrt{11})^{24}",
-            "\\binom{10^9}{10^8}",
-            "\\sum_{n=1}^{10^{12}} n^n",
-            "\\sum_{a=1}^{400} \\sum_{b=1}^{400} \\sum_{c=1}^{400} a b c",
-            "\\sqrt[1000000]{2}",
-            "\\sqrt{1000000000000000000000000000000000000000000000000000000000000000000000007}",
-            "0.000000000000000000000000000000000000000000000000000000000000000000000001",
-            "1E300",
-            "10^{-999999999}",
-        ]
-        .map(boxed),
-    );
+    texts.extend(LARGE.map(boxed));
     texts.push(boxed(&format!("{}1{}", "(".repeat(900), ")".repeat(900))));
     texts.push(boxed(&format!("{}1{}", "\\frac{1}{1+".repeat(150), "}".repeat(150))));
     texts.push(boxed(&(1..400).map(|n| format!("{n},")).collect::<String>()));
