@@ -107,7 +107,6 @@ pub(crate) mod tests {
             image_rows: Vec::new(),
             places: None,
             images: Vec::new(),
-            places: None,
         };
         let (id, text) = ("a".to_owned(), "1+1".to_owned());
         Question { id, text, images: Vec::new(), gold: gold.to_owned(), prompt }

@@ -42,10 +42,10 @@ struct Case {
 fn cases() -> Vec<Case> {
     let file = Golden::open(golden("reward-tiny/reference.safetensors"));
     let info = testkit::json(golden("reward-tiny/reference.json"));
-    let cases = info["cases"].as_array().expect("golden file").iter().enumerate();
+    let cases = info["cases"].as_array().unwrap().iter().enumerate();
     let case = |(number, case): (usize, &Value)| {
         let name = |part: &str| format!("case{number}.{part}");
-        let side = |i: usize| case["image_grid_thw"][i].as_u64().expect("golden file") as usize;
+        let side = |i: usize| case["image_grid_thw"][i].as_u64().unwrap() as usize;
         let pixels = name("pixel_values");
         let of = |response: usize, part: &str| name(&format!("response{response}.{part}"));
         let ids = |r| file.i32(&of(r, "input_ids")).iter().map(|&id| id as u32).collect();
@@ -54,8 +54,8 @@ fn cases() -> Vec<Case> {
             grid: Grid { rows: side(1), columns: side(2) },
             ids: [0, 1].map(ids),
             values: [0, 1].map(|r| file.f32(&of(r, "values"))),
-            scores: [0, 1].map(|r| case["scores"][r].as_f64().expect("golden file") as f32),
-            loss: case["bradley_terry_loss_response0_chosen"].as_f64().expect("golden file"),
+            scores: [0, 1].map(|r| case["scores"][r].as_f64().unwrap() as f32),
+            loss: case["bradley_terry_loss_response0_chosen"].as_f64().unwrap(),
         }
     };
     cases.map(case).collect()
@@ -65,7 +65,7 @@ impl Case {
     /// Time, row and column of each row, written out: independent of the processor's.
     fn places(&self, ids: &[u32]) -> Vec<[u32; 3]> {
         let (rows, columns) = (self.grid.rows as u32 / 2, self.grid.columns as u32 / 2);
-        let first = ids.iter().position(|&id| id == IMAGE_TOKEN).expect("golden file") as u32;
+        let first = ids.iter().position(|&id| id == IMAGE_TOKEN).unwrap() as u32;
         let num = rows * columns;
         let place = |row: u32| match row {
             row if row < first => [row; 3],
@@ -235,10 +235,10 @@ fn images_without_places_are_refused() {
 
 /// All tensors of a folder's weights.
 fn tensors(folder: &Path) -> Vec<Parameter> {
-    let mut checkpoint = Checkpoint::open(folder).expect("golden file");
+    let mut checkpoint = Checkpoint::open(folder).unwrap();
     let listed = checkpoint.tensors();
     let mut take = |name: String, shape: Vec<usize>| {
-        let values = checkpoint.take(&name, &shape).expect("golden file");
+        let values = checkpoint.take(&name, &shape).unwrap();
         Parameter { name, shape, values }
     };
     listed.into_iter().map(|stored| take(stored.name, stored.shape)).collect()
@@ -248,20 +248,19 @@ fn tensors(folder: &Path) -> Vec<Parameter> {
 fn write(folder: &Path, tensors: &[Parameter], max_bytes: u64) {
     let spec = |p: &Parameter| TensorSpec::new(p.name.clone(), &p.shape, Stored::F32);
     let specs: Vec<TensorSpec> = tensors.iter().map(spec).collect();
-    let values =
-        |name: &str| tensors.iter().find(|p| p.name == name).expect("golden file").values.clone();
-    save(folder, &specs, max_bytes, |name| Ok(values(name))).expect("golden file");
+    let values = |name: &str| tensors.iter().find(|p| p.name == name).unwrap().values.clone();
+    save(folder, &specs, max_bytes, |name| Ok(values(name))).unwrap();
 }
 
 /// A copy of the golden folder's small files, its config changed.
 fn folder_with(change: impl Fn(&mut Value)) -> tempfile::TempDir {
-    let folder = tempfile::tempdir().expect("golden file");
+    let folder = tempfile::tempdir().unwrap();
     for name in ["tokenizer.json", "value_head.safetensors"] {
-        fs::copy(golden("reward-tiny").join(name), folder.path().join(name)).expect("golden file");
+        fs::copy(golden("reward-tiny").join(name), folder.path().join(name)).unwrap();
     }
     let mut config = testkit::json(golden("reward-tiny/config.json"));
     change(&mut config);
-    fs::write(folder.path().join("config.json"), config.to_string()).expect("golden file");
+    fs::write(folder.path().join("config.json"), config.to_string()).unwrap();
     folder
 }
 
@@ -269,8 +268,8 @@ fn score(model: &RewardModel) -> Vec<f32> {
     let case = &cases()[0];
     let mut pack = Pack::new();
     case.push(&mut pack, 0);
-    let features = model.vlm.patch_features(&case.patches, case.grid).expect("golden file");
-    model.values(&pack, Images::Features(&features)).expect("golden file")
+    let features = model.vlm.patch_features(&case.patches, case.grid).unwrap();
+    model.values(&pack, Images::Features(&features)).unwrap()
 }
 
 #[test]

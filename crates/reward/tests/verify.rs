@@ -124,7 +124,6 @@ const LARGE: [&str; 16] = [
 ];
 
 /// Texts that have cost other verifiers quadratic time, a deep stack or all their memory.
-#[expect(clippy::too_many_lines, reason = "a list")]
 fn hostile() -> Vec<String> {
     let repeat = |text: &str| text.repeat((2 << 20) / text.len());
     let boxed = |text: &str| format!("\\boxed{{{text}}}");
