@@ -91,7 +91,7 @@ fn form_and_score_are_not_mixed() {
         assert_eq!(pairs.contains(&(0, 2, PairKind::Rule)), threshold.is_none());
     }
     // A right answer without the form is not chosen either, nor counted as a comparison.
-    let responses = [said("a</think>7", Some(20.0)), boxed("b", "9", -20.0)];
+    let responses = [said("a</think>The answer is $7$.", Some(20.0)), boxed("b", "9", -20.0)];
     for threshold in [Some(15.0), None] {
         let (pairs, statistics) = pick(&responses, Some("7"), ("", threshold));
         assert_eq!((pairs, statistics.num_correct, statistics.num_compared), (vec![], 1, 0));
