@@ -1,6 +1,6 @@
 //! The figures of an evaluation, and their table.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::fmt::Write;
 
 use schema::FinishReason;
@@ -26,6 +26,8 @@ pub struct Summary {
     pub clipped: f64,
     /// Mean share of token triples that occurred before in the same completion.
     pub repetition: f64,
+    /// Share of the commonest known answer: what always giving it would score.
+    pub majority: f64,
 }
 
 impl Summary {
@@ -44,8 +46,18 @@ impl Summary {
             mean_length: mean(|a| a.num_tokens as f64),
             clipped: mean(|a| f64::from(u8::from(a.finish_reason == FinishReason::Length))),
             repetition: mean(|a| a.repetition),
+            majority: majority(answers),
         }
     }
+}
+
+fn majority(answers: &[Answer]) -> f64 {
+    let mut counts = HashMap::new();
+    for answer in answers {
+        *counts.entry(answer.gold.trim()).or_insert(0_usize) += 1;
+    }
+    let most = counts.into_values().max().unwrap_or(0);
+    most as f64 / answers.len().max(1) as f64
 }
 
 /// A table of runs: a name, the run's summary, and its blind baseline if there is one.
@@ -91,6 +103,9 @@ mod tests {
         assert_eq!(summary.accuracy, wilson(3.0, 4));
         assert_eq!((summary.well_formed, summary.mean_length), (0.5, 11.5));
         assert_eq!((summary.clipped, summary.repetition), (0.25, 0.25));
+        let mut mixed = answers("1101");
+        mixed[0].gold = "another".to_owned();
+        assert_eq!((summary.majority, Summary::of(&mixed).majority), (1.0, 0.75));
     }
 
     #[test]

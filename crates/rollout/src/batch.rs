@@ -38,8 +38,6 @@ mod prefill;
 
 /// Prompt rows that are shown to the model together: enough to keep the kernels busy.
 const PREFILL_ROWS: usize = 1024;
-/// Keys that attention visits together.
-const KEYS_TOGETHER: usize = 64;
 /// Rows whose logits are held at the same time.
 const LOGIT_ROWS: usize = 64;
 
@@ -303,9 +301,9 @@ fn present<const N: usize>(rows: [&Range<usize>; N]) -> Vec<Range<usize>> {
     rows.into_iter().filter(|rows| !rows.is_empty()).cloned().collect()
 }
 
-/// How many tokens before the first image all prompts open with, in whole steps of the keys that
-/// attention visits together: so a prompt's numbers are the same with and without company. None for
-/// a single prompt, whose samples share all of it anyway.
+/// How many tokens before the first image all prompts open with; none for a single prompt, whose
+/// samples share all of it anyway. Attention makes no difference of it: a prompt's numbers are the
+/// same with and without company.
 fn num_alike(vlm: &Vlm, prompts: &[Prompt]) -> usize {
     let [first, rest @ ..] = prompts else { return 0 };
     let alike = |prompt: &Prompt| {
@@ -315,8 +313,7 @@ fn num_alike(vlm: &Vlm, prompts: &[Prompt]) -> usize {
     // The last token of a prompt is answered for, so it is the prompt's own.
     let most = |prompt: &Prompt| alike(prompt).min(prompt.ids.len().saturating_sub(1));
     let most_rest = rest.iter().map(most).min().unwrap_or(0);
-    let alike = most_rest.min(first.ids.len().saturating_sub(1));
-    alike - alike % KEYS_TOGETHER
+    most_rest.min(first.ids.len().saturating_sub(1))
 }
 
 /// Rows of a cache that fits the prompts within the allowed bytes.

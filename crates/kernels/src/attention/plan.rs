@@ -4,6 +4,7 @@ use std::collections::HashMap;
 use std::ops::Range;
 
 use super::Span;
+use crate::product::WIDTH;
 
 /// Rows of scores (queries × heads of a group) a task aims at: with 64 keys, half of the
 /// first-level cache.
@@ -66,19 +67,23 @@ impl Piece {
 }
 
 /// All spans as tasks, the short ones gathered.
+///
+/// Blocks of keys are counted from a query's first, whatever is past and whatever its own: how a
+/// sequence is cut, and who else shares a part of it, changes no bit of a result.
 pub(super) fn tasks(spans: &[Span], group: usize) -> Vec<Task> {
     let mut tasks = Vec::new();
     let mut open = HashMap::new();
     for span in spans {
-        if span.queries.len() > SHORT || span.past.is_empty() {
+        let past = Past::new(span);
+        if span.queries.len() > SHORT || past.blocks.first == 0 {
             tasks.extend(blocks(span, group));
             continue;
         }
         let at = *open.entry(&span.past).or_insert(tasks.len());
         if at == tasks.len() {
-            tasks.push(Task { queries: vec![], pieces: vec![whole(span)] });
+            tasks.push(Task { queries: vec![], pieces: vec![past.blocks] });
         }
-        gather(&mut tasks[at], span);
+        gather(&mut tasks[at], span, &past.rest);
         if tasks[at].queries.len() + SHORT > SHARING {
             open.remove(&span.past);
         }
@@ -86,21 +91,32 @@ pub(super) fn tasks(spans: &[Span], group: usize) -> Vec<Task> {
     tasks
 }
 
-/// The past of a span as a piece, before its queries are there.
-fn whole(span: &Span) -> Piece {
-    let first = span.past.iter().map(Range::len).sum();
-    Piece { queries: 0..0, keys: join(&span.past, 0..0), first, step: 0 }
+/// The past of a span: its whole blocks of keys, before their queries are there, and the rest.
+struct Past {
+    blocks: Piece,
+    rest: Vec<Range<usize>>,
 }
 
-/// Adds a short span to a task over its past.
-fn gather(task: &mut Task, span: &Span) {
+impl Past {
+    fn new(span: &Span) -> Self {
+        let len: usize = span.past.iter().map(Range::len).sum();
+        let all = Piece { queries: 0..0, keys: join(&span.past, 0..0), first: len, step: 0 };
+        let keys = |from, to| all.segments(from, to).map(|(_, rows)| rows).collect();
+        let first = len - len % WIDTH;
+        let blocks = Piece { queries: 0..0, keys: keys(0, first), first, step: 0 };
+        Self { blocks, rest: keys(first, len) }
+    }
+}
+
+/// Adds a short span to a task over the blocks of its past, of which `rest` is left.
+fn gather(task: &mut Task, span: &Span, rest: &[Range<usize>]) {
     let queries = task.queries.len()..task.queries.len() + span.queries.len();
     task.queries.extend(span.queries.clone());
     task.pieces[0].queries.end = queries.end;
     task.pieces.push(Piece {
         queries,
-        keys: vec![span.own.clone()],
-        first: span.visible(0),
+        keys: join(rest, span.own.clone()),
+        first: rest.iter().map(Range::len).sum::<usize>() + span.visible(0),
         step: usize::from(span.causal),
     });
 }
@@ -222,8 +238,12 @@ mod tests {
             (0..20).map(|i| span(i..i + 1, &[0..100], 200 + i * 9..205 + i * 9)).collect();
         let tasks = tasks(&spans, 3);
         assert_eq!(tasks.iter().map(|task| task.queries.len()).collect::<Vec<_>>(), [13, 7]);
-        assert_eq!(tasks[1].pieces[0].queries, 0..7);
-        assert_eq!(tasks[1].pieces[7].keys, vec![200 + 19 * 9..205 + 19 * 9]);
+        assert_eq!(
+            (&tasks[1].pieces[0].queries, &tasks[1].pieces[0].keys),
+            (&(0..7), &vec![0..64])
+        );
+        assert_eq!(tasks[1].pieces[7].keys, [64..100, 200 + 19 * 9..205 + 19 * 9]);
+        assert_eq!(tasks[1].pieces[7].first, 36 + 5);
     }
 
     #[test]

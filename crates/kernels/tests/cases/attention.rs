@@ -179,6 +179,31 @@ pub(crate) fn company_changes_nothing() {
     }
 }
 
+/// A query over the same 170 keys in a row, cut in many ways and in company of another.
+pub(crate) fn how_keys_are_cut_changes_no_bit() {
+    let last = |span: Span| {
+        let other = Span { queries: 5..6, own: 200..203, ..span.clone() };
+        let [alone, company] = [vec![span.clone()], vec![span.clone(), other]]
+            .map(|spans| Problem::new(spans, heads(6, 2, 24), 1.0).outcome(true));
+        let row = (span.queries.end - 1) * 6 * 24..span.queries.end * 6 * 24;
+        assert_eq!(alone[0][row.clone()], company[0][row.clone()], "{span:?}");
+        alone[0][row].to_vec()
+    };
+    let whole = last(span(0..1, &[], 0..170, true));
+    for (past, own) in [
+        (vec![0..37], 37..170),
+        (vec![0..64], 64..170),
+        (vec![0..37, 37..101], 101..170),
+        (vec![0..100, 100..128], 128..170),
+        (vec![0..169], 169..170),
+    ] {
+        assert_eq!(last(span(0..1, &past, own.clone(), true)), whole, "{past:?} {own:?}");
+    }
+    // The last of many queries, too.
+    let many = last(span(0..5, &[], 0..170, true));
+    assert_eq!(last(span(4..5, &[0..99], 99..170, true)), many);
+}
+
 /// What a task must not read: rows no span shows, even where they share a block.
 pub(crate) fn unseen_rows_are_not_read() {
     let spans = trees(1, 30, &[20, 7]);

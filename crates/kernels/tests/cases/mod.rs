@@ -14,7 +14,7 @@ macro_rules! on {
     ($isa:expr) => {
         cases::on!($isa; linear: forward, backward, weight_gradient, batch_invariant, packing;
             attention: like_the_slow_twin, extreme_scores, any_threads, company_changes_nothing,
-            unseen_rows_are_not_read, a_query_that_sees_nothing, bad_spans;
+            how_keys_are_cut_changes_no_bit, unseen_rows_are_not_read, a_query_that_sees_nothing, bad_spans;
             head: like_the_slow_twin, gradient_of_the_weights, extreme_logits, even_distribution,
             any_threads, company_changes_nothing, not_a_number_stays, target_outside;
             rows: norms, rotations, activations, updates, sums_and_scales, sums_over_rows,

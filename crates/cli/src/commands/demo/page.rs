@@ -20,7 +20,7 @@ pub(super) fn write(
         description: "DINOv2-small and SmolLM2-135M-Instruct become a small model that looks at \
                       handwritten arithmetic and reasons; only the adapter trains."
             .to_owned(),
-        facts: facts(demo, outcome),
+        facts: facts(demo, stages, outcome),
         stages: stages.iter().map(stage).collect(),
         comparisons: vec![comparison(paired)],
         curves: curves(),
@@ -32,10 +32,13 @@ pub(super) fn write(
     Ok(report::write(&summary, &demo.output, &outcome.report)?)
 }
 
-fn facts(demo: &Demo<'_>, outcome: &Outcome) -> Vec<Fact> {
+fn facts(demo: &Demo<'_>, stages: &[Stage], outcome: &Outcome) -> Vec<Fact> {
     let fact = |name: &str, value: String| Fact { name: name.to_owned(), value };
     let task = &demo.plan.task;
+    let majority = stages.last().map_or(0.0, |stage| stage.evaluation.summary.majority);
     vec![
+        fact("Accuracy", "pass@1 at temperature 1".to_owned()),
+        fact("Always the commonest answer", format!("{:.1} %", 100.0 * majority)),
         fact("Training pictures", task.num_train.to_string()),
         fact("Held-out pictures", task.num_held_out.to_string()),
         fact("Seed", task.seed.to_string()),
