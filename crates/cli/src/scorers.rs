@@ -6,6 +6,7 @@ use std::time::Duration;
 use anyhow::{Context as _, Result};
 use model::feature_cache::FeatureCache;
 use model::reward_model::RewardModel;
+use openai::ApiKey;
 use preprocess::Processor;
 use recipes::preferences::BuildConfig;
 use reward::Scorer;
@@ -35,7 +36,7 @@ pub(crate) fn open(config: &BuildConfig, dtype: DType) -> Result<Option<Box<dyn 
         return Ok(Some(Box::new(judge(name.as_ref(), dtype).context("reward_model")?)));
     }
     let settings = Settings {
-        api_key: std::env::var(API_KEY).ok().filter(|key| !key.is_empty()),
+        api_key: ApiKey::from_env(API_KEY).ok(),
         timeout: Duration::from_secs_f64(config.scorer_timeout),
         max_tries: config.scorer_tries,
         ..Settings::new(name, &config.reward_model_name)
