@@ -4,6 +4,7 @@ use std::collections::HashSet;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Condvar, Mutex, MutexGuard, OnceLock, PoisonError, mpsc};
 
+use judge::estimate_text;
 use sha2::{Digest as _, Sha256};
 
 use crate::account::Account;
@@ -13,8 +14,6 @@ use crate::{
     Prices, Spending, Transport, Trouble, Usage,
 };
 
-/// Characters of a turn that surely make a token: English has four or more, other languages fewer.
-const BYTES_PER_TOKEN: u64 = 3;
 /// Tokens around each turn.
 const TURN_TOKENS: u64 = 8;
 /// Tokens of a completion without a limit, for the estimate.
@@ -39,6 +38,10 @@ pub struct Settings {
     pub budget: Budget,
     /// Tokens an image is taken to have before the server has counted them.
     pub image_tokens: u64,
+    /// Send `max_completion_tokens` in place of `max_tokens`.
+    pub has_completion_limit: bool,
+    /// Send neither temperature nor `top_p`.
+    pub has_fixed_sampling: bool,
 }
 
 impl Settings {
@@ -53,6 +56,8 @@ impl Settings {
             prices: Prices::default(),
             budget: Budget::default(),
             image_tokens: 1105,
+            has_completion_limit: false,
+            has_fixed_sampling: false,
         }
     }
 }
@@ -186,11 +191,11 @@ impl Endpoint {
     /// What a request may take at most, as far as can be told before it is sent.
     pub fn estimate(&self, request: &ChatRequest) -> Usage {
         let part = |part: &Part| match part {
-            Part::Text { text } => text.len() as u64 / BYTES_PER_TOKEN + 1,
+            Part::Text { text } => estimate_text(text),
             Part::ImageUrl { .. } => self.settings.image_tokens,
         };
         let turn = |content: &Option<Content>| match content {
-            Some(Content::Text(text)) => text.len() as u64 / BYTES_PER_TOKEN + 1,
+            Some(Content::Text(text)) => estimate_text(text),
             Some(Content::Parts(parts)) => parts.iter().map(part).sum(),
             None => 0,
         };
@@ -258,7 +263,7 @@ impl Endpoint {
     /// The server's count, or ours where it gives none.
     fn usage(&self, reply: &ChatReply, request: &ChatRequest) -> Usage {
         reply.usage.unwrap_or_else(|| {
-            let completion_tokens = reply.text().len() as u64 / BYTES_PER_TOKEN + 1;
+            let completion_tokens = estimate_text(reply.text());
             let prompt_tokens = self.estimate(request).prompt_tokens;
             let total_tokens = prompt_tokens + completion_tokens;
             Usage { prompt_tokens, completion_tokens, total_tokens }

@@ -29,6 +29,7 @@ mod transport;
 mod account;
 mod ledger;
 mod endpoint;
+mod respond;
 
 pub use account::{Budget, Prices, Spending};
 pub use content::{data_url, messages};

@@ -8,11 +8,11 @@
 //! Sampling and scoring are slow and journalled; choosing pairs from the journal is quick and done at the end, so
 //! another threshold costs no new sample. What is chosen, and after which paper, stands in `select`.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
-use data::{Dataset, Preference, prompt_of};
+use data::{Dataset, Preference, absolute, prompt_of};
 use reward::{Opening, Scorer};
-use schema::{Content, Part, Sample};
+use schema::Sample;
 use serde_json::{Map, Value};
 
 use crate::Error;
@@ -187,28 +187,6 @@ fn labelled(prompt: &Sample, kind: PairKind) -> Sample {
     let kind = serde_json::to_value(kind).expect("a plain name");
     prompt.extra.insert("kind".to_owned(), kind);
     prompt
-}
-
-/// Image paths that hold wherever the pairs are written.
-fn absolute(mut sample: Sample, folder: &Path) -> Sample {
-    let mend = |image: &mut String| {
-        if !image.starts_with("data:") {
-            let path = folder.join(&*image);
-            let path: PathBuf = std::path::absolute(&path).unwrap_or(path);
-            *image = path.display().to_string();
-        }
-    };
-    sample.images.iter_mut().for_each(mend);
-    for message in &mut sample.messages {
-        if let Content::Parts(parts) = &mut message.content {
-            for part in parts {
-                if let Part::Image { image: Some(image) } = part {
-                    mend(image);
-                }
-            }
-        }
-    }
-    sample
 }
 
 fn write_statistics(path: &Path, statistics: &Statistics) -> Result<(), Error> {
