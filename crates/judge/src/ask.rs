@@ -32,11 +32,14 @@ impl Judge<'_> {
     pub fn identity(&self) -> String {
         match self {
             Self::Rules => "rules".to_owned(),
-            Self::Model(Judging { model, decoding }) => {
-                format!("{} {decoding:?}", model.identity())
-            }
+            Self::Model(Judging { model, decoding }) => judge_identity(&model.identity(), decoding),
         }
     }
+}
+
+/// The identity of a judge by that of its model.
+pub fn judge_identity(model: &str, decoding: &Decoding) -> String {
+    format!("{model} {decoding:?}")
 }
 
 /// A verdict, and what it took.

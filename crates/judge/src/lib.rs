@@ -26,7 +26,7 @@ mod ask;
 mod questions;
 mod teacher;
 
-pub use ask::{Judge, Judged, Judging, judge_all};
+pub use ask::{Judge, Judged, Judging, judge_all, judge_identity};
 pub use form::{Score, read_json};
 pub use question::{Question, quoting};
 pub use questions::{Consistency, Consistent, Correct, Correctness, Rating, Rubric, without_tags};

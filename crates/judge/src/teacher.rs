@@ -23,6 +23,9 @@ pub struct TeacherConfig {
     /// A checkpoint, or its file of trained values, to use in place of that model's own.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub adapter_name_or_path: Option<PathBuf>,
+    /// Storage of that model's weights: `float32` by default, or `bfloat16`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub dtype: Option<String>,
     /// Seconds before a request counts as lost; 60 by default.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub timeout: Option<f64>,
