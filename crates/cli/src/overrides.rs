@@ -17,6 +17,7 @@ use recipes::reward_model::RewardConfig;
 use recipes::sft::SftConfig;
 
 use crate::args::Cli;
+use crate::commands::distill::DistillRecipe;
 use crate::commands::eval::EvalConfig;
 
 /// Names of other commands' options, and the keys they mean here.
@@ -28,8 +29,15 @@ const ALIASES: [(&str, &str); 4] = [
 ];
 
 /// Commands that take a recipe's keys.
-const RECIPES: [&[&str]; 6] =
-    [&["sft"], &["reward", "train"], &["preferences", "build"], &["mpo"], &["grpo"], &["eval"]];
+const RECIPES: [&[&str]; 7] = [
+    &["distill"],
+    &["sft"],
+    &["reward", "train"],
+    &["preferences", "build"],
+    &["mpo"],
+    &["grpo"],
+    &["eval"],
+];
 
 /// The command line, the help of each recipe listing its keys.
 pub(crate) fn command() -> Command {
@@ -40,6 +48,7 @@ pub(crate) fn command() -> Command {
         }
     };
     Cli::command()
+        .mut_subcommand("distill", with_keys(known_keys::<DistillRecipe>()))
         .mut_subcommand("sft", with_keys(known_keys::<SftConfig>()))
         .mut_subcommand("reward", |reward| {
             reward.mut_subcommand("train", with_keys(known_keys::<RewardConfig>()))

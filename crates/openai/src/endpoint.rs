@@ -62,6 +62,13 @@ impl Settings {
     }
 }
 
+impl Settings {
+    /// What names the model behind the endpoint: its replies are its own.
+    pub fn identity(&self) -> String {
+        format!("{} {}", self.base_url.trim_end_matches('/'), self.model)
+    }
+}
+
 /// A request and the prompt that made it.
 #[derive(Clone, Debug)]
 pub struct Call<'a> {

@@ -8,8 +8,7 @@ use crate::{Error, messages};
 
 impl Respond for Endpoint {
     fn identity(&self) -> String {
-        let settings = self.settings();
-        format!("{} {}", settings.base_url, settings.model)
+        self.settings().identity()
     }
 
     fn respond(&mut self, requests: &[Request<'_>], done: &mut Done<'_>) {
