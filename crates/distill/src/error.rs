@@ -19,13 +19,8 @@ pub enum Error {
         source: std::io::Error,
     },
     /// The store cannot be read or written.
-    #[error("{}: {source}", path.display())]
-    Store {
-        /// Its file.
-        path: PathBuf,
-        /// Why.
-        source: rusqlite::Error,
-    },
+    #[error(transparent)]
+    Store(#[from] stages::Error),
     /// A table that cannot be written.
     #[error("{}: {source}", path.display())]
     Parquet {

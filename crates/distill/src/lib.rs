@@ -28,8 +28,8 @@ mod item;
 mod clarity;
 mod pattern;
 mod questions;
+mod requests;
 mod penalty;
-mod store;
 mod record;
 mod run;
 mod calibration;
@@ -53,10 +53,10 @@ pub use questions::{Integration, Relevance, TextGrades};
 pub use record::{Outcome, Stage};
 pub use report::Report;
 pub use run::{Progress, Teachers};
-pub use store::{StageSpending, Store};
 pub use table::{Row, export, read_rows};
 
 use run::Run;
+use stages::Store;
 
 /// The training samples of a run, in its folder.
 pub const DISTILLED_FILE: &str = "distilled.jsonl";

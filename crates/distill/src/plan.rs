@@ -7,13 +7,13 @@ use judge::{
     Correctness, Question, Request, TeacherConfig, estimate_prompt, estimate_text, judge_identity,
 };
 use serde::Serialize;
+use stages::{Store, question_key, request_key};
 
 use crate::config::{AnswerCheck, DistillConfig};
 use crate::item::{Item, Items};
 use crate::questions::{IntegrationOf, RelevanceOf, Rewrite, TextOf};
 use crate::record::Stage;
-use crate::run::{ablation, generation, question_key, request_key};
-use crate::store::Store;
+use crate::requests::{ablation, generation};
 use crate::{Error, STORE_FILE};
 
 /// Tokens an image is taken to have where the settings do not say.
@@ -147,7 +147,8 @@ impl<'a> Planner<'a> {
     ) -> Result<Planned, Error> {
         let mut planned = Planned::none(stage);
         for (item, request) in requests {
-            let key = generator.map(|generator| request_key(stage, generator, item, &request));
+            let key = generator
+                .map(|generator| request_key(stage.name(), generator, &item.hash, &request));
             let prompt = estimate_prompt(&request.prompt, image_tokens(teacher));
             let limit = u64::from(request.decoding.max_new_tokens);
             planned.add(self.is_stored(key)?, teacher, (prompt, limit));
@@ -163,8 +164,8 @@ impl<'a> Planner<'a> {
     ) -> Result<Planned, Error> {
         let mut planned = Planned::none(stage);
         for (item, question) in questions {
-            let key =
-                (stage < Stage::Generation).then(|| question_key(stage, judge, item, &question));
+            let key = (stage < Stage::Generation)
+                .then(|| question_key(stage.name(), judge, &item.hash, &question));
             let prompt = estimate_prompt(&question.prompt(), image_tokens(teacher));
             let prompt = prompt + estimate_text(Q::FORM);
             planned.add(self.is_stored(key)?, teacher, (prompt, limit));

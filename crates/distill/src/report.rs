@@ -5,11 +5,11 @@ use std::fmt;
 use std::path::Path;
 
 use serde::{Deserialize, Serialize};
+use stages::Spending;
 
 use crate::Error;
 use crate::calibration::Calibration;
 use crate::item::{Flaw, Quarantined};
-use crate::store::StageSpending;
 use crate::table::Row;
 
 /// Counts, spending and calibration of a run.
@@ -24,7 +24,7 @@ pub struct Report {
     /// Why the run stopped before its end, if it did; the same command goes on.
     pub stopped: Option<String>,
     /// What each stage has taken, in all runs in this folder.
-    pub stages: Vec<StageSpending>,
+    pub stages: Vec<Spending>,
     /// Length and correctness against the penalty.
     pub calibration: Calibration,
 }
@@ -34,7 +34,7 @@ impl Report {
         num_lines: usize,
         rows: &[Row],
         quarantined: &[Quarantined],
-        stages: Vec<StageSpending>,
+        stages: Vec<Spending>,
     ) -> Self {
         let (mut outcomes, mut flaws) = (BTreeMap::new(), BTreeMap::new());
         for row in rows.iter().filter(|row| row.outcome != "quarantined") {
@@ -77,8 +77,7 @@ impl fmt::Display for Report {
             writeln!(f, "  quarantined for {}: {count}", name.as_str().unwrap_or_default())?;
         }
         for stage in &self.stages {
-            let StageSpending { stage, num_results, prompt_tokens, completion_tokens, cost } =
-                stage;
+            let Spending { stage, num_results, prompt_tokens, completion_tokens, cost } = stage;
             writeln!(
                 f,
                 "  {stage:<12} {num_results:>8} results, {prompt_tokens} + {completion_tokens} tokens, cost {cost:.4}"

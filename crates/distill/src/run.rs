@@ -1,23 +1,21 @@
 //! The pipeline, stage by stage; each looks into the store first and writes into it at once.
 
-use std::borrow::Cow;
 use std::path::Path;
 
 use judge::{
-    Correctness, Decoding, Judge, Judged, Judging, Question, Request, Respond, Response, judge_all,
-    whole_response,
+    Correctness, Decoding, Judge, Judging, Question, Request, Respond, Response, whole_response,
 };
 use preprocess::ImageFile;
 use reward::{Flaw as FormFlaw, Opening, format_flaw};
-use schema::{Content, Part, Sample};
+use stages::{Entry, Keyed, Store, key};
 
 use crate::clarity::Clarity;
 use crate::config::{AnswerCheck, DistillConfig};
-use crate::item::{Flaw, Item, without_images};
+use crate::item::{Flaw, Item};
 use crate::penalty::{Scores, min_max, repetition_penalty, rounded};
 use crate::questions::{IntegrationOf, RelevanceOf, Rewrite, TextOf};
 use crate::record::{Outcome, Record, Stage, necessity};
-use crate::store::{Entry, Store, key};
+use crate::requests::{ablation, generation};
 use crate::{Error, pattern};
 
 /// How far a stage is.
@@ -273,45 +271,23 @@ impl<'a> Run<'a> {
         questions: Vec<(usize, Q)>,
         mut set: impl FnMut(&mut Record, Q::Verdict),
     ) -> Result<(), Error> {
-        let (identity, total) = (self.judge.identity(), questions.len());
-        let (mut places, mut asked) = (vec![], vec![]);
-        for (index, question) in questions {
-            let key = question_key(stage, &identity, &self.items[index], &question);
-            match self.store.get::<Judged<Q::Verdict>>(&key)? {
-                Some(judged) => set(&mut self.records[index], judged.verdict),
-                None => {
-                    places.push((index, key));
-                    asked.push(question);
-                }
-            }
-        }
-        let Self { items, records, store, judge, watch, config, .. } = self;
-        let (mut broken, mut done) = (None, total - places.len());
+        let (items, total) = (self.items, questions.len());
+        let (places, questions): (Vec<usize>, Vec<Keyed<'_, Q>>) =
+            questions.into_iter().map(|(index, value)| keyed(items, index, value)).unzip();
+        let Self { records, store, judge, watch, config, .. } = self;
+        let mut done = 0;
         watch(Progress { stage, done, total });
-        judge_all(judge, &asked, &mut |number, judged| {
-            let (index, key) = &places[number];
-            match judged {
-                Ok(judged) => {
-                    let entry = Entry {
-                        key,
-                        stage: stage.name(),
-                        item: &items[*index].hash,
-                        prompt_version: Q::VERSION,
-                        model: &judged.model,
-                        seed: config.seed,
-                        prompt_tokens: judged.prompt_tokens,
-                        completion_tokens: judged.completion_tokens,
-                        cost: judged.cost,
-                    };
-                    broken = broken.take().or(store.put(&entry, &judged).err());
-                    set(&mut records[*index], judged.verdict);
-                }
-                Err(failure) => records[*index].outcome = Some(Outcome::of(stage, failure)),
+        let named = stages::Stage { name: stage.name(), seed: config.seed };
+        store.ask(named, judge, questions, &mut |number, found| {
+            let record = &mut records[places[number]];
+            match found {
+                Ok(verdict) => set(record, verdict),
+                Err(failure) => record.outcome = Some(Outcome::of(stage, failure)),
             }
             done += 1;
             watch(Progress { stage, done, total });
-        });
-        broken.map_or(Ok(()), Err)
+        })?;
+        Ok(())
     }
 
     /// Has the generator respond where the store does not hold it.
@@ -321,45 +297,22 @@ impl<'a> Run<'a> {
         requests: Vec<(usize, Request<'_>)>,
         mut set: impl FnMut(&mut Record, Response),
     ) -> Result<(), Error> {
-        let (identity, total) = (self.generator.identity(), requests.len());
-        let (mut places, mut asked) = (vec![], vec![]);
-        for (index, request) in requests {
-            let key = request_key(stage, &identity, &self.items[index], &request);
-            match self.store.get(&key)? {
-                Some(response) => set(&mut self.records[index], response),
-                None => {
-                    places.push((index, key));
-                    asked.push(request);
-                }
-            }
-        }
-        let Self { items, records, store, generator, watch, .. } = self;
-        let (mut broken, mut done) = (None, total - places.len());
+        let (items, total) = (self.items, requests.len());
+        let (places, requests): (Vec<usize>, Vec<Keyed<'_, Request<'_>>>) =
+            requests.into_iter().map(|(index, value)| keyed(items, index, value)).unzip();
+        let Self { records, store, generator, watch, .. } = self;
+        let mut done = 0;
         watch(Progress { stage, done, total });
-        generator.respond(&asked, &mut |number, outcome| {
-            let (index, key) = &places[number];
+        store.respond(stage.name(), *generator, requests, &mut |number, outcome| {
+            let record = &mut records[places[number]];
             match outcome {
-                Ok(response) => {
-                    let entry = Entry {
-                        key,
-                        stage: stage.name(),
-                        item: &items[*index].hash,
-                        prompt_version: asked[number].prompt_version,
-                        model: &response.model,
-                        seed: asked[number].decoding.seed,
-                        prompt_tokens: response.prompt_tokens,
-                        completion_tokens: response.completion_tokens,
-                        cost: response.cost,
-                    };
-                    broken = broken.take().or(store.put(&entry, &response).err());
-                    set(&mut records[*index], response);
-                }
-                Err(failure) => records[*index].outcome = Some(Outcome::of(stage, failure)),
+                Ok(response) => set(record, response),
+                Err(failure) => record.outcome = Some(Outcome::of(stage, failure)),
             }
             done += 1;
             watch(Progress { stage, done, total });
-        });
-        broken.map_or(Ok(()), Err)
+        })?;
+        Ok(())
     }
 
     /// Items whose end is not known yet, and for which `is_meant` holds.
@@ -395,72 +348,9 @@ impl<'a> Run<'a> {
     }
 }
 
-/// An answer with or without the image, as short as it comes.
-pub(crate) fn ablation<'a>(
-    config: &DistillConfig,
-    (item, folder): (&'a Item, &'a Path),
-    stage: Stage,
-) -> Request<'a> {
-    let prompt = match stage {
-        Stage::Blind => Cow::Owned(without_images(&item.prompt)),
-        _ => Cow::Borrowed(&item.prompt),
-    };
-    let limit = config.ablation_max_new_tokens.unwrap_or(config.max_new_tokens);
-    let decoding = Decoding::greedy(limit, config.seed);
-    Request { prompt_version: "ablation/1", prompt, folder, decoding, stream: item.stream() }
-}
-
-/// A chain of thought under a penalty.
-pub(crate) fn generation<'a>(
-    config: &DistillConfig,
-    (item, folder): (&'a Item, &'a Path),
-    penalty: f64,
-) -> Request<'a> {
-    let prompt = match &config.instruction {
-        Some(instruction) => Cow::Owned(instructed(&item.prompt, instruction)),
-        None => Cow::Borrowed(&item.prompt),
-    };
-    let decoding = Decoding {
-        max_new_tokens: config.max_new_tokens,
-        temperature: config.temperature,
-        top_p: config.top_p,
-        repetition_penalty: penalty,
-        seed: config.seed,
-    };
-    Request { prompt_version: "generation/1", prompt, folder, decoding, stream: item.stream() }
-}
-
-/// The prompt with an instruction after its question.
-fn instructed(prompt: &Sample, instruction: &str) -> Sample {
-    let mut prompt = prompt.clone();
-    if let Some(last) = prompt.messages.last_mut() {
-        match &mut last.content {
-            Content::Text(text) => *text += &format!("\n{instruction}"),
-            Content::Parts(parts) => parts.push(Part::Text { text: instruction.to_owned() }),
-        }
-    }
-    prompt
-}
-
-pub(crate) fn question_key<Q: Question>(
-    stage: Stage,
-    judge: &str,
-    item: &Item,
-    question: &Q,
-) -> String {
-    let prompt = serde_json::to_string(&question.prompt()).expect("a prompt has a JSON form");
-    key(&[stage.name(), Q::VERSION, judge, &item.hash, &prompt])
-}
-
-pub(crate) fn request_key(
-    stage: Stage,
-    generator: &str,
-    item: &Item,
-    request: &Request<'_>,
-) -> String {
-    let decoding = serde_json::to_string(&request.decoding).expect("numbers have a JSON form");
-    let prompt = serde_json::to_string(&request.prompt).expect("a prompt has a JSON form");
-    key(&[stage.name(), request.prompt_version, generator, &decoding, &item.hash, &prompt])
+/// What is asked about an item, beside its place.
+fn keyed<T>(items: &[Item], index: usize, value: T) -> (usize, Keyed<'_, T>) {
+    (index, Keyed { content: &items[index].hash, value })
 }
 
 /// The entry of a result that no model gave.

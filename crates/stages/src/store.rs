@@ -1,4 +1,4 @@
-//! Results of stages on disk, by the hash of all that shapes them: a rerun recomputes nothing that is unchanged.
+//! The store itself: one SQLite file.
 
 use std::path::{Path, PathBuf};
 
@@ -8,7 +8,6 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 
 use crate::Error;
-use crate::item::hex;
 
 /// A write-ahead log outlives a killed process.
 const TABLES: &str = "
@@ -39,22 +38,30 @@ pub struct Store {
 
 /// What a result took and where it belongs.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Entry<'a> {
-    pub(crate) key: &'a str,
-    pub(crate) stage: &'static str,
-    /// The item's hash.
-    pub(crate) item: &'a str,
-    pub(crate) prompt_version: &'a str,
-    pub(crate) model: &'a str,
-    pub(crate) seed: u64,
-    pub(crate) prompt_tokens: u64,
-    pub(crate) completion_tokens: u64,
-    pub(crate) cost: f64,
+pub struct Entry<'a> {
+    /// The hash of all that shapes it; see [`key`].
+    pub key: &'a str,
+    /// The stage.
+    pub stage: &'static str,
+    /// Names the item's content.
+    pub item: &'a str,
+    /// Name and version of the prompt.
+    pub prompt_version: &'a str,
+    /// Who gave it.
+    pub model: &'a str,
+    /// The seed of the draws.
+    pub seed: u64,
+    /// Tokens of the prompt.
+    pub prompt_tokens: u64,
+    /// Tokens of the reply.
+    pub completion_tokens: u64,
+    /// Money.
+    pub cost: f64,
 }
 
 /// What a stage has taken so far, in all runs on the store.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
-pub struct StageSpending {
+pub struct Spending {
     /// The stage.
     pub stage: String,
     /// Results kept.
@@ -89,12 +96,15 @@ impl Store {
             connection.execute_batch(TABLES)?;
             Ok(connection)
         });
-        let connection = made.map_err(|source| Error::Store { path: path.to_owned(), source })?;
+        let connection = made.map_err(|source| Error { path: path.to_owned(), source })?;
         Ok(Self { path: path.to_owned(), connection })
     }
 
     /// The result with this key. One that no longer has the stage's form counts as none.
-    pub(crate) fn get<T: DeserializeOwned>(&self, key: &str) -> Result<Option<T>, Error> {
+    ///
+    /// # Errors
+    /// When the store cannot be read.
+    pub fn get<T: DeserializeOwned>(&self, key: &str) -> Result<Option<T>, Error> {
         let text: Option<String> = self
             .connection
             .prepare_cached("SELECT value FROM results WHERE key = ?1")
@@ -104,7 +114,10 @@ impl Store {
     }
 
     /// Keeps a result.
-    pub(crate) fn put<T: Serialize>(&self, entry: &Entry<'_>, value: &T) -> Result<(), Error> {
+    ///
+    /// # Errors
+    /// When the store cannot be written.
+    pub fn put<T: Serialize>(&self, entry: &Entry<'_>, value: &T) -> Result<(), Error> {
         let value = serde_json::to_string(value).expect("a result has a JSON form");
         let insert =
             "INSERT OR REPLACE INTO results VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10)";
@@ -128,12 +141,12 @@ impl Store {
     ///
     /// # Errors
     /// When the store cannot be read.
-    pub fn spending(&self) -> Result<Vec<StageSpending>, Error> {
+    pub fn spending(&self) -> Result<Vec<Spending>, Error> {
         let query = "SELECT stage, COUNT(*), SUM(prompt_tokens), SUM(completion_tokens), SUM(cost) \
                      FROM results GROUP BY stage ORDER BY stage";
         let count = |value: i64| value.max(0) as u64;
         let read = |row: &rusqlite::Row<'_>| {
-            Ok(StageSpending {
+            Ok(Spending {
                 stage: row.get(0)?,
                 num_results: count(row.get(1)?),
                 prompt_tokens: count(row.get(2)?),
@@ -148,17 +161,17 @@ impl Store {
     }
 
     fn error(&self, source: rusqlite::Error) -> Error {
-        Error::Store { path: self.path.clone(), source }
+        Error { path: self.path.clone(), source }
     }
 }
 
 /// The key of a result: all that shapes it, in order.
-pub(crate) fn key(parts: &[&str]) -> String {
+pub fn key(parts: &[&str]) -> String {
     let mut hash = Sha256::new();
     for part in parts {
         // A part's length keeps neighbours apart.
         hash.update((part.len() as u64).to_le_bytes());
         hash.update(part);
     }
-    hex(&hash.finalize())
+    hash.finalize().iter().map(|byte| format!("{byte:02x}")).collect()
 }
