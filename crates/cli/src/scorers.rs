@@ -4,6 +4,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use anyhow::{Context as _, Result};
+use curate::CurateConfig;
 use model::feature_cache::FeatureCache;
 use model::reward_model::RewardModel;
 use openai::ApiKey;
@@ -25,21 +26,58 @@ const FEATURE_BYTES: u64 = 1 << 30;
 /// Rows that a reward model in this process reads at once.
 const ROWS: usize = 4096;
 
-/// The scorer, not asked yet; `None` where only the rule decides. A reward model in this process holds its weights as
-/// `dtype`.
+/// Which scorer, and how patiently it is asked where it is behind a server.
+pub(crate) struct Named<'a> {
+    /// An address that ends in a known route, or a folder; `None` where only the rule decides.
+    pub(crate) name: Option<&'a str>,
+    /// The reward model's name on its server.
+    pub(crate) served_name: &'a str,
+    /// Longest wait for a reply, in seconds.
+    pub(crate) timeout: f64,
+    /// How often a request is sent.
+    pub(crate) num_tries: usize,
+}
+
+impl<'a> From<&'a BuildConfig> for Named<'a> {
+    fn from(config: &'a BuildConfig) -> Self {
+        Self {
+            name: config.reward_model.as_deref(),
+            served_name: &config.reward_model_name,
+            timeout: config.scorer_timeout,
+            num_tries: config.scorer_tries,
+        }
+    }
+}
+
+impl<'a> From<&'a CurateConfig> for Named<'a> {
+    fn from(config: &'a CurateConfig) -> Self {
+        Self {
+            name: config.reward_model.as_deref(),
+            served_name: &config.reward_model_name,
+            timeout: config.scorer_timeout,
+            num_tries: config.scorer_tries,
+        }
+    }
+}
+
+/// The scorer, not asked yet. A reward model in this process holds its weights as `dtype`.
 ///
 /// # Errors
 /// An address without a known route, or a folder that holds no reward model.
-pub(crate) fn open(config: &BuildConfig, dtype: DType) -> Result<Option<Box<dyn Scorer>>> {
-    let Some(name) = &config.reward_model else { return Ok(None) };
+pub(crate) fn open<'a>(
+    config: impl Into<Named<'a>>,
+    dtype: DType,
+) -> Result<Option<Box<dyn Scorer>>> {
+    let config = config.into();
+    let Some(name) = config.name else { return Ok(None) };
     if !name.contains("://") {
         return Ok(Some(Box::new(judge(name.as_ref(), dtype).context("reward_model")?)));
     }
     let settings = Settings {
         api_key: ApiKey::from_env(API_KEY).ok(),
-        timeout: Duration::from_secs_f64(config.scorer_timeout),
-        max_tries: config.scorer_tries,
-        ..Settings::new(name, &config.reward_model_name)
+        timeout: Duration::from_secs_f64(config.timeout),
+        max_tries: config.num_tries,
+        ..Settings::new(name, config.served_name)
     };
     Ok(Some(Box::new(HttpScorer::new(settings).map_err(usage)?)))
 }

@@ -75,3 +75,11 @@ fn model_args(config: &TeacherConfig, folder: &Path) -> Result<ModelArgs> {
     let adapter = config.adapter_name_or_path.clone();
     Ok(ModelArgs { model: folder.to_owned(), adapter, dtype })
 }
+
+/// For a pipeline: the model by reference.
+pub(crate) fn borrow(teacher: &mut Option<Box<dyn Respond>>) -> Option<&mut dyn Respond> {
+    match teacher {
+        Some(teacher) => Some(teacher.as_mut()),
+        None => None,
+    }
+}
