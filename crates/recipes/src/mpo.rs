@@ -33,7 +33,7 @@ pub use config::{
 };
 use pairs::Pairs;
 use reference::reference;
-pub use rounds::{RoundsConfig, rounds};
+pub use rounds::{RoundsConfig, rounds, rounds_judged};
 use task::MpoTask;
 pub use validation::BEST_FOLDER;
 use validation::{Standing, Validation, keep_best};
