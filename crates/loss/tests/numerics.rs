@@ -53,6 +53,7 @@ fn token_losses_by_finite_differences() {
                         log_probs,
                         old: Some(&old),
                         reference: Some(&reference),
+                        sampled: None,
                         advantage,
                     };
                     reduction.reduce(&grpo(&completion, &objective(estimator)).terms, &totals)
@@ -128,6 +129,7 @@ fn extreme_log_probs_stay_finite() {
                     log_probs: &[-0.0],
                     old: Some(&[far]),
                     reference: Some(&[far]),
+                    sampled: None,
                     advantage,
                 };
                 let terms = grpo(&completion, &Objective { surrogate, kl: KL }).terms;
@@ -177,7 +179,7 @@ fn an_empty_mask_is_no_loss() {
 #[test]
 #[should_panic(expected = "a penalty of 0.04 needs a reference")]
 fn a_penalty_without_a_reference_is_refused() {
-    let completion = Completion { log_probs: &[-1.0], old: None, reference: None, advantage: 1.0 };
+    let completion = Completion { log_probs: &[-1.0], old: None, reference: None, sampled: None, advantage: 1.0 };
     grpo(&completion, &objective(KlEstimator::K3));
 }
 
@@ -188,6 +190,7 @@ fn streams_of_unequal_length_are_refused() {
         log_probs: &[-1.0],
         old: Some(&[-1.0, -2.0]),
         reference: Some(&[-1.0]),
+        sampled: None,
         advantage: 1.0,
     };
     grpo(&completion, &objective(KlEstimator::K3));

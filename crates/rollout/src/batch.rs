@@ -59,6 +59,8 @@ pub(crate) struct Batch<'a> {
     pending: VecDeque<Sequence<'a>>,
     running: Vec<Sequence<'a>>,
     finished: Vec<Finished>,
+    /// Prompts whose samples have all ended since these were last asked for.
+    ended: Vec<usize>,
     num_tokens: usize,
 }
 
@@ -106,6 +108,7 @@ impl<'a> Batch<'a> {
             pending: VecDeque::new(),
             running: Vec::new(),
             finished: Vec::new(),
+            ended: Vec::new(),
             num_tokens: 0,
         })
     }
@@ -270,6 +273,7 @@ impl<'a> Batch<'a> {
         group.num_open -= 1;
         if group.num_open == 0 {
             self.free.give(std::mem::take(&mut group.rows));
+            self.ended.push(prompt);
         }
         let completion = sequence.complete(&self.stop)?;
         self.finished.push(Finished { prompt, sample, completion });
@@ -283,6 +287,16 @@ impl<'a> Batch<'a> {
             num_total: self.prompts.len() * self.config.num_samples,
             num_running: self.running.len(),
         }
+    }
+
+    /// Prompts whose samples have all ended since the last call, with their completions in order.
+    pub(crate) fn take_ended(&mut self) -> Vec<(usize, Vec<Completion>)> {
+        let of = |prompt: usize| {
+            let mut samples: Vec<_> = self.finished.iter().filter(|f| f.prompt == prompt).collect();
+            samples.sort_by_key(|finished| finished.sample);
+            (prompt, samples.into_iter().map(|finished| finished.completion.clone()).collect())
+        };
+        std::mem::take(&mut self.ended).into_iter().map(of).collect()
     }
 
     /// The completions, grouped by prompt, in order.

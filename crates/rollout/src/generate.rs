@@ -104,12 +104,49 @@ pub fn generate(
     config: &GenerateConfig,
     progress: &mut dyn FnMut(Progress),
 ) -> Result<Vec<Vec<Completion>>, Error> {
+    generate_heard(vlm, tokenizer, prompts, config, &mut |heard| {
+        if let Heard::Progress(so_far) = heard {
+            progress(so_far);
+        }
+    })
+}
+
+/// What [`generate_heard`] tells while it runs.
+#[derive(Clone, Copy, Debug)]
+pub enum Heard<'a> {
+    /// After every step of the batch.
+    Progress(Progress),
+    /// All completions of a prompt have ended: nothing more will happen to them.
+    Group {
+        /// Which of the prompts.
+        prompt: usize,
+        /// Its completions, in their order.
+        completions: &'a [Completion],
+    },
+}
+
+/// As [`generate`], telling of each prompt as soon as its completions have ended, so that they can be kept.
+///
+/// # Errors
+///
+/// As [`generate`].
+pub fn generate_heard(
+    vlm: &Vlm,
+    tokenizer: &Tokenizer,
+    prompts: &[Prompt],
+    config: &GenerateConfig,
+    hear: &mut dyn FnMut(Heard<'_>),
+) -> Result<Vec<Vec<Completion>>, Error> {
     config.validate()?;
     let mut batch = Batch::new(vlm, tokenizer, prompts, config)?;
     loop {
         batch.admit()?;
-        progress(batch.progress());
-        if !batch.step()? {
+        hear(Heard::Progress(batch.progress()));
+        let goes_on = batch.step()?;
+        for (prompt, completions) in batch.take_ended() {
+            hear(Heard::Group { prompt, completions: &completions });
+        }
+        if !goes_on {
             return Ok(batch.into_results());
         }
     }
