@@ -130,6 +130,14 @@ impl<T: Clone> ReplayBuffer<T> {
         Mixed { entries, num_fresh, effective_before, effective_after }
     }
 
+    /// Whether there is anything to draw at `step`.
+    pub fn is_drawable(&self, step: u64, config: &ReplayConfig) -> bool {
+        let is_drawable = |entry: &Entry<T>| {
+            step.saturating_sub(entry.step) <= config.staleness && entry.advantage.abs() > 0.0
+        };
+        self.entries.iter().any(is_drawable)
+    }
+
     /// Forgets everything: SSR does so whenever the rollout policy is synchronised.
     pub fn clear(&mut self) {
         self.entries.clear();

@@ -109,6 +109,7 @@ fn old_entries_leave() {
     let config = ReplayConfig::new(4, 1);
     let mut buffer = ReplayBuffer::default();
     buffer.mix(fresh(0, 2, 10), 10, &config);
+    assert!(buffer.is_drawable(14, &config) && !buffer.is_drawable(15, &config));
     assert_eq!(buffer.mix(vec![], 14, &config).entries.len(), 2, "four steps old");
     assert_eq!(buffer.mix(vec![], 15, &config).entries.len(), 0, "five steps old");
     assert!(buffer.is_empty());
