@@ -36,9 +36,10 @@ pub fn normalized_sum(components: &[(f64, &[f64])], epsilon: f64) -> Vec<f64> {
 /// The mean is zero already, because every component is centred within its group; subtracting what rounding left of
 /// it would move groups that teach nothing off zero.
 pub fn scale_by_batch(groups: &mut [Vec<f64>], epsilon: f64) {
-    let (count, squares) = groups.iter().flatten().fold((0.0, 0.0), |(count, squares), value| {
-        (count + 1.0, squares + value * value)
-    });
+    let (count, squares) = groups
+        .iter()
+        .flatten()
+        .fold((0.0, 0.0), |(count, squares), value| (count + 1.0, squares + value * value));
     let std = (squares / f64::max(count - 1.0, 1.0)).sqrt();
     groups.iter_mut().flatten().for_each(|value| *value /= std + epsilon);
 }

@@ -161,8 +161,10 @@ impl<T: Clone> ReplayBuffer<T> {
         let mut waiting = vec![];
         for members in self.units(config.unit) {
             let priorities = members.iter().map(|&i| f64::from(self.entries[i].advantage.abs()));
-            let weight: f64 =
-                priorities.filter(|&p| p > 0.0).map(|priority| priority.powf(config.exponent)).sum();
+            let weight: f64 = priorities
+                .filter(|&p| p > 0.0)
+                .map(|priority| priority.powf(config.exponent))
+                .sum();
             // every unit uses one number, drawn or not, so that its luck is its own
             let luck = -(1.0 - rng.random::<f64>()).ln();
             if weight > 0.0 {

@@ -79,6 +79,8 @@ pub(crate) enum Command {
     Eval(EvalArgs),
     /// Compare predicted answers with known ones.
     Verify(VerifyArgs),
+    /// Put a run on one page: report.html.
+    Report(ReportArgs),
     /// The whole pipeline on real small parts, ending in a table and report.html.
     Demo(DemoArgs),
 }
@@ -358,6 +360,10 @@ pub(crate) struct DigitsArgs {
     /// Share of the digit images kept for held-out items.
     #[arg(long)]
     pub held_out_share: Option<f64>,
+    /// Questions whether a digit is in the picture, for each training item; half ask for one that is not. Held-out ones
+    /// go to probe.jsonl.
+    #[arg(long)]
+    pub presence: Option<f64>,
     /// Seed of the split and of the items.
     #[arg(long, default_value_t = 42)]
     pub seed: u64,
@@ -464,6 +470,23 @@ pub(crate) struct VerifyArgs {
     /// The same lines with their verdicts.
     #[arg(long)]
     pub output: PathBuf,
+}
+
+/// `sightline report`.
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:\n  sightline report sightline-demo/grpo\n  \
+    sightline report run --steps 1,50,100 --output page.html\n\n\
+Reads metrics.jsonl, and completions.jsonl and config.toml where they are. The page holds everything it\n\
+shows, pictures included, and runs no script.")]
+pub(crate) struct ReportArgs {
+    /// The output folder of a run.
+    pub run: PathBuf,
+    /// Steps whose completions are shown; some from the first to the last by default.
+    #[arg(long, value_delimiter = ',')]
+    pub steps: Vec<u64>,
+    /// The page to write; report.html in the run's folder by default.
+    #[arg(long)]
+    pub output: Option<PathBuf>,
 }
 
 /// `sightline demo`.

@@ -179,7 +179,13 @@ fn an_empty_mask_is_no_loss() {
 #[test]
 #[should_panic(expected = "a penalty of 0.04 needs a reference")]
 fn a_penalty_without_a_reference_is_refused() {
-    let completion = Completion { log_probs: &[-1.0], old: None, reference: None, sampled: None, advantage: 1.0 };
+    let completion = Completion {
+        log_probs: &[-1.0],
+        old: None,
+        reference: None,
+        sampled: None,
+        advantage: 1.0,
+    };
     grpo(&completion, &objective(KlEstimator::K3));
 }
 

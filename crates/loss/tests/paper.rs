@@ -15,7 +15,13 @@ fn close(got: f64, want: f64) {
 /// Completion of one token whose ratio is `ratio`.
 fn one_token(ratio: f64, advantage: f64, surrogate: Surrogate) -> (f64, f64) {
     let old = [-(ratio.ln()) as f32];
-    let completion = Completion { log_probs: &[0.0], old: Some(&old), reference: None, sampled: None, advantage };
+    let completion = Completion {
+        log_probs: &[0.0],
+        old: Some(&old),
+        reference: None,
+        sampled: None,
+        advantage,
+    };
     let terms = grpo(&completion, &Objective { surrogate, ..OBJECTIVE }).terms;
     (terms.values[0], terms.slopes[0])
 }
@@ -108,7 +114,8 @@ fn grpo_averages_tokens_then_completions() {
     let reduction = Reduction::SequenceMean;
     let totals = Counts::sequence(3, reduction) + Counts::sequence(1, reduction);
     let loss = |log_probs: &[f32], advantage| {
-        let completion = Completion { log_probs, old: None, reference: None, sampled: None, advantage };
+        let completion =
+            Completion { log_probs, old: None, reference: None, sampled: None, advantage };
         reduction.reduce(&grpo(&completion, &OBJECTIVE).terms, &totals)
     };
     let (long, short) = (loss(&[-1.0, -2.0, -3.0], 1.0), loss(&[-4.0], -0.5));
@@ -173,8 +180,13 @@ fn a_truncated_weight_keeps_its_gradient() {
 // R1V2, text of section 3.3: "augmented with a KL-penalty" — which equation 8 leaves out.
 #[test]
 fn the_penalty_pulls_towards_the_reference() {
-    let completion =
-        Completion { log_probs: &[-1.0], old: None, reference: Some(&[-2.0]), sampled: None, advantage: 0.0 };
+    let completion = Completion {
+        log_probs: &[-1.0],
+        old: None,
+        reference: Some(&[-2.0]),
+        sampled: None,
+        advantage: 0.0,
+    };
     let kl = Kl { beta: 0.04, estimator: KlEstimator::K3 };
     let out = grpo(&completion, &Objective { kl, ..OBJECTIVE });
     close(out.kl, 0.367_879);
@@ -185,8 +197,13 @@ fn the_penalty_pulls_towards_the_reference() {
 // R1V2, section 3.3: "groups uniformly right or wrong give zero advantage" and teach nothing.
 #[test]
 fn no_advantage_no_gradient() {
-    let completion =
-        Completion { log_probs: &[-1.0; 3], old: None, reference: None, sampled: None, advantage: 0.0 };
+    let completion = Completion {
+        log_probs: &[-1.0; 3],
+        old: None,
+        reference: None,
+        sampled: None,
+        advantage: 0.0,
+    };
     let totals = Counts::sequence(3, Reduction::SequenceMean);
     let loss = Reduction::SequenceMean.reduce(&grpo(&completion, &OBJECTIVE).terms, &totals);
     assert_eq!((loss.value, loss.gradient), (0.0, vec![0.0; 3]));
@@ -197,8 +214,13 @@ fn clipped_tokens_are_counted_by_side() {
     let old = [0.0f32, 1.0, -1.0];
     let surrogate = Surrogate::Clipped(Clip { dual: Some(2.0), ..CLIP });
     let count = |advantage| {
-        let completion =
-            Completion { log_probs: &[0.0; 3], old: Some(&old), reference: None, sampled: None, advantage };
+        let completion = Completion {
+            log_probs: &[0.0; 3],
+            old: Some(&old),
+            reference: None,
+            sampled: None,
+            advantage,
+        };
         let out = grpo(&completion, &Objective { surrogate, ..OBJECTIVE });
         (out.num_clipped_low, out.num_clipped_high, out.num_capped)
     };

@@ -29,9 +29,7 @@ impl Standing {
     /// good ones the first stays the best.
     pub(crate) fn after(self, step: u64, value: f64, is_better: impl Fn(f64) -> bool) -> Self {
         match self.best {
-            Some(best) if !is_better(best.value) => {
-                Self { num_since: self.num_since + 1, ..self }
-            }
+            Some(best) if !is_better(best.value) => Self { num_since: self.num_since + 1, ..self },
             _ => Self { best: Some(Best { step, value }), num_since: 0 },
         }
     }

@@ -266,7 +266,7 @@ impl<'a> Draws<'a> {
             return Ok(needs_more);
         }
         (self.notices)(&Notice::Redraw { num_rollouts });
-        match num_rollouts < config.rollout.max_num_gen_batches {
+        match num_rollouts < config.rollout.max_num_gen_batches() {
             true => Ok(true),
             false if is_something => Ok(false),
             false => Err(Error::NothingToLearn { num_rollouts }),
@@ -285,7 +285,7 @@ impl<'a> Draws<'a> {
         };
         let num_updates = (self.config.rollout.num_iterations * self.config.num_parts()) as u64;
         let num_left = (max - taken).div_ceil(num_updates) as usize;
-        let num_wanted = (1 + self.config.rollout.max_staleness).min(num_left).max(1);
+        let num_wanted = (1 + self.config.rollout.max_staleness()).min(num_left).max(1);
         while ahead.len() < num_wanted {
             ahead.ask(self.ask(policy, taken)?, policy.parameters()?);
         }

@@ -60,12 +60,16 @@ impl ProcessScorer {
     fn converse(&self, running: &mut Running, question: &Value) -> Result<Vec<f64>, Error> {
         let line = format!("{question}\n");
         let sent = running.questions.write_all(line.as_bytes());
-        sent.and_then(|()| running.questions.flush()).map_err(|error| self.ended(running, &error))?;
+        sent.and_then(|()| running.questions.flush())
+            .map_err(|error| self.ended(running, &error))?;
         let bytes = match running.replies.recv_timeout(self.timeout) {
             Ok(Ok(bytes)) => bytes,
             Ok(Err(error)) => return Err(self.ended(running, &error)),
             Err(RecvTimeoutError::Timeout) => {
-                return Err(Error::Slow { command: self.name(), seconds: self.timeout.as_secs_f64() });
+                return Err(Error::Slow {
+                    command: self.name(),
+                    seconds: self.timeout.as_secs_f64(),
+                });
             }
             Err(RecvTimeoutError::Disconnected) => {
                 let silent = std::io::Error::other("its output ended");
@@ -86,8 +90,7 @@ impl ProcessScorer {
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .spawn();
-        let mut child =
-            started.map_err(|source| Error::Start { command: self.name(), source })?;
+        let mut child = started.map_err(|source| Error::Start { command: self.name(), source })?;
         let questions = child.stdin.take().expect("it is piped");
         let mut output = BufReader::new(child.stdout.take().expect("it is piped"));
         let (send, replies) = channel();

@@ -69,7 +69,8 @@ impl Ahead {
                 let Policy { vlm, processor, .. } = &policy;
                 let hand = Hand { vlm, processor, config: &generation, flight: &flight };
                 // Nobody listens any more when the run has ended.
-                let drawn = hand.draw(&ask, &mut |progress| drop(tell.send(Told::Progress(progress))));
+                let drawn =
+                    hand.draw(&ask, &mut |progress| drop(tell.send(Told::Progress(progress))));
                 if tell.send(Told::Drawn(drawn)).is_err() {
                     return;
                 }

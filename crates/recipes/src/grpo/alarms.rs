@@ -10,7 +10,8 @@ use serde::{Deserialize, Serialize};
 use super::config::AlarmConfig;
 
 /// Metrics that are watched beside the means and spreads of rewards.
-const WATCHED: [&str; 4] = ["entropy", "kl", "completions/mean_length", "completions/clipped_ratio"];
+const WATCHED: [&str; 4] =
+    ["entropy", "kl", "completions/mean_length", "completions/clipped_ratio"];
 
 /// Mean of the rule's rewards.
 const RULE: &str = "rewards/rule/mean";
@@ -171,7 +172,11 @@ mod tests {
     #[test]
     fn lengths_cuts_and_divergence() {
         let step = |length, clipped, kl| {
-            [("completions/mean_length", length), ("completions/clipped_ratio", clipped), ("kl", kl)]
+            [
+                ("completions/mean_length", length),
+                ("completions/clipped_ratio", clipped),
+                ("kl", kl),
+            ]
         };
         let calm = step(10.0, 0.0, 0.01);
         let wild = step(30.0, 0.9, 2.0);

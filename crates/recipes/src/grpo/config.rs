@@ -17,11 +17,11 @@ mod replay;
 mod objective;
 mod guard;
 
+pub use generation::{RethinkingConfig, RolloutConfig};
 pub use guard::{AlarmConfig, GrpoMetric, GuardConfig};
 pub use objective::{Estimator, LossType, ObjectiveConfig};
 pub use replay::BufferConfig;
 pub use reward::{Aggregation, CustomReward, RewardConfig, RewardWeights, ScaleRewards};
-pub use generation::{RethinkingConfig, RolloutConfig};
 
 /// TRL's small number beside a standard deviation.
 pub(super) const EPSILON: f64 = 1e-4;
@@ -137,7 +137,7 @@ impl GrpoConfig {
 
     /// Whether tokens that something else than the policy under training drew are weighted.
     pub(super) fn corrects_importance(&self) -> bool {
-        self.rollout.is_apart() && self.objective.importance_sampling_cap > 0.0
+        self.rollout.is_apart() && self.objective.importance_sampling_cap() > 0.0
     }
 
     /// What the advantages of a sum of rewards are divided by.

@@ -58,7 +58,8 @@ impl Hand<'_> {
         ask: &Ask,
         hear: &mut dyn FnMut(rollout::Progress),
     ) -> Result<Vec<Drawn>, Error> {
-        let draws = |prompt: &rollout::Prompt| Draws { stream: prompt.stream, version: ask.version };
+        let draws =
+            |prompt: &rollout::Prompt| Draws { stream: prompt.stream, version: ask.version };
         let mut groups: Vec<Option<Vec<Completion>>> =
             ask.prompts.iter().map(|prompt| self.flight.get(COMPLETIONS, draws(prompt))).collect();
         let missing: Vec<rollout::Prompt> = ask
@@ -70,15 +71,14 @@ impl Hand<'_> {
             .collect();
         let mut kept = Ok(());
         let tokenizer = &self.processor.tokenizer;
-        let drawn = generate_heard(self.vlm, tokenizer, &missing, self.config, &mut |heard| {
-            match heard {
+        let drawn =
+            generate_heard(self.vlm, tokenizer, &missing, self.config, &mut |heard| match heard {
                 Heard::Progress(progress) => hear(progress),
                 Heard::Group { prompt, completions } if kept.is_ok() => {
                     kept = self.flight.put(COMPLETIONS, draws(&missing[prompt]), &completions);
                 }
                 Heard::Group { .. } => {}
-            }
-        })?;
+            })?;
         kept?;
         let gaps = groups.iter_mut().filter(|group| group.is_none());
         gaps.zip(drawn).for_each(|(gap, group)| *gap = Some(group));

@@ -152,7 +152,9 @@ mod tests {
         }
         flight.put("model", draws(2), &value).unwrap();
         drop(flight);
-        assert!(Flight::open(folder.path(), "a").unwrap().get::<Value>("model", draws(2)).is_some());
+        assert!(
+            Flight::open(folder.path(), "a").unwrap().get::<Value>("model", draws(2)).is_some()
+        );
         let flight = Flight::open(folder.path(), "b").unwrap();
         assert_eq!(flight.get::<Value>("model", draws(1)), None, "other settings");
         flight.put("model", draws(5), &value).unwrap();

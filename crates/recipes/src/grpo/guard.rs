@@ -55,7 +55,7 @@ impl<'a> Guard<'a> {
         notices: &mut dyn FnMut(&Notice),
     ) -> Result<(), Error> {
         let step = report.step;
-        let begun = self.state.alarms.observe(&self.config.guard.alarms, &mut report.metrics);
+        let begun = self.state.alarms.observe(&self.config.guard.alarms(), &mut report.metrics);
         for Alarm { what, value, limit } in begun {
             notices(&Notice::Alarm { step, what, value, limit });
         }
@@ -78,8 +78,8 @@ impl<'a> Guard<'a> {
 
     pub(super) fn restore(&mut self, saved: &serde_json::Value) -> Result<(), Error> {
         let state = serde_json::from_value(saved.clone());
-        self.state = state
-            .map_err(|error| Error::State { what: "guard", reason: error.to_string() })?;
+        self.state =
+            state.map_err(|error| Error::State { what: "guard", reason: error.to_string() })?;
         Ok(())
     }
 
@@ -97,7 +97,7 @@ impl<'a> Guard<'a> {
     }
 
     fn metric(&self) -> &'static str {
-        match self.config.guard.metric_for_best_model {
+        match self.config.guard.metric() {
             GrpoMetric::Accuracy => ACCURACY,
             GrpoMetric::HallucinationRate => HALLUCINATION,
         }
@@ -117,7 +117,7 @@ impl<'a> Guard<'a> {
             notices(&Notice::EarlyStop { step, best });
         }
         let gap = report.metrics.get(ACCURACY).and_then(|accuracy| {
-            let window = guard.alarms.window;
+            let window = guard.alarms().window;
             Some(self.state.alarms.recent("rewards/rule/mean", window)? - accuracy)
         });
         let hallucination = report.metrics.get(HALLUCINATION).copied();
@@ -136,7 +136,7 @@ impl<'a> Guard<'a> {
 
     fn compare(&mut self, step: u64, value: f64, critical: Option<f64>) {
         let is_more_open = critical > self.state.critical;
-        let is_better = |best: f64| match self.config.guard.metric_for_best_model {
+        let is_better = |best: f64| match self.config.guard.metric() {
             GrpoMetric::Accuracy => value > best || (value == best && is_more_open),
             GrpoMetric::HallucinationRate => value < best,
         };

@@ -42,7 +42,9 @@ impl<'a> HeldOut<'a> {
         let read = |path: &Path| Questions::held_out(path, policy, limit);
         let questions = config.guard.eval_dataset.as_deref().map(read).transpose()?;
         let probe = config.guard.probe_dataset.as_deref().map(read).transpose()?;
-        for (answer, place) in probe.iter().flat_map(|probe| probe.answers.iter().zip(&probe.places)) {
+        for (answer, place) in
+            probe.iter().flat_map(|probe| probe.answers.iter().zip(&probe.places))
+        {
             if !is(answer, "yes") && !is(answer, "no") {
                 let (place, answer) = (place.clone(), answer.clone());
                 return Err(Error::NoProbe { place, answer });
@@ -70,8 +72,8 @@ impl<'a> HeldOut<'a> {
         for question in 0..questions.len() {
             prompts.push(questions.prompt(question, FIRST_STREAM + question as u64, policy)?);
         }
-        let sampling =
-            Sampling::at_temperature(self.config.guard.eval_temperature, self.config.run.seed);
+        let temperature = self.config.guard.eval_temperature.unwrap_or(0.0);
+        let sampling = Sampling::at_temperature(temperature, self.config.run.seed);
         let length = self.config.rollout.max_completion_length;
         let config = GenerateConfig::new(&policy.processor, sampling, length);
         let (vlm, tokenizer) = (&policy.vlm, &policy.processor.tokenizer);
@@ -89,8 +91,8 @@ impl<'a> HeldOut<'a> {
             let response = questions.opening(question).response(&answer.text).into_owned();
             f64::from(u8::from(verify(&questions.answers[question], &response).equivalent))
         });
-        let well_formed =
-            all().map(|(question, answer)| format_reward(&answer.text, questions.opening(question)));
+        let well_formed = all()
+            .map(|(question, answer)| format_reward(&answer.text, questions.opening(question)));
         [
             (ACCURACY, mean(correct)),
             ("eval/well_formed", mean(well_formed)),
@@ -106,10 +108,10 @@ impl<'a> HeldOut<'a> {
         answers: &[Completion],
         policy: &mut Policy,
     ) -> Result<Vec<(&'static str, f64)>, Error> {
-        let words = &self.config.guard.critical_words;
+        let words = self.config.guard.critical_words();
         let mut entropies = Vec::new();
         for (question, answer) in answers.iter().enumerate() {
-            let places = critical_places(&answer.token_ids, words, &policy.processor.tokenizer)?;
+            let places = critical_places(&answer.token_ids, &words, &policy.processor.tokenizer)?;
             if places.is_empty() {
                 continue;
             }
@@ -134,7 +136,10 @@ fn of_probe(probe: &Questions, answers: &[Completion]) -> Vec<(&'static str, f64
     let all = || 0..probe.len();
     let absent: Vec<usize> = all().filter(|&question| is(&probe.answers[question], "no")).collect();
     let mut measured = vec![
-        ("eval/probe_accuracy", mean(all().map(|question| says(question, &probe.answers[question])))),
+        (
+            "eval/probe_accuracy",
+            mean(all().map(|question| says(question, &probe.answers[question]))),
+        ),
         ("eval/probe_yes_rate", mean(all().map(|question| says(question, "yes")))),
     ];
     if !absent.is_empty() {

@@ -88,10 +88,11 @@ pub(super) fn restrict(
 
 /// The lines of a finished pool.
 fn given(path: &Path, num_questions: usize) -> Result<Vec<Line>, Error> {
-    let bytes = std::fs::read(path)
-        .map_err(|source| Error::Io { path: path.to_owned(), source })?;
+    let bytes =
+        std::fs::read(path).map_err(|source| Error::Io { path: path.to_owned(), source })?;
     let broken = |reason| Error::Pool { path: path.to_owned(), reason };
-    let (header, lines, _) = read(&bytes).ok_or_else(|| broken("its first line is none of a pool".to_owned()))?;
+    let (header, lines, _) =
+        read(&bytes).ok_or_else(|| broken("its first line is none of a pool".to_owned()))?;
     let covered: BTreeSet<usize> = lines.iter().map(|line| line.question).collect();
     match (header.num_questions == num_questions, covered.len() == num_questions) {
         (true, true) => Ok(lines),
@@ -146,10 +147,8 @@ impl Pass<'_> {
 
     /// The file with what an interrupted pass under the same settings left of it.
     fn open(&self, path: &Path) -> Result<(File, Vec<Line>), Error> {
-        let header = Header {
-            num_questions: self.questions.len(),
-            settings: settings_hash(self.config)?,
-        };
+        let header =
+            Header { num_questions: self.questions.len(), settings: settings_hash(self.config)? };
         let open = || {
             let mut file = OpenOptions::new().create(true).append(true).open(path)?;
             let (lines, length) = match read(&std::fs::read(path)?) {
@@ -175,7 +174,8 @@ impl Pass<'_> {
         let (vlm, tokenizer) = (&self.policy.vlm, &self.policy.processor.tokenizer);
         let groups = rollout::generate(vlm, tokenizer, &prompts, &config, &mut |_| {})?;
         let line = |(&question, group): (&usize, Vec<schema::Completion>)| {
-            let (gold, opening) = (&self.questions.answers[question], self.questions.opening(question));
+            let (gold, opening) =
+                (&self.questions.answers[question], self.questions.opening(question));
             let is_right = |completion: &&schema::Completion| {
                 verify(gold, &opening.response(&completion.text)).equivalent
             };

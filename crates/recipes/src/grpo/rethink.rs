@@ -66,7 +66,8 @@ impl Rethinker<'_> {
         let mut kept: Vec<Option<Vec<Rethought>>> =
             groups.iter().map(|group| self.flight.get(RETHOUGHT, group.draws)).collect();
         let mut doubted = Vec::new();
-        for (index, group) in groups.iter().enumerate().filter(|(index, _)| kept[*index].is_none()) {
+        for (index, group) in groups.iter().enumerate().filter(|(index, _)| kept[*index].is_none())
+        {
             doubted.extend(self.doubted(rethinking, policy, (index, group))?);
         }
         let mut new = self.go_on(rethinking, policy, groups, doubted)?;

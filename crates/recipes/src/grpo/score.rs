@@ -12,12 +12,12 @@ use reward::{
 };
 use schema::Completion;
 
+use super::GrpoConfig;
 use super::config::{Aggregation, EPSILON, ScaleRewards};
 use super::draw::Drawn;
 use super::flight::Flight;
 use super::group::{Group, REPETITION_LENGTH, Scored};
 use super::questions::Questions;
-use super::GrpoConfig;
 use crate::Error;
 
 /// Who gives the rewards that are not computed here.
@@ -93,8 +93,8 @@ impl<'a, 's> Scoring<'a, 's> {
         let weights = self.config.reward.reward_weights;
         let Scorers { model, custom } = &mut self.scorers;
         let scorers = [
-            ("model", weights.model, model, ask_of_said as Ask),
-            ("custom", weights.custom, custom, ask_of_all),
+            ("model", weights.model(), model, ask_of_said as Ask),
+            ("custom", weights.custom(), custom, ask_of_all),
         ];
         let mut given = Vec::new();
         for (name, weight, scorer, ask) in scorers {
@@ -123,13 +123,13 @@ impl<'a, 's> Scoring<'a, 's> {
         let most = self.config.rollout.max_completion_length;
         let of = |reward: &dyn Fn(&Completion) -> f64| completions.iter().map(reward).collect();
         let mut shaped = Vec::new();
-        if weights.repetition > 0.0 {
+        if weights.repetition() > 0.0 {
             let rewards = of(&|c| repetition_reward(&c.token_ids, REPETITION_LENGTH));
-            shaped.push(Scored { name: "repetition", weight: weights.repetition, rewards });
+            shaped.push(Scored { name: "repetition", weight: weights.repetition(), rewards });
         }
         if let Some(cache) = self.config.reward.soft_punish_cache {
             let rewards = of(&|c| soft_overlong(c.token_ids.len(), most, cache));
-            shaped.push(Scored { name: "overlong", weight: weights.overlong, rewards });
+            shaped.push(Scored { name: "overlong", weight: weights.overlong(), rewards });
         }
         shaped
     }
@@ -139,11 +139,13 @@ impl<'a, 's> Scoring<'a, 's> {
         if self.config.reward.aggregation() != Aggregation::BoundedSum {
             return combine(&components.iter().map(Scored::as_component).collect::<Vec<_>>());
         }
-        let temperature = self.config.reward.preference_temperature;
+        let temperature = self.config.reward.preference_temperature();
         let entering: Vec<Scored> = components
             .iter()
             .map(|scored| match scored.name {
-                "model" => Scored { rewards: bounded(&scored.rewards, temperature), ..scored.clone() },
+                "model" => {
+                    Scored { rewards: bounded(&scored.rewards, temperature), ..scored.clone() }
+                }
                 _ => scored.clone(),
             })
             .collect();

@@ -232,7 +232,7 @@ impl<'a> Update<'a> {
     }
 
     fn gradient(&mut self, scored: &LogProbs) -> Vec<f32> {
-        let cap = self.config.objective.importance_sampling_cap;
+        let cap = self.config.objective.importance_sampling_cap();
         let mut gradient = Vec::with_capacity(scored.log_prob.len());
         for (learned, range) in self.completions.iter().zip(&self.pack.sequences) {
             let completion = Completion {
@@ -242,7 +242,8 @@ impl<'a> Update<'a> {
                 sampled: learned.sampled.as_deref().map(|log_probs| DrawnWith { log_probs, cap }),
                 advantage: learned.advantage,
             };
-            let policy = loss::grpo(&completion, &self.objectives[usize::from(learned.is_replayed)]);
+            let policy =
+                loss::grpo(&completion, &self.objectives[usize::from(learned.is_replayed)]);
             let reduced = self.reduction.reduce(&policy.terms, &self.totals);
             self.loss.sample_values.push(reduced.value);
             gradient.extend(reduced.gradient);

@@ -297,29 +297,32 @@ fn rewards_are_combined_and_their_spread_is_logged() {
     assert_eq!(mixed.rewards, [0.7 + 0.1, 0.7 + 0.1, 0.0, 0.1]);
     assert!(mixed.is_effective() && mixed.advantages[0] > 0.0 && mixed.advantages[3] < 0.0);
     let (rule_std, format_std) = ((10.0f64 / 7.0 / 6.0).sqrt(), (6.0f64 / 7.0 / 6.0).sqrt());
-    check_metrics(&groups, &[
-        ("rewards/rule/mean", 2.0 / 7.0),
-        ("rewards/rule/std", rule_std),
-        ("rewards/format/mean", 6.0 / 7.0),
-        ("rewards/format/std", format_std),
-        // Of ones and zeros: (p11 − p1 p2) / √(p1 q1 p2 q2).
-        (
-            "rewards/correlation/rule_format",
-            (2.0 / 7.0 - 12.0 / 49.0) / (2.0f64 / 7.0 * 5.0 / 7.0 * 6.0 / 7.0 / 7.0).sqrt(),
-        ),
-        ("reward", (1.7 + 0.3) / 7.0),
-        ("frac_reward_zero_std", 0.5),
-        ("frac_groups_truncated", 0.0),
-        ("effective_fraction/before", 4.0 / 7.0),
-        ("completions/mean_length", 23.0 / 7.0),
-        ("completions/min_length", 1.0),
-        ("completions/max_length", 8.0),
-        ("completions/mean_terminated_length", 17.0 / 6.0),
-        ("completions/clipped_ratio", 1.0 / 7.0),
-        // One of two, three of four and five of six triples came before.
-        ("completions/repetition_rate", (0.5 + 0.75 + 5.0 / 6.0) / 7.0),
-        ("num_sampled_tokens", 23.0),
-    ]);
+    check_metrics(
+        &groups,
+        &[
+            ("rewards/rule/mean", 2.0 / 7.0),
+            ("rewards/rule/std", rule_std),
+            ("rewards/format/mean", 6.0 / 7.0),
+            ("rewards/format/std", format_std),
+            // Of ones and zeros: (p11 − p1 p2) / √(p1 q1 p2 q2).
+            (
+                "rewards/correlation/rule_format",
+                (2.0 / 7.0 - 12.0 / 49.0) / (2.0f64 / 7.0 * 5.0 / 7.0 * 6.0 / 7.0 / 7.0).sqrt(),
+            ),
+            ("reward", (1.7 + 0.3) / 7.0),
+            ("frac_reward_zero_std", 0.5),
+            ("frac_groups_truncated", 0.0),
+            ("effective_fraction/before", 4.0 / 7.0),
+            ("completions/mean_length", 23.0 / 7.0),
+            ("completions/min_length", 1.0),
+            ("completions/max_length", 8.0),
+            ("completions/mean_terminated_length", 17.0 / 6.0),
+            ("completions/clipped_ratio", 1.0 / 7.0),
+            // One of two, three of four and five of six triples came before.
+            ("completions/repetition_rate", (0.5 + 0.75 + 5.0 / 6.0) / 7.0),
+            ("num_sampled_tokens", 23.0),
+        ],
+    );
 }
 
 /// Gives what it is told to, by the words of a response.
@@ -453,8 +456,15 @@ fn lesson() -> Lesson {
     Lesson::new(mixed, vec![])
 }
 
+/// A question and, of each completion, its number and what is said of it.
+type Shape<T> = (usize, Vec<(u32, T)>);
+
 /// Of each tree of each micro-batch: its question, and each completion's number and what `of` says of it.
-fn shape<T>(lesson: &Lesson, config: &GrpoConfig, of: fn(&Learned) -> T) -> Vec<Vec<(usize, Vec<(u32, T)>)>> {
+fn shape<T>(
+    lesson: &Lesson,
+    config: &GrpoConfig,
+    of: fn(&Learned) -> T,
+) -> Vec<Vec<Shape<T>>> {
     let tree = |tree: &Tree| {
         let learned = tree.completions.iter().map(|l| (l.token_ids[0], of(l)));
         (tree.question, learned.collect())
@@ -490,19 +500,20 @@ fn later_updates_take_their_ratio_to_the_policy_that_drew() {
 
 #[test]
 fn what_another_policy_drew_is_weighted() {
-    for (cap, want) in [("2", [(false, true), (true, true)]), ("0", [(true, false), (true, false)])] {
-        let keys = [
-            ("max_staleness", "1"),
-            ("num_iterations", "2"),
-            ("importance_sampling_cap", cap),
-        ];
+    for (cap, want) in [("2", [(false, true), (true, true)]), ("0", [(true, false), (true, false)])]
+    {
+        let keys =
+            [("max_staleness", "1"), ("num_iterations", "2"), ("importance_sampling_cap", cap)];
         let case = Case::new(&keys);
         let mut lesson = lesson();
         lesson.before = vec![vec![-2.0]; 6];
         for want in want {
-            let batches =
-                shape(&lesson, &case.config, |l| (l.old.is_some(), l.sampled.is_some(), l.is_replayed));
-            for (number, (old, sampled, is_replayed)) in batches.concat().into_iter().flat_map(|t| t.1) {
+            let batches = shape(&lesson, &case.config, |l| {
+                (l.old.is_some(), l.sampled.is_some(), l.is_replayed)
+            });
+            for (number, (old, sampled, is_replayed)) in
+                batches.concat().into_iter().flat_map(|t| t.1)
+            {
                 let want = if is_replayed { (true, false) } else { want };
                 assert_eq!((old, sampled), want, "cap {cap}, completion {number}");
             }

@@ -1,6 +1,5 @@
 //! Held-out pairs: which checkpoint is the best, and when to stop.
 
-use std::collections::BTreeMap;
 use super::BestMetric;
 use super::config::ValidationConfig;
 use super::pairs::Pairs;
@@ -8,6 +7,7 @@ use super::reference::Reference;
 use super::task::MpoTask;
 use crate::Error;
 use crate::best::Standing;
+use std::collections::BTreeMap;
 
 /// The held-out pairs of a run.
 pub(super) struct Validation<'a> {

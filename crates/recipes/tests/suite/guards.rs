@@ -75,7 +75,10 @@ fn a_probe_asks_for_yes_or_no() {
     let held_out = quoted(&place.path("held_out.jsonl"));
     let config: GrpoConfig = place.config(&[("probe_dataset", &held_out)]);
     let message = grpo(&config, Watch::nobody()).map(drop).unwrap_err().to_string();
-    assert!(message.ends_with("held_out.jsonl:1: the answer is \"3\", expected yes or no"), "{message}");
+    assert!(
+        message.ends_with("held_out.jsonl:1: the answer is \"3\", expected yes or no"),
+        "{message}"
+    );
 }
 
 /// Likes threes, and fails when it has been asked too often.

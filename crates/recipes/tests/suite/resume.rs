@@ -308,11 +308,11 @@ fn grpo_killed_and_resumed_equals_uninterrupted() {
 }
 
 /// Kills a run again and again, wherever it happens to be, until it comes to its end.
-fn kill_everywhere(keys: &[(&str, &str)]) {
+fn kill_everywhere(least: u64, keys: &[(&str, &str)]) {
     let place = || {
         let mut place = crate::grpo::place(["9", "4", "3", "3"])
-            .with("max_steps", 6)
-            .with("save_steps", 2)
+            .with("max_steps", 24)
+            .with("save_steps", 8)
             .with("learning_rate", 3e-3);
         place.set(&[("per_device_train_batch_size", "4"), ("gradient_accumulation_steps", "1")]);
         place.set(keys);
@@ -324,32 +324,29 @@ fn kill_everywhere(keys: &[(&str, &str)]) {
     let (mut luck, mut num_kills) = (12_345u64, 0);
     loop {
         luck = luck.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
-        if !is_killed(&killed, "grpo", Stop::Told(3 + (luck >> 33) % 34)) {
+        if !is_killed(&killed, "grpo", Stop::Told(2 + (luck >> 33) % 40)) {
             break;
         }
         num_kills += 1;
         assert!(num_kills < 200, "no progress");
     }
-    assert!(num_kills >= 4, "{keys:?}: {num_kills} kills");
-    assert_same(&whole, &killed, 6);
-    let names = ["replay_buffer.json", "trainer_state.json"];
-    for name in names {
-        let file = |place: &Place| fs::read(place.path(&format!("out/checkpoint-6/{name}"))).unwrap();
-        let same = file(&whole) == file(&killed) || name == "trainer_state.json";
-        assert!(same, "{keys:?}: {name} differs");
-    }
+    assert!(num_kills >= least, "{keys:?}: {num_kills} kills");
+    assert_same(&whole, &killed, 24);
+    let file =
+        |place: &Place| fs::read(place.path("out/checkpoint-24/replay_buffer.json")).unwrap();
+    assert!(file(&whole) == file(&killed), "{keys:?}");
 }
 
 #[test]
 fn grpo_killed_anywhere_and_resumed_equals_uninterrupted() {
-    kill_everywhere(&[]);
+    kill_everywhere(20, &[]);
     // A rollout with several updates, with a checkpoint in its midst.
-    kill_everywhere(&[("steps_per_generation", "3"), ("num_iterations", "1"), ("beta", "0.05")]);
+    kill_everywhere(5, &[("steps_per_generation", "3"), ("num_iterations", "1"), ("beta", "0.05")]);
 }
 
 #[test]
 fn grpo_that_draws_ahead_killed_anywhere_and_resumed_equals_uninterrupted() {
-    kill_everywhere(&[("max_staleness", "2"), ("num_iterations", "2")]);
+    kill_everywhere(5, &[("max_staleness", "2"), ("num_iterations", "2")]);
 }
 
 #[test]

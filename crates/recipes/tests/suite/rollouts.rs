@@ -119,7 +119,8 @@ fn fewer_bits_may_draw() {
 #[test]
 fn responses_are_made_to_think_again() {
     let rethinking = "{share = 0.95, coefficient = 0.1, triggers = [\"\"]}";
-    let error = place(["3"; 4]).try_config::<recipes::grpo::GrpoConfig>(&[("rethinking", rethinking)]);
+    let error =
+        place(["3"; 4]).try_config::<recipes::grpo::GrpoConfig>(&[("rethinking", rethinking)]);
     assert!(error.unwrap_err().to_string().contains("rethinking.triggers"));
     // With a trigger that looks like a thought's end, the tiny model goes on as it was taught to begin.
     let rethinking = "{share = 0.95, coefficient = 0.1, triggers = [\"\\n</think>\\n\\n\"]}";

@@ -36,20 +36,20 @@ pub struct RolloutConfig {
     #[serde(default = "one")]
     pub num_iterations: usize,
     /// Draw further prompts until the update is full of completions from mixed groups.
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub dynamic_sampling: bool,
-    /// The most rollouts of one step, whether the first taught nothing or too little.
-    #[serde(default = "max_num_gen_batches")]
-    pub max_num_gen_batches: usize,
+    /// The most rollouts of one step, whether the first taught nothing or too little; 20 by default.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub max_num_gen_batches: Option<usize>,
     /// Rollouts that may be drawn ahead of the policy: while one is learned from, the next are drawn by the policy of
-    /// up to so many rollouts before. 0 draws and learns in turn.
-    #[serde(default)]
-    pub max_staleness: usize,
+    /// up to so many rollouts before. 0, the default, draws and learns in turn.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub max_staleness: Option<usize>,
     /// Storage of the weights that draw, where it is not that of the weights under training.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub rollout_dtype: Option<Storage>,
     /// Draw once from every prompt before training, and train on those that the policy answers both right and wrong.
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub warm_start: bool,
     /// The pool that an earlier warm start left, in place of drawing one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -100,10 +100,6 @@ fn two() -> usize {
     2
 }
 
-fn max_num_gen_batches() -> usize {
-    20
-}
-
 /// VL-Rethinker's code skips 35 % of the responses at random.
 fn rethink_share() -> f64 {
     0.65
@@ -124,7 +120,17 @@ fn triggers() -> Vec<String> {
 impl RolloutConfig {
     /// Whether something else than the policy under training draws: an earlier policy, or one in fewer bits.
     pub fn is_apart(&self) -> bool {
-        self.max_staleness > 0 || self.rollout_dtype.is_some()
+        self.max_staleness() > 0 || self.rollout_dtype.is_some()
+    }
+
+    /// Rollouts that may be drawn ahead.
+    pub fn max_staleness(&self) -> usize {
+        self.max_staleness.unwrap_or(0)
+    }
+
+    /// The most rollouts of one step.
+    pub fn max_num_gen_batches(&self) -> usize {
+        self.max_num_gen_batches.unwrap_or(20)
     }
 
     pub(super) fn validate(&self) -> Result<(), Error> {
@@ -134,7 +140,7 @@ impl RolloutConfig {
         let expected = "more than 0: greedy completions of a group are all the same";
         in_range(self.temperature > 0.0, "temperature", &self.temperature, expected)?;
         in_range(self.num_iterations > 0, "num_iterations", &0, "at least 1")?;
-        in_range(self.max_num_gen_batches > 0, "max_num_gen_batches", &0, "at least 1")?;
+        in_range(self.max_num_gen_batches != Some(0), "max_num_gen_batches", &0, "at least 1")?;
         self.validate_apart()?;
         self.validate_pool()?;
         self.rethinking.as_ref().map_or(Ok(()), RethinkingConfig::validate)
@@ -142,7 +148,7 @@ impl RolloutConfig {
 
     /// The log-probs of tokens drawn elsewhere are the sampler's, which are those at temperature 1.
     fn validate_apart(&self) -> Result<(), Error> {
-        let Self { temperature, top_k, top_p, max_staleness, .. } = self;
+        let (Self { temperature, top_k, top_p, .. }, max_staleness) = (self, self.max_staleness());
         match self.is_apart() && (*temperature != 1.0 || *top_k != 0 || *top_p != 1.0) {
             true => Err(Error::Contradiction {
                 first: format!("max_staleness = {max_staleness} or rollout_dtype"),

@@ -22,12 +22,12 @@ pub struct GuardConfig {
     /// Questions of each file at most, from its start.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub eval_limit: Option<usize>,
-    /// Softmax temperature of the answers; 0 takes the likeliest.
-    #[serde(default)]
-    pub eval_temperature: f32,
-    /// What makes a checkpoint better: `accuracy`, or `hallucination_rate`.
-    #[serde(default)]
-    pub metric_for_best_model: GrpoMetric,
+    /// Softmax temperature of the answers; 0, the default, takes the likeliest.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub eval_temperature: Option<f32>,
+    /// What makes a checkpoint better: `accuracy`, the default, or `hallucination_rate`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub metric_for_best_model: Option<GrpoMetric>,
     /// Measurements without a better one after which the run ends; never when absent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub early_stopping_patience: Option<u64>,
@@ -37,12 +37,13 @@ pub struct GuardConfig {
     /// The run ends when more than this share of what is not in an image is said to be there.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub max_hallucination_rate: Option<f64>,
-    /// Texts that open a reflection: the entropy where they begin is measured on held-out answers.
-    #[serde(default = "critical_words")]
-    pub critical_words: Vec<String>,
-    /// Where a metric's departure from its beginning is an alarm.
-    #[serde(default)]
-    pub alarms: AlarmConfig,
+    /// Texts that open a reflection: the entropy where they begin is measured on held-out answers. `Wait`,
+    /// `Alternatively` and `Hmm` by default.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub critical_words: Option<Vec<String>>,
+    /// Where a metric's departure from its beginning is an alarm; [`AlarmConfig::default`] when absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub alarms: Option<AlarmConfig>,
 }
 
 /// What makes one checkpoint better than another.
@@ -94,14 +95,28 @@ impl Default for AlarmConfig {
 }
 
 /// R1V3 (arXiv:2507.06167), section 5.1, and the words its NoWait experiment bans.
-fn critical_words() -> Vec<String> {
-    ["Wait", "Alternatively", "Hmm"].map(str::to_owned).into()
-}
+const CRITICAL_WORDS: [&str; 3] = ["Wait", "Alternatively", "Hmm"];
 
 impl GuardConfig {
     /// Whether anything is measured.
     pub fn is_measuring(&self) -> bool {
         self.eval_dataset.is_some() || self.probe_dataset.is_some()
+    }
+
+    /// The limits in force.
+    pub fn alarms(&self) -> AlarmConfig {
+        self.alarms.unwrap_or_default()
+    }
+
+    /// What makes a checkpoint better.
+    pub fn metric(&self) -> GrpoMetric {
+        self.metric_for_best_model.unwrap_or_default()
+    }
+
+    /// Texts that open a reflection.
+    pub fn critical_words(&self) -> Vec<String> {
+        let default = || CRITICAL_WORDS.map(str::to_owned).into();
+        self.critical_words.clone().unwrap_or_else(default)
     }
 
     pub(super) fn validate(&self, save_steps: u64) -> Result<(), Error> {
@@ -110,10 +125,15 @@ impl GuardConfig {
         let expected = "a multiple of save_steps: the best checkpoint has to be there";
         in_range(holds, "eval_steps", &steps, expected)?;
         in_range(self.eval_limit != Some(0), "eval_limit", &0, "at least 1")?;
-        let temperature = self.eval_temperature;
+        let temperature = self.eval_temperature.unwrap_or(0.0);
         let holds = temperature >= 0.0 && temperature.is_finite();
         in_range(holds, "eval_temperature", &temperature, "a finite number from 0")?;
-        in_range(self.early_stopping_patience != Some(0), "early_stopping_patience", &0, "1 or more")?;
+        in_range(
+            self.early_stopping_patience != Some(0),
+            "early_stopping_patience",
+            &0,
+            "1 or more",
+        )?;
         for (key, share) in [
             ("max_reward_gap", self.max_reward_gap),
             ("max_hallucination_rate", self.max_hallucination_rate),
@@ -121,24 +141,25 @@ impl GuardConfig {
             let share = share.unwrap_or(0.0);
             in_range((0.0..=1.0).contains(&share), key, &share, "a number from 0 to 1")?;
         }
-        in_range(self.alarms.window > 0, "alarms.window", &0, "at least 1")?;
+        in_range(self.alarms().window > 0, "alarms.window", &0, "at least 1")?;
         self.validate_files()
     }
 
     /// Every rule has the file that it speaks of.
     fn validate_files(&self) -> Result<(), Error> {
-        let is_by_accuracy = self.metric_for_best_model == GrpoMetric::Accuracy;
+        let is_by_accuracy = self.metric() == GrpoMetric::Accuracy;
         let is_patient = self.early_stopping_patience.is_some();
-        let [eval, probe] = [("eval_dataset", &self.eval_dataset), ("probe_dataset", &self.probe_dataset)];
-        let missing = |is_set: bool, key: &str, (file, path): (&str, &Option<PathBuf>)| {
-            match is_set && path.is_none() {
-                true => Err(Error::Contradiction {
-                    first: format!("{key} is set"),
-                    second: format!("{file} is not"),
-                    why: "without held-out questions nothing says when to stop",
-                }),
-                false => Ok(()),
-            }
+        let [eval, probe] =
+            [("eval_dataset", &self.eval_dataset), ("probe_dataset", &self.probe_dataset)];
+        let missing = |is_set: bool, key: &str, (file, path): (&str, &Option<PathBuf>)| match is_set
+            && path.is_none()
+        {
+            true => Err(Error::Contradiction {
+                first: format!("{key} is set"),
+                second: format!("{file} is not"),
+                why: "without held-out questions nothing says when to stop",
+            }),
+            false => Ok(()),
         };
         missing(self.max_reward_gap.is_some(), "max_reward_gap", eval)?;
         missing(self.max_hallucination_rate.is_some(), "max_hallucination_rate", probe)?;

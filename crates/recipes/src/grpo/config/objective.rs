@@ -27,12 +27,12 @@ pub struct ObjectiveConfig {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub delta: Option<f64>,
     /// Leave completions that were cut off out of the loss.
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub mask_truncated_completions: bool,
-    /// Largest weight of a token that something else than the policy under training drew; 0 corrects nothing. Without
-    /// `max_staleness` and `rollout_dtype` there is no such token.
-    #[serde(default = "importance_sampling_cap")]
-    pub importance_sampling_cap: f64,
+    /// Largest weight of a token that something else than the policy under training drew; 2 by default, and 0 corrects
+    /// nothing. Without `max_staleness` and `rollout_dtype` there is no such token.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub importance_sampling_cap: Option<f64>,
 }
 
 /// How token losses are averaged.
@@ -64,18 +64,18 @@ fn epsilon() -> f64 {
     0.2
 }
 
-/// TRL's `vllm_importance_sampling_cap`.
-fn importance_sampling_cap() -> f64 {
-    2.0
-}
-
 impl ObjectiveConfig {
+    /// Largest weight of a token drawn elsewhere; TRL's `vllm_importance_sampling_cap`.
+    pub fn importance_sampling_cap(&self) -> f64 {
+        self.importance_sampling_cap.unwrap_or(2.0)
+    }
+
     pub(super) fn validate(&self) -> Result<(), Error> {
         for (key, value) in [
             ("beta", self.beta),
             ("epsilon", self.epsilon),
             ("epsilon_high", self.epsilon_high.unwrap_or(self.epsilon)),
-            ("importance_sampling_cap", self.importance_sampling_cap),
+            ("importance_sampling_cap", self.importance_sampling_cap()),
         ] {
             in_range(value >= 0.0 && value.is_finite(), key, &value, "a finite number from 0")?;
         }

@@ -18,9 +18,9 @@ pub struct RewardConfig {
     /// What advantages are divided by.
     #[serde(default)]
     pub scale_rewards: ScaleRewards,
-    /// T of the reward model's bounded scores.
-    #[serde(default = "unit")]
-    pub preference_temperature: f64,
+    /// T of the reward model's bounded scores; 1 by default.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub preference_temperature: Option<f64>,
     /// Tokens before `max_completion_length` over which the component `overlong` falls to −1.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub soft_punish_cache: Option<usize>,
@@ -28,15 +28,15 @@ pub struct RewardConfig {
     /// reward model.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub reward_model: Option<String>,
-    /// The reward model's name on its server.
-    #[serde(default = "served_name")]
-    pub reward_model_name: String,
-    /// Longest wait for a reply of the server, in seconds.
-    #[serde(default = "scorer_timeout")]
-    pub scorer_timeout: f64,
-    /// How often a request is sent before the server counts as unreachable.
-    #[serde(default = "scorer_tries")]
-    pub scorer_tries: usize,
+    /// The reward model's name on its server; `reward-model` by default.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reward_model_name: Option<String>,
+    /// Longest wait for a reply of a server, in seconds; 60 by default.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub scorer_timeout: Option<f64>,
+    /// How often a request is sent before a server counts as unreachable; 5 by default.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub scorer_tries: Option<usize>,
     /// What gives the component `custom`: a server or a program of one's own.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub custom_reward: Option<CustomReward>,
@@ -81,24 +81,47 @@ pub struct RewardWeights {
     /// Thought, then one boxed answer.
     #[serde(default = "small_weight")]
     pub format: f64,
-    /// The reward model's score. Low, because it orders the members of groups that are all right or all wrong too.
-    #[serde(default = "small_weight")]
-    pub model: f64,
-    /// The reward of one's own.
-    #[serde(default = "unit")]
-    pub custom: f64,
-    /// Minus the share of token triples that occurred before.
-    #[serde(default)]
-    pub repetition: f64,
-    /// DAPO's soft punishment near `max_completion_length`, from 0 to −1.
-    #[serde(default)]
-    pub overlong: f64,
+    /// The reward model's score; 0.2 by default: low, because it orders the members of groups that are all right or all
+    /// wrong too.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub model: Option<f64>,
+    /// The reward of one's own; 1 by default.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub custom: Option<f64>,
+    /// Minus the share of token triples that occurred before; 0 by default.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub repetition: Option<f64>,
+    /// DAPO's soft punishment near `max_completion_length`, from 0 to −1; 0 by default.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub overlong: Option<f64>,
 }
 
 impl Default for RewardWeights {
     fn default() -> Self {
-        let (rule, small) = (rule_weight(), small_weight());
-        Self { rule, format: small, model: small, custom: 1.0, repetition: 0.0, overlong: 0.0 }
+        let (rule, format) = (rule_weight(), small_weight());
+        Self { rule, format, model: None, custom: None, repetition: None, overlong: None }
+    }
+}
+
+impl RewardWeights {
+    /// Of the reward model.
+    pub fn model(&self) -> f64 {
+        self.model.unwrap_or(small_weight())
+    }
+
+    /// Of the reward of one's own.
+    pub fn custom(&self) -> f64 {
+        self.custom.unwrap_or(1.0)
+    }
+
+    /// Of repetition.
+    pub fn repetition(&self) -> f64 {
+        self.repetition.unwrap_or(0.0)
+    }
+
+    /// Of the punishment near the limit.
+    pub fn overlong(&self) -> f64 {
+        self.overlong.unwrap_or(0.0)
     }
 }
 
@@ -121,20 +144,8 @@ fn small_weight() -> f64 {
     0.2
 }
 
-fn unit() -> f64 {
-    1.0
-}
-
-fn served_name() -> String {
-    "reward-model".to_owned()
-}
-
 fn scorer_timeout() -> f64 {
     60.0
-}
-
-fn scorer_tries() -> usize {
-    5
 }
 
 impl RewardConfig {
@@ -147,30 +158,35 @@ impl RewardConfig {
         })
     }
 
+    /// T of the reward model's bounded scores.
+    pub fn preference_temperature(&self) -> f64 {
+        self.preference_temperature.unwrap_or(1.0)
+    }
+
     pub(super) fn validate(&self) -> Result<(), Error> {
-        let RewardWeights { rule, format, model, custom, repetition, overlong } =
-            self.reward_weights;
+        let weights = &self.reward_weights;
         for (key, weight) in [
-            ("reward_weights.rule", rule),
-            ("reward_weights.format", format),
-            ("reward_weights.model", model),
-            ("reward_weights.custom", custom),
-            ("reward_weights.repetition", repetition),
-            ("reward_weights.overlong", overlong),
+            ("reward_weights.rule", weights.rule),
+            ("reward_weights.format", weights.format),
+            ("reward_weights.model", weights.model()),
+            ("reward_weights.custom", weights.custom()),
+            ("reward_weights.repetition", weights.repetition()),
+            ("reward_weights.overlong", weights.overlong()),
         ] {
             in_range(weight >= 0.0 && weight.is_finite(), key, &weight, "a finite number from 0")?;
         }
-        let temperature = self.preference_temperature;
+        let temperature = self.preference_temperature();
         let holds = temperature > 0.0 && temperature.is_finite();
         in_range(holds, "preference_temperature", &temperature, "a finite number above 0")?;
-        in_range(seconds(self.scorer_timeout), "scorer_timeout", &self.scorer_timeout, SECONDS)?;
-        in_range(self.scorer_tries > 0, "scorer_tries", &0, "at least 1")?;
+        let timeout = self.scorer_timeout.unwrap_or(scorer_timeout());
+        in_range(seconds(timeout), "scorer_timeout", &timeout, SECONDS)?;
+        in_range(self.scorer_tries != Some(0), "scorer_tries", &0, "at least 1")?;
         if let Some(custom) = &self.custom_reward {
             custom.validate()?;
         }
-        match overlong > 0.0 && self.soft_punish_cache.is_none() {
+        match weights.overlong() > 0.0 && self.soft_punish_cache.is_none() {
             true => Err(Error::Contradiction {
-                first: format!("reward_weights.overlong = {overlong}"),
+                first: format!("reward_weights.overlong = {}", weights.overlong()),
                 second: "soft_punish_cache is not set".to_owned(),
                 why: "nothing says where the punishment begins",
             }),
