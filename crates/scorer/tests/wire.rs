@@ -302,7 +302,7 @@ fn a_program_answers_line_by_line() {
     let folder = folder();
     let log = folder.path().join("log");
     let script = format!(
-        "while read -r line; do echo \"$line\" >> {}; echo '{{\"rewards\": [0.25, 2]}}'; done",
+        "while read -r line; do printf '%s\\n' \"$line\" >> {}; echo '{{\"rewards\": [0.25, 2]}}'; done",
         log.display()
     );
     let mut scorer = program(&script, Duration::from_secs(20));

@@ -78,6 +78,56 @@ fn fine_tuned_then_reinforced_then_evaluated() {
 }
 
 #[test]
+fn a_reward_of_ones_own_and_the_page_of_its_run() {
+    let folder = tempfile::tempdir().unwrap();
+    let (model, data, output) = (vlm(), data(folder.path()), folder.path().join("grpo"));
+    // Every question is written down, so the file says what the program was shown.
+    let asked = folder.path().join("asked.jsonl");
+    let script = format!(
+        "while read -r line; do printf '%s\\n' \"$line\" >> {}; echo '{{\"rewards\": [1, 0, 1, 0]}}'; done",
+        asked.display()
+    );
+    let custom = format!("{{command = [\"sh\", \"-c\", {}]}}", toml_text(&script));
+    let learn = ["--learning_rate", "1e-3", "--max_steps", "2", "--num_generations", "4"];
+    let limits = ["--max_completion_length", "4", "--max_num_gen_batches", "2"];
+    let own = ["--custom_reward", custom.as_str()];
+    let run = [&["grpo"][..], &keys(&model, &data, &output), &learn, &limits, &own].concat();
+    // The model is untaught, so no answer is right and nothing is learned; it was asked all the same.
+    fail(&run, 1, &["2 rollouts without a group of mixed outcomes"]);
+    let asked = lines(&asked);
+    assert_eq!(asked.len(), 2);
+    assert_eq!(
+        (&asked[0]["answer"], asked[0]["completions"].as_array().unwrap().len()),
+        (&json!("7"), 4)
+    );
+    assert!(Path::new(asked[0]["images"][0].as_str().unwrap()).is_file());
+    let said = lines(&output.join("completions.jsonl"));
+    let custom: Vec<f64> = said.iter().map(|line| line["custom"].as_f64().unwrap()).collect();
+    assert_eq!(custom, [1.0, 0.0, 1.0, 0.0].repeat(2));
+
+    fs::write(output.join("metrics.jsonl"), METRICS).unwrap();
+    let page = output.join("page.html");
+    succeed(&["report", text(&output), "--output", text(&page), "--steps", "1"]);
+    let page = fs::read_to_string(page).unwrap();
+    for words in ["Reward components", "custom", "Advantages", "kl: steps 1 to 2", "How many?"] {
+        assert!(page.contains(words), "{words}");
+    }
+    assert!(page.contains("<img src=\"data:image") && !page.contains("<script"));
+    fail(&["report", text(folder.path())], 1, &["metrics.jsonl"]);
+}
+
+/// Two steps with an alarm.
+const METRICS: &str = "\
+{\"step\": 1, \"reward\": 0.5, \"rewards/custom/mean\": 0.5, \"alarms/kl\": 1.0}
+{\"step\": 2, \"reward\": 0.6, \"rewards/custom/mean\": 0.7, \"alarms/kl\": 1.0}
+";
+
+/// A text as TOML writes it.
+fn toml_text(text: &str) -> String {
+    toml::Value::from(text).to_string()
+}
+
+#[test]
 fn a_killed_run_ends_with_the_same_weights() {
     let folder = tempfile::tempdir().unwrap();
     let (model, data) = (vlm(), data(folder.path()));

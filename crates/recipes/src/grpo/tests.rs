@@ -460,11 +460,7 @@ fn lesson() -> Lesson {
 type Shape<T> = (usize, Vec<(u32, T)>);
 
 /// Of each tree of each micro-batch: its question, and each completion's number and what `of` says of it.
-fn shape<T>(
-    lesson: &Lesson,
-    config: &GrpoConfig,
-    of: fn(&Learned) -> T,
-) -> Vec<Vec<Shape<T>>> {
+fn shape<T>(lesson: &Lesson, config: &GrpoConfig, of: fn(&Learned) -> T) -> Vec<Vec<Shape<T>>> {
     let tree = |tree: &Tree| {
         let learned = tree.completions.iter().map(|l| (l.token_ids[0], of(l)));
         (tree.question, learned.collect())
