@@ -243,6 +243,23 @@ fn progress_counts_up_to_all() {
 }
 
 #[test]
+fn every_group_is_heard_once_when_it_has_ended() {
+    let model = Model::load();
+    let mut config = model.config(Sampling::at_temperature(1.0, 3), 6);
+    config.num_samples = 3;
+    let prompts: Vec<Prompt> = (0..4).map(|i| model.text(&"a ".repeat(i + 1), i as u64)).collect();
+    let mut heard = vec![Vec::new(); prompts.len()];
+    let tokenizer = &model.processor.tokenizer;
+    let groups = rollout::generate_heard(&model.vlm, tokenizer, &prompts, &config, &mut |what| {
+        if let rollout::Heard::Group { prompt, completions } = what {
+            assert!(heard[prompt].is_empty(), "prompt {prompt} was heard before");
+            heard[prompt] = completions.to_vec();
+        }
+    });
+    assert_eq!(heard, groups.unwrap());
+}
+
+#[test]
 fn what_cannot_work_is_refused_before_anything_runs() {
     let model = Model::load();
     let config = model.config(Sampling::greedy(), 8);
