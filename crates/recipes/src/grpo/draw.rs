@@ -7,7 +7,7 @@ use schema::Completion;
 use serde::{Deserialize, Serialize};
 
 use super::GrpoConfig;
-use super::flight::{Draws, Flight};
+use super::flight::{Flight, Origin};
 use crate::Error;
 
 /// Name of a group's completions among what is in flight.
@@ -28,8 +28,8 @@ pub(super) struct Ask {
 pub(super) struct Drawn {
     /// Which question.
     pub question: usize,
-    /// Which draws.
-    pub draws: Draws,
+    /// Where they come from.
+    pub origin: Origin,
     pub completions: Vec<Completion>,
 }
 
@@ -58,10 +58,10 @@ impl Hand<'_> {
         ask: &Ask,
         hear: &mut dyn FnMut(rollout::Progress),
     ) -> Result<Vec<Drawn>, Error> {
-        let draws =
-            |prompt: &rollout::Prompt| Draws { stream: prompt.stream, version: ask.version };
+        let origin =
+            |prompt: &rollout::Prompt| Origin { stream: prompt.stream, version: ask.version };
         let mut groups: Vec<Option<Vec<Completion>>> =
-            ask.prompts.iter().map(|prompt| self.flight.get(COMPLETIONS, draws(prompt))).collect();
+            ask.prompts.iter().map(|prompt| self.flight.get(COMPLETIONS, origin(prompt))).collect();
         let missing: Vec<rollout::Prompt> = ask
             .prompts
             .iter()
@@ -75,7 +75,7 @@ impl Hand<'_> {
             generate_heard(self.vlm, tokenizer, &missing, self.config, &mut |heard| match heard {
                 Heard::Progress(progress) => hear(progress),
                 Heard::Group { prompt, completions } if kept.is_ok() => {
-                    kept = self.flight.put(COMPLETIONS, draws(&missing[prompt]), &completions);
+                    kept = self.flight.put(COMPLETIONS, origin(&missing[prompt]), &completions);
                 }
                 Heard::Group { .. } => {}
             })?;
@@ -85,7 +85,7 @@ impl Hand<'_> {
         let all = ask.questions.iter().zip(&ask.prompts).zip(groups);
         let of = |((&question, prompt), group): ((&usize, &rollout::Prompt), Option<_>)| Drawn {
             question,
-            draws: draws(prompt),
+            origin: origin(prompt),
             completions: group.expect("known or drawn"),
         };
         Ok(all.map(of).collect())

@@ -24,9 +24,9 @@ use crate::Error;
 /// Name of the file in an output folder.
 const FILE: &str = "in_flight.jsonl";
 
-/// Which draws are meant.
+/// Where completions come from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
-pub(super) struct Draws {
+pub(super) struct Origin {
     /// The prompt's place in the run, which names its draws.
     pub stream: u64,
     /// Steps that the policy had taken that drew.
@@ -42,14 +42,14 @@ pub(super) struct Flight {
 
 struct Contents {
     file: File,
-    known: HashMap<(String, Draws), Value>,
+    known: HashMap<(String, Origin), Value>,
 }
 
 #[derive(Deserialize)]
 struct Line {
     what: String,
     #[serde(flatten)]
-    draws: Draws,
+    origin: Origin,
     value: Value,
 }
 
@@ -72,9 +72,9 @@ impl Flight {
     }
 
     /// What is known of some draws.
-    pub(super) fn get<T: DeserializeOwned>(&self, what: &str, draws: Draws) -> Option<T> {
+    pub(super) fn get<T: DeserializeOwned>(&self, what: &str, origin: Origin) -> Option<T> {
         let contents = self.contents();
-        let value = contents.known.get(&(what.to_owned(), draws))?;
+        let value = contents.known.get(&(what.to_owned(), origin))?;
         serde_json::from_value(value.clone()).ok()
     }
 
@@ -82,10 +82,10 @@ impl Flight {
     pub(super) fn put<T: Serialize>(
         &self,
         what: &str,
-        draws: Draws,
+        origin: Origin,
         value: &T,
     ) -> Result<(), Error> {
-        let Draws { stream, version } = draws;
+        let Origin { stream, version } = origin;
         let line = json!({"what": what, "stream": stream, "version": version, "value": value});
         let mut contents = self.contents();
         contents.file.write_all(format!("{line}\n").as_bytes()).map_err(|source| self.io(source))
@@ -111,7 +111,7 @@ impl Flight {
 }
 
 /// What stands in a file under this header, and how much of it is whole.
-fn read(bytes: &[u8], header: &str) -> (HashMap<(String, Draws), Value>, u64) {
+fn read(bytes: &[u8], header: &str) -> (HashMap<(String, Origin), Value>, u64) {
     let mut known = HashMap::new();
     let mut lines = bytes.split_inclusive(|&byte| byte == b'\n');
     if lines.next() != Some(header.as_bytes()) {
@@ -119,8 +119,8 @@ fn read(bytes: &[u8], header: &str) -> (HashMap<(String, Draws), Value>, u64) {
     }
     let mut length = header.len();
     for line in lines.take_while(|line| line.ends_with(b"\n")) {
-        let Ok(Line { what, draws, value }) = serde_json::from_slice(line) else { break };
-        known.insert((what, draws), value);
+        let Ok(Line { what, origin, value }) = serde_json::from_slice(line) else { break };
+        known.insert((what, origin), value);
         length += line.len();
     }
     (known, length as u64)
@@ -133,35 +133,39 @@ mod tests {
     #[test]
     fn whole_lines_under_the_same_settings_are_known_again() {
         let folder = tempfile::tempdir().unwrap();
-        let draws = |stream| Draws { stream, version: 3 };
+        let origin = |stream| Origin { stream, version: 3 };
         let value = vec![0.1f32, -1.0 / 3.0];
         {
             let flight = Flight::open(folder.path(), "a").unwrap();
-            flight.put("model", draws(1), &value).unwrap();
-            flight.put("model", draws(2), &value).unwrap();
-            assert_eq!(flight.get::<Vec<f32>>("model", draws(1)), None, "what is new is not asked");
+            flight.put("model", origin(1), &value).unwrap();
+            flight.put("model", origin(2), &value).unwrap();
+            assert_eq!(
+                flight.get::<Vec<f32>>("model", origin(1)),
+                None,
+                "what is new is not asked"
+            );
         }
         let path = folder.path().join(FILE);
         let text = std::fs::read_to_string(&path).unwrap();
         std::fs::write(&path, &text[..text.len() - 4]).unwrap();
         let flight = Flight::open(folder.path(), "a").unwrap();
-        assert_eq!(flight.get("model", draws(1)), Some(value.clone()), "to the bit");
-        assert_eq!(flight.get::<Vec<f32>>("model", draws(2)), None, "torn");
-        for other in [("custom", draws(1)), ("model", Draws { stream: 1, version: 4 })] {
+        assert_eq!(flight.get("model", origin(1)), Some(value.clone()), "to the bit");
+        assert_eq!(flight.get::<Vec<f32>>("model", origin(2)), None, "torn");
+        for other in [("custom", origin(1)), ("model", Origin { stream: 1, version: 4 })] {
             assert_eq!(flight.get::<Vec<f32>>(other.0, other.1), None);
         }
-        flight.put("model", draws(2), &value).unwrap();
+        flight.put("model", origin(2), &value).unwrap();
         drop(flight);
         assert!(
-            Flight::open(folder.path(), "a").unwrap().get::<Value>("model", draws(2)).is_some()
+            Flight::open(folder.path(), "a").unwrap().get::<Value>("model", origin(2)).is_some()
         );
         let flight = Flight::open(folder.path(), "b").unwrap();
-        assert_eq!(flight.get::<Value>("model", draws(1)), None, "other settings");
-        flight.put("model", draws(5), &value).unwrap();
+        assert_eq!(flight.get::<Value>("model", origin(1)), None, "other settings");
+        flight.put("model", origin(5), &value).unwrap();
         flight.clear().unwrap();
         drop(flight);
         let flight = Flight::open(folder.path(), "b").unwrap();
-        assert_eq!(flight.get::<Value>("model", draws(5)), None);
+        assert_eq!(flight.get::<Value>("model", origin(5)), None);
         assert_eq!(std::fs::read_to_string(&path).unwrap().lines().count(), 1);
     }
 }

@@ -7,7 +7,7 @@ use reward::{Component, correlation, repetition_rate};
 use schema::{Completion, FinishReason};
 use serde::{Deserialize, Serialize};
 
-use super::flight::Draws;
+use super::flight::Origin;
 
 /// Tokens of what counts as a repetition: the usual three.
 pub(super) const REPETITION_LENGTH: usize = 3;
@@ -16,8 +16,8 @@ pub(super) const REPETITION_LENGTH: usize = 3;
 pub(super) struct Group {
     /// Which question.
     pub question: usize,
-    /// Which draws.
-    pub draws: Draws,
+    /// Where they come from.
+    pub origin: Origin,
     /// The completions.
     pub completions: Vec<Completion>,
     /// The rewards by component, the rule's first.

@@ -64,7 +64,7 @@ impl Rethinker<'_> {
     ) -> Result<Vec<Rethought>, Error> {
         let Some(rethinking) = &self.config.rollout.rethinking else { return Ok(vec![]) };
         let mut kept: Vec<Option<Vec<Rethought>>> =
-            groups.iter().map(|group| self.flight.get(RETHOUGHT, group.draws)).collect();
+            groups.iter().map(|group| self.flight.get(RETHOUGHT, group.origin)).collect();
         let mut doubted = Vec::new();
         for (index, group) in groups.iter().enumerate().filter(|(index, _)| kept[*index].is_none())
         {
@@ -74,7 +74,7 @@ impl Rethinker<'_> {
         for ((index, kept), group) in kept.iter_mut().enumerate().zip(groups) {
             if kept.is_none() {
                 let rethought = std::mem::take(&mut new[index]);
-                self.flight.put(RETHOUGHT, group.draws, &rethought)?;
+                self.flight.put(RETHOUGHT, group.origin, &rethought)?;
                 *kept = Some(rethought);
             }
         }
@@ -92,7 +92,7 @@ impl Rethinker<'_> {
         let is_mostly_right = mean(group.rule().iter().copied()) > MOSTLY_RIGHT;
         let mut doubted = Vec::new();
         for (number, completion) in group.completions.iter().enumerate() {
-            let stream = group.draws.stream * group.completions.len() as u64 + number as u64;
+            let stream = group.origin.stream * group.completions.len() as u64 + number as u64;
             let is_wrong = group.rule()[number] <= 0.0;
             let is_long = completion.token_ids.len() as f64 > longest;
             let luck = |position| self.choice(stream, position);

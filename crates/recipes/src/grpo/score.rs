@@ -67,9 +67,9 @@ impl<'a, 's> Scoring<'a, 's> {
         let mut components = self.computed(drawn.question, &drawn.completions);
         components.extend(self.given(&drawn, flight)?);
         components.extend(self.shaped(&drawn.completions));
-        let Drawn { question, draws, completions } = drawn;
+        let Drawn { question, origin, completions } = drawn;
         let rewards = self.sum(&components);
-        Ok(Group { question, draws, completions, components, rewards, advantages: Vec::new() })
+        Ok(Group { question, origin, completions, components, rewards, advantages: Vec::new() })
     }
 
     /// What the answer and its form are worth.
@@ -99,7 +99,7 @@ impl<'a, 's> Scoring<'a, 's> {
         let mut given = Vec::new();
         for (name, weight, scorer, ask) in scorers {
             let Some(scorer) = scorer else { continue };
-            let known = flight.get::<Vec<f64>>(name, drawn.draws);
+            let known = flight.get::<Vec<f64>>(name, drawn.origin);
             let known = known.filter(|known| known.len() == drawn.completions.len());
             let rewards = match known {
                 Some(rewards) => rewards,
@@ -108,7 +108,7 @@ impl<'a, 's> Scoring<'a, 's> {
                         let place = self.questions.places[drawn.question].clone();
                         Error::Reward { place, name, source }
                     })?;
-                    flight.put(name, drawn.draws, &rewards)?;
+                    flight.put(name, drawn.origin, &rewards)?;
                     rewards
                 }
             };

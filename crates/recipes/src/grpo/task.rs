@@ -70,8 +70,8 @@ impl<'a> GrpoTask<'a> {
                 },
                 advantage: advantage as f32,
                 log_probs,
-                step: group.draws.version + 1,
-                group: group.draws.stream,
+                step: group.origin.version + 1,
+                group: group.origin.stream,
             }));
         }
         Ok(entries)
