@@ -430,9 +430,15 @@ pub(crate) struct SftArgs {
     sightline grpo --model_name_or_path vlm --adapter_name_or_path sft/checkpoint-300 \\\n    \
     --dataset train.jsonl --output_dir run --learning_rate 1e-4 --num_generations 8 \\\n    \
     --per_device_train_batch_size 64 --max_completion_length 64 --save_steps 10\n  \
-    sightline grpo --config grpo.toml --beta 0.01 --dry-run\n\n\
+    sightline grpo --config grpo.toml --beta 0.01 --dry-run\n  \
+    sightline grpo --config grpo.toml --reward_model skywork-vl-reward --warm_start true\n  \
+    sightline grpo --config grpo.toml --custom_reward '{command = [\"python3\", \"reward.py\"]}'\n\n\
 The same command run again goes on from the newest checkpoint. Writes into output_dir: config.toml,\n\
-checkpoint-<step>/, metrics.jsonl, completions.jsonl and runs/ for TensorBoard."
+checkpoint-<step>/, metrics.jsonl, completions.jsonl and runs/ for TensorBoard; best/ where held-out\n\
+questions are given, prompt_pool.jsonl with warm_start. `sightline report` puts the folder on a page.\n\
+A server of custom_reward, or its program on standard input, is given a JSON object for each group: the\n\
+data set's line with `completions`, images as data URLs or as paths; it answers {\"rewards\": [...]}.\n\
+SIGHTLINE_SCORER_API_KEY is sent to servers as a bearer token."
 )]
 pub(crate) struct GrpoArgs {
     /// Where the settings come from.

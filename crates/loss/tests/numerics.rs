@@ -45,7 +45,10 @@ fn token_losses_by_finite_differences() {
         let loss = |x: &[f64]| reduction.reduce(&sft(&narrow(x)), &totals);
         let at = widen(&log_probs);
         check_gradient(|x| loss(x).value, &at, &widen(&loss(&at).gradient), STEP, 1e-7);
-        for advantage in [1.4, -0.6] {
+        // With a given `old` the weight of another sampler's tokens is a number, below its cap or at it.
+        let drawn_with = stream(7, 1.1);
+        let sampler = Sampled { log_probs: &drawn_with, cap: 1.2 };
+        for (advantage, sampled) in [(1.4, None), (-0.6, None), (1.4, Some(sampler))] {
             for estimator in [KlEstimator::K1, KlEstimator::K3] {
                 let loss = |x: &[f64]| {
                     let log_probs = &narrow(x);
@@ -53,7 +56,7 @@ fn token_losses_by_finite_differences() {
                         log_probs,
                         old: Some(&old),
                         reference: Some(&reference),
-                        sampled: None,
+                        sampled,
                         advantage,
                     };
                     reduction.reduce(&grpo(&completion, &objective(estimator)).terms, &totals)

@@ -19,6 +19,26 @@ const PROMPTS_OF_STEP: usize = 2;
 /// Steps shown where none are chosen: the first, the last, and some between.
 const NUM_STEPS: usize = 4;
 
+/// Settings worth a place on the page.
+const SETTINGS: [&str; 16] = [
+    "model_name_or_path",
+    "adapter_name_or_path",
+    "dataset",
+    "trainable",
+    "seed",
+    "learning_rate",
+    "per_device_train_batch_size",
+    "gradient_accumulation_steps",
+    "num_generations",
+    "max_completion_length",
+    "temperature",
+    "reward_weights",
+    "multi_objective_aggregation",
+    "reward_model",
+    "beta",
+    "replay_staleness",
+];
+
 /// A row of `metrics.jsonl`.
 type Row = Map<String, Value>;
 
@@ -83,7 +103,7 @@ fn facts(folder: &Path, rows: &[Row]) -> Result<Vec<Fact>> {
     if path.is_file() {
         let text = std::fs::read_to_string(&path).with_context(|| path.display().to_string())?;
         let table: toml::Table = text.parse().with_context(|| path.display().to_string())?;
-        let shown = table.iter().filter(|(_, value)| !value.is_table());
+        let shown = SETTINGS.iter().filter_map(|&key| Some((key, table.get(key)?)));
         facts.extend(shown.map(|(key, value)| match value {
             toml::Value::String(text) => fact(key, text.clone()),
             value => fact(key, value.to_string()),

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 
-use crate::models::{image, plain_vlm, vlm};
+use crate::models::{golden, image, plain_vlm, vlm};
 use crate::run::{binary, binary_path, fail, lines, run, succeed, succeed_json, text, write_lines};
 
 /// Questions about one image that are answered 7 and 8 by turns: nothing tells which is right.
@@ -90,7 +90,8 @@ fn a_reward_of_ones_own_and_the_page_of_its_run() {
     let custom = format!("{{command = [\"sh\", \"-c\", {}]}}", toml_text(&script));
     let learn = ["--learning_rate", "1e-3", "--max_steps", "2", "--num_generations", "4"];
     let limits = ["--max_completion_length", "4", "--max_num_gen_batches", "2"];
-    let own = ["--custom_reward", custom.as_str()];
+    let judge = golden("reward-tiny");
+    let own = ["--custom_reward", custom.as_str(), "--reward_model", text(&judge)];
     let run = [&["grpo"][..], &keys(&model, &data, &output), &learn, &limits, &own].concat();
     // The model is untaught, so no answer is right and nothing is learned; it was asked all the same.
     fail(&run, 1, &["2 rollouts without a group of mixed outcomes"]);
@@ -104,6 +105,7 @@ fn a_reward_of_ones_own_and_the_page_of_its_run() {
     let said = lines(&output.join("completions.jsonl"));
     let custom: Vec<f64> = said.iter().map(|line| line["custom"].as_f64().unwrap()).collect();
     assert_eq!(custom, [1.0, 0.0, 1.0, 0.0].repeat(2));
+    assert!(said.iter().all(|line| line["model"].as_f64().is_some_and(f64::is_finite)));
 
     fs::write(output.join("metrics.jsonl"), METRICS).unwrap();
     let page = output.join("page.html");
@@ -222,6 +224,12 @@ fn a_dry_run_counts_and_loads_nothing() {
     let learn = ["--learning_rate", "1e-3", "--num_generations", "2", "--dry-run"];
     let plan = succeed_json(&[&["grpo"][..], &keys, &learn].concat());
     assert_eq!(plan["plan"]["steps"], 2);
+    // A second model draws, and each rollout is learned from twice.
+    let more = ["--max_staleness", "1", "--num_iterations", "2"];
+    let twice = succeed_json(&[&["grpo"][..], &keys, &learn, &more].concat());
+    assert_eq!(twice["plan"]["steps"], 4);
+    let weights = |plan: &Value| plan["plan"]["memory"]["weights"].as_u64().unwrap();
+    assert_eq!(weights(&twice), 2 * weights(&plan));
     let paths = ["--model", text(&model), "--input", text(&data), "--output", text(&output)];
     let more = ["--max_new_tokens", "4", "--dry-run"];
     let plan = succeed_json(&[&["eval"][..], &paths, &more].concat());

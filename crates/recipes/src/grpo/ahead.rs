@@ -12,7 +12,8 @@
 
 use std::collections::VecDeque;
 use std::sync::Arc;
-use std::sync::mpsc::{Receiver, Sender, channel};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, TryRecvError, channel};
+use std::time::Duration;
 
 use engine::Parameters;
 
@@ -21,6 +22,9 @@ use super::draw::{Ask, Drawn, Hand, generation};
 use super::flight::Flight;
 use crate::Error;
 use crate::policy::Policy;
+
+/// How long to wait before looking for work again.
+const PAUSE: Duration = Duration::from_micros(500);
 
 /// A thread that draws.
 pub(super) struct Ahead {
@@ -114,13 +118,29 @@ impl Ahead {
 
     fn wait(&mut self, hear: &mut dyn FnMut(rollout::Progress)) -> Result<(), Error> {
         loop {
-            match self.told.recv().expect("the thread tells how each job ends") {
+            match self.next_told() {
                 Told::Progress(progress) => hear(progress),
                 Told::Drawn(drawn) => {
                     self.num_awaited -= 1;
                     self.ready.push_back(drawn?);
                     return Ok(());
                 }
+            }
+        }
+    }
+
+    /// What the thread says next. Who waits as a worker of the pool does the pool's work meanwhile: it is what the
+    /// thread waits for.
+    fn next_told(&self) -> Told {
+        loop {
+            match self.told.try_recv() {
+                Ok(told) => return told,
+                Err(TryRecvError::Empty) if rayon::yield_now() == Some(rayon::Yield::Executed) => {}
+                Err(_) => match self.told.recv_timeout(PAUSE) {
+                    Ok(told) => return told,
+                    Err(RecvTimeoutError::Timeout) => {}
+                    Err(error) => panic!("the thread tells how each job ends: {error}"),
+                },
             }
         }
     }

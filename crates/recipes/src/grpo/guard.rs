@@ -108,7 +108,7 @@ impl<'a> Guard<'a> {
         let step = report.step;
         if let Some(&value) = report.metrics.get(self.metric()) {
             let critical = report.metrics.get(CRITICAL).copied();
-            self.compare(step, value, critical);
+            self.state.compare(self.config.guard.metric(), step, (value, critical));
         }
         let guard = &self.config.guard;
         let best = self.state.standing.best.map_or(step, |best| best.step);
@@ -133,16 +133,45 @@ impl<'a> Guard<'a> {
             }
         }
     }
+}
 
-    fn compare(&mut self, step: u64, value: f64, critical: Option<f64>) {
-        let is_more_open = critical > self.state.critical;
-        let is_better = |best: f64| match self.config.guard.metric() {
+impl State {
+    /// Whether a measurement, with its entropy where reflection begins, is the best so far.
+    fn compare(&mut self, metric: GrpoMetric, step: u64, (value, critical): (f64, Option<f64>)) {
+        let is_more_open = critical > self.critical;
+        let is_better = |best: f64| match metric {
             GrpoMetric::Accuracy => value > best || (value == best && is_more_open),
             GrpoMetric::HallucinationRate => value < best,
         };
-        self.state.standing = self.state.standing.after(step, value, is_better);
-        if self.state.standing.num_since == 0 {
-            self.state.critical = critical;
+        self.standing = self.standing.after(step, value, is_better);
+        if self.standing.num_since == 0 {
+            self.critical = critical;
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Steps of the best checkpoint after each measurement.
+    fn best(metric: GrpoMetric, measured: &[(f64, Option<f64>)]) -> Vec<u64> {
+        let mut state = State::default();
+        let of = |(step, &measured): (u64, &(f64, Option<f64>))| {
+            state.compare(metric, step, measured);
+            state.standing.best.map_or(0, |best| best.step)
+        };
+        (1..).zip(measured).map(of).collect()
+    }
+
+    // R1V3 (arXiv:2507.06167), section 5.1: of equal rewards the higher entropy where reflection begins.
+    #[test]
+    fn of_equally_right_checkpoints_the_more_open_one_is_better() {
+        let measured =
+            [(0.5, Some(0.2)), (0.5, Some(0.4)), (0.5, Some(0.3)), (0.6, None), (0.6, Some(0.1))];
+        assert_eq!(best(GrpoMetric::Accuracy, &measured), [1, 2, 2, 4, 5]);
+        assert_eq!(best(GrpoMetric::HallucinationRate, &measured), [1, 1, 1, 1, 1]);
+        let falling = [(0.3, None), (0.1, None), (0.1, Some(9.0)), (0.0, None)];
+        assert_eq!(best(GrpoMetric::HallucinationRate, &falling), [1, 2, 2, 4]);
     }
 }

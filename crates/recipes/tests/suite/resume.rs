@@ -315,12 +315,16 @@ fn kill_everywhere(least: u64, keys: &[(&str, &str)]) {
             .with("save_steps", 8)
             .with("learning_rate", 3e-3);
         place.set(&[("per_device_train_batch_size", "4"), ("gradient_accumulation_steps", "1")]);
+        // Measured at every checkpoint.
+        let held_out = crate::common::quoted(&place.path("train.jsonl"));
+        place.set(&[("eval_dataset", &held_out), ("eval_temperature", "1")]);
         place.set(keys);
         place.write_keys();
         place
     };
     let (whole, killed) = (place(), place());
     grpo(&whole.config(&[]), Watch::nobody()).unwrap();
+    assert!(whole.metrics()[23].contains_key("eval/accuracy"));
     let (mut luck, mut num_kills) = (12_345u64, 0);
     loop {
         luck = luck.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
@@ -342,6 +346,26 @@ fn grpo_killed_anywhere_and_resumed_equals_uninterrupted() {
     kill_everywhere(20, &[]);
     // A rollout with several updates, with a checkpoint in its midst.
     kill_everywhere(5, &[("steps_per_generation", "3"), ("num_iterations", "1"), ("beta", "0.05")]);
+}
+
+#[test]
+fn grpo_with_a_pool_and_rethinking_killed_anywhere_and_resumed_equals_uninterrupted() {
+    let rethinking = "{share = 0.95, triggers = [\"\\n</think>\\n\\n\"]}";
+    let shaped = "{repetition = 0.1, overlong = 0.1}";
+    kill_everywhere(
+        10,
+        &[
+            ("warm_start", "true"),
+            ("rethinking", rethinking),
+            ("reward_weights", shaped),
+            ("soft_punish_cache", "8"),
+            ("multi_objective_aggregation", "normalize_then_sum"),
+            ("replay_unit", "group"),
+            ("dynamic_sampling", "true"),
+            ("max_num_gen_batches", "3"),
+            ("max_completion_length", "40"),
+        ],
+    );
 }
 
 #[test]
