@@ -124,10 +124,22 @@ impl<T: Clone> ReplayBuffer<T> {
             (share(num_fresh), share(num_fresh + drawn.len()));
 
         self.entries.extend(fresh.iter().cloned());
-        let excess = self.entries.len().saturating_sub(config.capacity);
-        self.entries.drain(..excess);
+        self.entries.drain(..self.excess(config));
         let entries = fresh.into_iter().chain(drawn).collect();
         Mixed { entries, num_fresh, effective_before, effective_after }
+    }
+
+    /// How many entries, the oldest ones, are too many; where groups are drawn, none is left in part.
+    fn excess(&self, config: &ReplayConfig) -> usize {
+        let mut excess = self.entries.len().saturating_sub(config.capacity);
+        let is_split = |excess: usize| {
+            let group = |index: usize| self.entries.get(index).map(|entry| entry.group);
+            excess > 0 && group(excess).is_some() && group(excess) == group(excess - 1)
+        };
+        while config.unit == ReplayUnit::Group && is_split(excess) {
+            excess += 1;
+        }
+        excess
     }
 
     /// Whether there is anything to draw at `step`.

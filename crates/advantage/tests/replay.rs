@@ -196,6 +196,18 @@ fn groups_are_drawn_whole_by_their_sum_and_only_while_they_fit() {
 }
 
 #[test]
+fn a_group_leaves_whole() {
+    let kept = |unit| {
+        let config = ReplayConfig { capacity: 7, unit, ..ReplayConfig::new(100, 3) };
+        let mut buffer = ReplayBuffer::default();
+        buffer.mix(groups(), 0, &config);
+        buffer.len()
+    };
+    // Of twelve, five are too many: two groups, the second of which goes in part only where parts are drawn.
+    assert_eq!((kept(ReplayUnit::Response), kept(ReplayUnit::Group)), (7, 6));
+}
+
+#[test]
 fn a_buffer_of_another_version_is_refused() {
     let text = serde_json::to_string(&ReplayBuffer::<u32>::default()).unwrap();
     let newer = text.replace("\"version\":1", "\"version\":7");

@@ -87,7 +87,7 @@ pub struct Progress {
     pub num_running: usize,
 }
 
-/// Generates `num_samples` completions of every prompt; results stand in the order of the prompts.
+/// Generates `num_samples` completions of every prompt, less those it knows; results stand in the order of the prompts.
 ///
 /// `progress` is called after every step of the batch. For the same seed, stream and settings a
 /// prompt's completions are the same whatever else is in the batch.
@@ -116,16 +116,18 @@ pub fn generate(
 pub enum Heard<'a> {
     /// After every step of the batch.
     Progress(Progress),
-    /// All completions of a prompt have ended: nothing more will happen to them.
-    Group {
+    /// A completion has ended: nothing more will happen to it.
+    Completion {
         /// Which of the prompts.
         prompt: usize,
-        /// Its completions, in their order.
-        completions: &'a [Completion],
+        /// Which of its samples, from 0.
+        sample: usize,
+        /// The completion.
+        completion: &'a Completion,
     },
 }
 
-/// As [`generate`], telling of each prompt as soon as its completions have ended, so that they can be kept.
+/// As [`generate`], telling of each completion as soon as it has ended, so that it can be kept.
 ///
 /// # Errors
 ///
@@ -143,8 +145,8 @@ pub fn generate_heard(
         batch.admit()?;
         hear(Heard::Progress(batch.progress()));
         let goes_on = batch.step()?;
-        for (prompt, completions) in batch.take_ended() {
-            hear(Heard::Group { prompt, completions: &completions });
+        for (prompt, sample, completion) in batch.newly_finished() {
+            hear(Heard::Completion { prompt, sample, completion });
         }
         if !goes_on {
             return Ok(batch.into_results());

@@ -62,6 +62,10 @@ fn fine_tuned_then_reinforced_then_evaluated() {
     assert_eq!(reinforced["steps"], 5);
     assert!(reinforced["metrics"]["effective_fraction/after"].is_number(), "{reinforced}");
     assert!(!lines(&grpo.join("completions.jsonl")).is_empty());
+    for (run, words) in [(&sft, "Loss"), (&grpo, "Completions that teach")] {
+        succeed(&["report", text(run)]);
+        assert!(fs::read_to_string(run.join("report.html")).unwrap().contains(words));
+    }
 
     let adapter = grpo.join("checkpoint-5");
     let paths = ["eval", "--model", text(&merged), "--adapter", text(&adapter)];

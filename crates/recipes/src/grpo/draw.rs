@@ -1,4 +1,4 @@
-//! Draws a group of completions for each prompt of a rollout, keeping each as soon as it has ended.
+//! Draws a group of completions for each prompt of a rollout, keeping each completion as soon as it has ended.
 
 use model::vlm::Vlm;
 use preprocess::Processor;
@@ -9,9 +9,6 @@ use serde::{Deserialize, Serialize};
 use super::GrpoConfig;
 use super::flight::{Flight, Origin};
 use crate::Error;
-
-/// Name of a group's completions among what is in flight.
-const COMPLETIONS: &str = "completions";
 
 /// The prompts of one rollout.
 pub(super) struct Ask {
@@ -51,8 +48,8 @@ pub(super) struct Hand<'a> {
 }
 
 impl Hand<'_> {
-    /// The groups of a rollout, in the order of its prompts. Groups in flight are taken from there; `hear` is told how
-    /// far the others are.
+    /// The groups of a rollout, in the order of its prompts. Completions in flight are taken from there; `hear` is told
+    /// how far the others are.
     pub(super) fn draw(
         &self,
         ask: &Ask,
@@ -60,34 +57,49 @@ impl Hand<'_> {
     ) -> Result<Vec<Drawn>, Error> {
         let origin =
             |prompt: &rollout::Prompt| Origin { stream: prompt.stream, version: ask.version };
-        let mut groups: Vec<Option<Vec<Completion>>> =
-            ask.prompts.iter().map(|prompt| self.flight.get(COMPLETIONS, origin(prompt))).collect();
+        let mut groups: Vec<Vec<Option<Completion>>> =
+            ask.prompts.iter().map(|prompt| self.known(origin(prompt))).collect();
         let missing: Vec<rollout::Prompt> = ask
             .prompts
             .iter()
             .zip(&groups)
-            .filter(|(_, group)| group.is_none())
-            .map(|(prompt, _)| prompt.clone())
+            .filter(|(_, group)| group.iter().any(Option::is_none))
+            .map(|(prompt, group)| without(prompt, group))
             .collect();
         let mut kept = Ok(());
         let tokenizer = &self.processor.tokenizer;
         let drawn =
             generate_heard(self.vlm, tokenizer, &missing, self.config, &mut |heard| match heard {
                 Heard::Progress(progress) => hear(progress),
-                Heard::Group { prompt, completions } if kept.is_ok() => {
-                    kept = self.flight.put(COMPLETIONS, origin(&missing[prompt]), &completions);
+                Heard::Completion { prompt, sample, completion } if kept.is_ok() => {
+                    kept = self.flight.put(&name(sample), origin(&missing[prompt]), completion);
                 }
-                Heard::Group { .. } => {}
+                Heard::Completion { .. } => {}
             })?;
         kept?;
-        let gaps = groups.iter_mut().filter(|group| group.is_none());
-        gaps.zip(drawn).for_each(|(gap, group)| *gap = Some(group));
-        let all = ask.questions.iter().zip(&ask.prompts).zip(groups);
-        let of = |((&question, prompt), group): ((&usize, &rollout::Prompt), Option<_>)| Drawn {
+        let gaps = groups.iter_mut().flatten().filter(|completion| completion.is_none());
+        gaps.zip(drawn.into_iter().flatten()).for_each(|(gap, completion)| *gap = Some(completion));
+        let of = |((&question, prompt), group): ((&usize, &rollout::Prompt), Vec<_>)| Drawn {
             question,
             origin: origin(prompt),
-            completions: group.expect("known or drawn"),
+            completions: group.into_iter().map(|c: Option<_>| c.expect("known or drawn")).collect(),
         };
-        Ok(all.map(of).collect())
+        Ok(ask.questions.iter().zip(&ask.prompts).zip(groups).map(of).collect())
     }
+
+    /// The completions of a prompt that are in flight.
+    fn known(&self, origin: Origin) -> Vec<Option<Completion>> {
+        (0..self.config.num_samples).map(|sample| self.flight.get(&name(sample), origin)).collect()
+    }
+}
+
+/// A prompt of which only what is missing is drawn.
+fn without(prompt: &rollout::Prompt, group: &[Option<Completion>]) -> rollout::Prompt {
+    let is_known = |&sample: &usize| group[sample].is_some();
+    rollout::Prompt { known: (0..group.len()).filter(is_known).collect(), ..prompt.clone() }
+}
+
+/// Name of one of a group's completions among what is in flight.
+fn name(sample: usize) -> String {
+    format!("completion {sample}")
 }

@@ -2,8 +2,8 @@
 //!
 //! ```text
 //! in_flight.jsonl     first line: the settings that shape what follows
-//!                     {"what": "completions", "stream": 12, "version": 3, "value": […]}   as soon as a group has ended
-//!                     {"what": "model", …}                                                as soon as it has its scores
+//!                     {"what": "completion 0", "stream": 12, "version": 3, "value": {…}}  as soon as it has ended
+//!                     {"what": "model", …}                                                as soon as a group has scores
 //! ```
 //!
 //! A checkpoint holds all that was drawn before it, so the file is emptied after each. It is a cache: a line that is

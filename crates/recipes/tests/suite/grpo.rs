@@ -146,6 +146,9 @@ fn other_objectives_run() {
         &[("loss_type", "dapo"), ("epsilon_high", "0.28")][..],
         &[("loss_type", "dr_grpo"), ("scale_rewards", "none")],
         &[("temperature", "0.8"), ("top_p", "0.95"), ("top_k", "20"), ("beta", "0.04")],
+        &[("beta", "0.05"), ("kl_estimator", "k1"), ("delta", "2"), ("replay_capacity", "6")],
+        &[("replay_unit", "group"), ("replay_importance_cap", "1.5"), ("num_iterations", "2")],
+        &[("multi_objective_aggregation", "normalize_then_sum"), ("scale_rewards", "none")],
     ] {
         let (_, metrics) = run(&place(["3", "4", "9", "3"]).with("max_steps", 2), keys);
         assert!(metrics.iter().all(|step| step["loss"].is_finite() && step["grad_norm"] > 0.0));

@@ -92,7 +92,10 @@ fn a_rollout_may_have_several_updates() {
 
 #[test]
 fn drawing_ahead_gives_the_same_bits_twice() {
-    let ahead = || place(["3", "4", "3", "4"]).with("max_staleness", 1).with("learning_rate", 5e-3);
+    let ahead = || {
+        let place = place(["3", "4", "3", "4"]).with("max_staleness", 1).with("save_steps", 1);
+        place.with("learning_rate", 5e-3)
+    };
     let (one, other) = (ahead(), ahead());
     let ((_, first), (_, second)) = (run(&one, &[]), run(&other, &[]));
     assert_eq!(first, second);
@@ -103,7 +106,13 @@ fn drawing_ahead_gives_the_same_bits_twice() {
     // The first rollout is the one that is drawn in turn, the third is not.
     let (_, in_turn) = run(&place(["3", "4", "3", "4"]).with("learning_rate", 5e-3), &[]);
     assert_eq!(in_turn[0]["completions/mean_length"], first[0]["completions/mean_length"]);
-    assert!(one.path("out/checkpoint-4/ahead.json").is_file());
+    // What a checkpoint keeps was drawn one step before it, and is learned one step after.
+    for step in 1..4 {
+        let kept = std::fs::read(one.path(&format!("out/checkpoint-{step}/ahead.json"))).unwrap();
+        let kept: Vec<Vec<Value>> = serde_json::from_slice(&kept).unwrap();
+        assert_eq!((kept.len(), kept[0].len()), (1, 2));
+        assert!(kept[0].iter().all(|group| group["origin"]["version"] == step - 1), "{step}");
+    }
 }
 
 #[test]
