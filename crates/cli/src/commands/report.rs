@@ -152,14 +152,14 @@ fn curves(rows: &[Row]) -> Vec<Curve> {
             &[("nats", "entropy"), ("where reflection begins", "eval/critical_entropy")],
         ),
         of("Completion length", &lengths),
-        shares("Completions cut off, and repetition", &cut),
+        of("Shares cut off, and repeated", &cut),
         of("Divergence from the reference", &[("a token", "kl")]),
         of(
             "Importance of what others drew",
             &[("ratio", "sampling/importance_sampling_ratio/mean")],
         ),
-        shares(
-            "Tokens clipped",
+        of(
+            "Share of tokens clipped",
             &[("low", "clip_ratio/low_mean"), ("high", "clip_ratio/high_mean")],
         ),
         of("Loss", &[("loss", "loss")]),
