@@ -438,7 +438,8 @@ checkpoint-<step>/, metrics.jsonl, completions.jsonl and runs/ for TensorBoard; 
 questions are given, prompt_pool.jsonl with warm_start. `sightline report` puts the folder on a page.\n\
 A server of custom_reward, or its program on standard input, is given a JSON object for each group: the\n\
 data set's line with `completions`, images as data URLs or as paths; it answers {\"rewards\": [...]}.\n\
-SIGHTLINE_SCORER_API_KEY is sent to servers as a bearer token."
+SIGHTLINE_SCORER_API_KEY is sent to the reward model's server as a bearer token, SIGHTLINE_REWARD_API_KEY\n\
+to that of custom_reward."
 )]
 pub(crate) struct GrpoArgs {
     /// Where the settings come from.

@@ -19,6 +19,9 @@ use crate::failure::usage;
 /// Holds the bearer token of a scorer behind a server; no file of a run ever does.
 const API_KEY: &str = "SIGHTLINE_SCORER_API_KEY";
 
+/// Holds that of a reward of the user's own, which is another's server.
+const OWN_API_KEY: &str = "SIGHTLINE_REWARD_API_KEY";
+
 /// Features of prompts' images held in memory.
 const FEATURE_BYTES: u64 = 1 << 30;
 
@@ -32,16 +35,24 @@ const ROWS: usize = 4096;
 /// An address without a known route, or a folder that holds no reward model.
 pub(crate) fn open(config: &BuildConfig, dtype: DType) -> Result<Option<Box<dyn Scorer>>> {
     let Some(name) = &config.reward_model else { return Ok(None) };
+    let patience = (config.scorer_timeout, config.scorer_tries);
+    model(name, &config.reward_model_name, patience, dtype).map(Some)
+}
+
+/// A reward model behind an address, asked so patiently, or in a folder.
+fn model(
+    name: &str,
+    served: &str,
+    (timeout, max_tries): (f64, usize),
+    dtype: DType,
+) -> Result<Box<dyn Scorer>> {
     if !name.contains("://") {
-        return Ok(Some(Box::new(judge(name.as_ref(), dtype).context("reward_model")?)));
+        return Ok(Box::new(judge(name.as_ref(), dtype).context("reward_model")?));
     }
-    let timeout = Duration::from_secs_f64(config.scorer_timeout);
-    let settings = Settings {
-        timeout,
-        max_tries: config.scorer_tries,
-        ..settings(name, &config.reward_model_name)
-    };
-    Ok(Some(Box::new(HttpScorer::new(settings).map_err(usage)?)))
+    let timeout = Duration::from_secs_f64(timeout);
+    let settings = with_key(Settings::new(name, served), API_KEY);
+    let scorer = HttpScorer::new(Settings { timeout, max_tries, ..settings });
+    Ok(Box::new(scorer.map_err(usage)?))
 }
 
 /// The scorers that reinforcement asks.
@@ -63,42 +74,31 @@ impl Opened {
 /// # Errors
 /// An address that is none, or a folder that holds no reward model.
 pub(crate) fn open_all(config: &GrpoConfig) -> Result<Opened> {
-    let reward = &config.reward;
-    let model: Option<Box<dyn Scorer>> = match &reward.reward_model {
-        None => None,
-        Some(folder) if !folder.contains("://") => {
-            let judge = judge(folder.as_ref(), config.model.dtype.into());
-            Some(Box::new(judge.context("reward_model")?))
-        }
-        Some(url) => {
-            let served = reward.reward_model_name.as_deref().unwrap_or("reward-model");
-            let mut settings = settings(url, served);
-            settings.timeout =
-                reward.scorer_timeout.map_or(settings.timeout, Duration::from_secs_f64);
-            settings.max_tries = reward.scorer_tries.unwrap_or(settings.max_tries);
-            Some(Box::new(HttpScorer::new(settings).map_err(usage)?))
-        }
-    };
-    let custom = reward.custom_reward.as_ref().map(|custom| own(custom, reward.scorer_tries));
-    Ok(Opened { model, custom: custom.transpose()? })
+    let (reward, dtype) = (&config.reward, config.model.dtype.into());
+    let patience = (reward.scorer_timeout(), reward.scorer_tries());
+    let model = |name: &String| model(name, reward.reward_model_name(), patience, dtype);
+    let custom = |custom: &CustomReward| own(custom, reward.scorer_tries());
+    Ok(Opened {
+        model: reward.reward_model.as_ref().map(model).transpose()?,
+        custom: reward.custom_reward.as_ref().map(custom).transpose()?,
+    })
 }
 
 /// A reward of the user's own.
-fn own(custom: &CustomReward, max_tries: Option<usize>) -> Result<Box<dyn Scorer>> {
+fn own(custom: &CustomReward, max_tries: usize) -> Result<Box<dyn Scorer>> {
     let timeout = Duration::from_secs_f64(custom.timeout);
     let command = custom.command.clone().unwrap_or_default();
     let Some(url) = &custom.url else {
         return Ok(Box::new(ProcessScorer::new(&command, timeout).map_err(usage)?));
     };
-    let settings = Settings { timeout, ..settings(url, "") };
-    let max_tries = max_tries.unwrap_or(settings.max_tries);
-    Ok(Box::new(HttpScorer::own(Settings { max_tries, ..settings }).map_err(usage)?))
+    let settings = with_key(Settings::new(url, ""), OWN_API_KEY);
+    Ok(Box::new(HttpScorer::own(Settings { timeout, max_tries, ..settings }).map_err(usage)?))
 }
 
-/// A server's settings with the bearer token of the environment.
-fn settings(url: &str, served: &str) -> Settings {
-    let api_key = std::env::var(API_KEY).ok().filter(|key| !key.is_empty());
-    Settings { api_key, ..Settings::new(url, served) }
+/// Settings with the bearer token of a variable of the environment.
+fn with_key(settings: Settings, variable: &str) -> Settings {
+    let api_key = std::env::var(variable).ok().filter(|key| !key.is_empty());
+    Settings { api_key, ..settings }
 }
 
 /// A reward model in this process.

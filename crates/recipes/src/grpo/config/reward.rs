@@ -158,6 +158,21 @@ impl RewardConfig {
         })
     }
 
+    /// The reward model's name on its server.
+    pub fn reward_model_name(&self) -> &str {
+        self.reward_model_name.as_deref().unwrap_or("reward-model")
+    }
+
+    /// Longest wait for a reply of a server, in seconds.
+    pub fn scorer_timeout(&self) -> f64 {
+        self.scorer_timeout.unwrap_or(scorer_timeout())
+    }
+
+    /// How often a request is sent before a server counts as unreachable.
+    pub fn scorer_tries(&self) -> usize {
+        self.scorer_tries.unwrap_or(5)
+    }
+
     /// T of the reward model's bounded scores.
     pub fn preference_temperature(&self) -> f64 {
         self.preference_temperature.unwrap_or(1.0)
@@ -178,9 +193,9 @@ impl RewardConfig {
         let temperature = self.preference_temperature();
         let holds = temperature > 0.0 && temperature.is_finite();
         in_range(holds, "preference_temperature", &temperature, "a finite number above 0")?;
-        let timeout = self.scorer_timeout.unwrap_or(scorer_timeout());
+        let timeout = self.scorer_timeout();
         in_range(seconds(timeout), "scorer_timeout", &timeout, SECONDS)?;
-        in_range(self.scorer_tries != Some(0), "scorer_tries", &0, "at least 1")?;
+        in_range(self.scorer_tries() > 0, "scorer_tries", &0, "at least 1")?;
         if let Some(custom) = &self.custom_reward {
             custom.validate()?;
         }
