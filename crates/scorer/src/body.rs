@@ -109,7 +109,7 @@ fn image_part(url: &str) -> Value {
 }
 
 /// An image as a `data:` URL: as given, or from its file.
-fn data_url(source: &str, folder: &Path) -> Result<String, Error> {
+pub(crate) fn data_url(source: &str, folder: &Path) -> Result<String, Error> {
     if source.starts_with("data:") {
         return Ok(source.to_owned());
     }
