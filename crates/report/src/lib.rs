@@ -31,4 +31,6 @@ mod page;
 
 pub use error::Error;
 pub use page::{render, write};
-pub use summary::{Answer, Comparison, Curve, Example, Fact, Interval, Line, RunSummary, Stage};
+pub use summary::{
+    Answer, Comparison, Curve, Example, Fact, Histogram, Interval, Line, RunSummary, Stage,
+};
