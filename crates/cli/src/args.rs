@@ -9,9 +9,11 @@ use data::easy_vqa::Questions;
 use serde::de::DeserializeOwned;
 use tensor::{DType, Device};
 
+mod distill;
 mod preference;
 mod reward;
 
+pub(crate) use distill::DistillArgs;
 pub(crate) use preference::{MpoArgs, PreferencesCommand};
 pub(crate) use reward::{RewardCommand, RewardCompareArgs, RewardEvalArgs, RewardScoreArgs};
 
@@ -63,6 +65,8 @@ pub(crate) enum Command {
     /// Build data sets.
     #[command(subcommand)]
     Data(DataCommand),
+    /// Make chains of thought as long as their questions deserve, judged or rewritten.
+    Distill(DistillArgs),
     /// Fine-tune on assistant turns.
     Sft(SftArgs),
     /// Score with a reward model, train one, measure one.

@@ -9,6 +9,7 @@ pub(crate) mod logprobs;
 pub(crate) mod data;
 mod plan;
 mod training;
+pub(crate) mod distill;
 pub(crate) mod sft;
 pub(crate) mod reward;
 pub(crate) mod preferences;

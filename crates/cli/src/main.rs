@@ -4,7 +4,7 @@
 //! assets ─► assemble ─► inspect                    parts become a model
 //!              │
 //!              ├─► preprocess, generate, logprobs  it is run
-//! data ────────┼─► sft ─► mpo ─► grpo ─► eval       it is trained and measured; verify compares answers
+//! data ────────┼─► distill ─► sft ─► mpo ─► grpo ─► eval  it is trained and measured; verify compares answers
 //!              └─► demo                            all of it, on real small parts
 //! ```
 //!
@@ -22,6 +22,8 @@ mod progress;
 mod lines;
 mod loaded;
 mod scorers;
+mod local_model;
+mod teachers;
 mod commands;
 
 use std::io::Write;
@@ -73,6 +75,7 @@ fn run(cli: &Cli) -> Result<()> {
         Command::Generate(args) => commands::generate::run(args, &context),
         Command::Logprobs(args) => commands::logprobs::run(args, &context),
         Command::Data(command) => commands::data::run(command, &context),
+        Command::Distill(args) => commands::distill::run(args, &context),
         Command::Sft(args) => commands::sft::run(&args.recipe, &context),
         Command::Preferences(command) => commands::preferences::run(command, &context),
         Command::Mpo(args) => commands::mpo::run(&args.recipe, &context),

@@ -17,7 +17,9 @@ use recipes::reward_model::RewardConfig;
 use recipes::sft::SftConfig;
 
 use crate::args::Cli;
+use crate::commands::distill::DistillRecipe;
 use crate::commands::eval::EvalConfig;
+use crate::commands::reward::data::CurateRecipe;
 
 /// Names of other commands' options, and the keys they mean here.
 const ALIASES: [(&str, &str); 4] = [
@@ -28,8 +30,16 @@ const ALIASES: [(&str, &str); 4] = [
 ];
 
 /// Commands that take a recipe's keys.
-const RECIPES: [&[&str]; 6] =
-    [&["sft"], &["reward", "train"], &["preferences", "build"], &["mpo"], &["grpo"], &["eval"]];
+const RECIPES: [&[&str]; 8] = [
+    &["distill"],
+    &["sft"],
+    &["reward", "data"],
+    &["reward", "train"],
+    &["preferences", "build"],
+    &["mpo"],
+    &["grpo"],
+    &["eval"],
+];
 
 /// The command line, the help of each recipe listing its keys.
 pub(crate) fn command() -> Command {
@@ -40,9 +50,12 @@ pub(crate) fn command() -> Command {
         }
     };
     Cli::command()
+        .mut_subcommand("distill", with_keys(known_keys::<DistillRecipe>()))
         .mut_subcommand("sft", with_keys(known_keys::<SftConfig>()))
         .mut_subcommand("reward", |reward| {
-            reward.mut_subcommand("train", with_keys(known_keys::<RewardConfig>()))
+            reward
+                .mut_subcommand("data", with_keys(known_keys::<CurateRecipe>()))
+                .mut_subcommand("train", with_keys(known_keys::<RewardConfig>()))
         })
         .mut_subcommand("preferences", |preferences| {
             preferences.mut_subcommand("build", with_keys(known_keys::<PreferencesConfig>()))

@@ -4,8 +4,10 @@ use std::path::Path;
 use std::time::Duration;
 
 use anyhow::{Context as _, Result};
+use curate::CurateConfig;
 use model::feature_cache::FeatureCache;
 use model::reward_model::RewardModel;
+use openai::ApiKey;
 use preprocess::Processor;
 use recipes::grpo::{CustomReward, GrpoConfig, Scorers};
 use recipes::preferences::BuildConfig;
@@ -28,30 +30,63 @@ const FEATURE_BYTES: u64 = 1 << 30;
 /// Rows that a reward model in this process reads at once.
 const ROWS: usize = 4096;
 
-/// The scorer, not asked yet; `None` where only the rule decides. A reward model in this process holds its weights as
-/// `dtype`.
+/// Which scorer, and how patiently it is asked where it is behind a server.
+pub(crate) struct Named<'a> {
+    /// An address that ends in a known route, or a folder; `None` where only the rule decides.
+    pub(crate) name: Option<&'a str>,
+    /// The reward model's name on its server.
+    pub(crate) served_name: &'a str,
+    /// Longest wait for a reply, in seconds.
+    pub(crate) timeout: f64,
+    /// How often a request is sent.
+    pub(crate) num_tries: usize,
+}
+
+impl<'a> From<&'a BuildConfig> for Named<'a> {
+    fn from(config: &'a BuildConfig) -> Self {
+        Self {
+            name: config.reward_model.as_deref(),
+            served_name: &config.reward_model_name,
+            timeout: config.scorer_timeout,
+            num_tries: config.scorer_tries,
+        }
+    }
+}
+
+impl<'a> From<&'a CurateConfig> for Named<'a> {
+    fn from(config: &'a CurateConfig) -> Self {
+        Self {
+            name: config.reward_model.as_deref(),
+            served_name: &config.reward_model_name,
+            timeout: config.scorer_timeout,
+            num_tries: config.scorer_tries,
+        }
+    }
+}
+
+/// The scorer, not asked yet. A reward model in this process holds its weights as `dtype`.
 ///
 /// # Errors
 /// An address without a known route, or a folder that holds no reward model.
-pub(crate) fn open(config: &BuildConfig, dtype: DType) -> Result<Option<Box<dyn Scorer>>> {
-    let Some(name) = &config.reward_model else { return Ok(None) };
-    let patience = (config.scorer_timeout, config.scorer_tries);
-    model(name, &config.reward_model_name, patience, dtype).map(Some)
+pub(crate) fn open<'a>(
+    config: impl Into<Named<'a>>,
+    dtype: DType,
+) -> Result<Option<Box<dyn Scorer>>> {
+    let config = config.into();
+    config.name.map(|name| model(name, &config, dtype)).transpose()
 }
 
-/// A reward model behind an address, asked so patiently, or in a folder.
-fn model(
-    name: &str,
-    served: &str,
-    (timeout, max_tries): (f64, usize),
-    dtype: DType,
-) -> Result<Box<dyn Scorer>> {
+/// A reward model behind an address, or in a folder.
+fn model(name: &str, config: &Named<'_>, dtype: DType) -> Result<Box<dyn Scorer>> {
     if !name.contains("://") {
         return Ok(Box::new(judge(name.as_ref(), dtype).context("reward_model")?));
     }
-    let timeout = Duration::from_secs_f64(timeout);
-    let settings = with_key(Settings::new(name, served), API_KEY);
-    let scorer = HttpScorer::new(Settings { timeout, max_tries, ..settings });
+    let settings = Settings {
+        timeout: Duration::from_secs_f64(config.timeout),
+        max_tries: config.num_tries,
+        ..with_key(Settings::new(name, config.served_name), API_KEY)
+    };
+    let scorer = HttpScorer::new(settings);
     Ok(Box::new(scorer.map_err(usage)?))
 }
 
@@ -75,11 +110,15 @@ impl Opened {
 /// An address that is none, or a folder that holds no reward model.
 pub(crate) fn open_all(config: &GrpoConfig) -> Result<Opened> {
     let (reward, dtype) = (&config.reward, config.model.dtype.into());
-    let patience = (reward.scorer_timeout(), reward.scorer_tries());
-    let model = |name: &String| model(name, reward.reward_model_name(), patience, dtype);
+    let named = Named {
+        name: reward.reward_model.as_deref(),
+        served_name: reward.reward_model_name(),
+        timeout: reward.scorer_timeout(),
+        num_tries: reward.scorer_tries(),
+    };
     let custom = |custom: &CustomReward| own(custom, reward.scorer_tries());
     Ok(Opened {
-        model: reward.reward_model.as_ref().map(model).transpose()?,
+        model: open(named, dtype)?,
         custom: reward.custom_reward.as_ref().map(custom).transpose()?,
     })
 }
@@ -97,8 +136,7 @@ fn own(custom: &CustomReward, max_tries: usize) -> Result<Box<dyn Scorer>> {
 
 /// Settings with the bearer token of a variable of the environment.
 fn with_key(settings: Settings, variable: &str) -> Settings {
-    let api_key = std::env::var(variable).ok().filter(|key| !key.is_empty());
-    Settings { api_key, ..settings }
+    Settings { api_key: ApiKey::from_env(variable).ok(), ..settings }
 }
 
 /// A reward model in this process.

@@ -106,6 +106,28 @@ pub fn prompt_of(sample: &Sample) -> Sample {
     prompt
 }
 
+/// The sample with image paths that hold wherever it is written; relative ones start at `folder`.
+pub fn absolute(mut sample: Sample, folder: &Path) -> Sample {
+    let mend = |image: &mut String| {
+        if !image.starts_with("data:") {
+            let path = folder.join(&*image);
+            let path: PathBuf = std::path::absolute(&path).unwrap_or(path);
+            *image = path.display().to_string();
+        }
+    };
+    sample.images.iter_mut().for_each(mend);
+    for message in &mut sample.messages {
+        if let Content::Parts(parts) = &mut message.content {
+            for part in parts {
+                if let Part::Image { image: Some(image) } = part {
+                    mend(image);
+                }
+            }
+        }
+    }
+    sample
+}
+
 /// The commonest answer and its share of the samples that have one: what a model reaches that never looks.
 pub fn majority_answer(samples: &[Sample]) -> Option<(&str, f64)> {
     let mut counts = BTreeMap::new();

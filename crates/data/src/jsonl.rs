@@ -18,7 +18,8 @@ pub fn read_lines<T: DeserializeOwned>(path: &Path) -> Result<Vec<(usize, T)>> {
     lines(path)?.collect()
 }
 
-/// As [`read_lines`], one line at a time; after an error no more should be asked for.
+/// As [`read_lines`], one line at a time. A line that is no UTF-8, no JSON or no `T` can be passed over; after
+/// [`Error::Io`] no more should be asked for.
 ///
 /// # Errors
 ///

@@ -26,7 +26,7 @@ mod order;
 pub mod digits;
 pub mod easy_vqa;
 
-pub use dataset::{Dataset, majority_answer, num_image_tags, prompt_of};
+pub use dataset::{Dataset, absolute, majority_answer, num_image_tags, prompt_of};
 pub use error::{Error, Result};
 pub use jsonl::{lines, read_lines, write_lines};
 pub use order::Order;

@@ -51,6 +51,18 @@ pub enum Error {
         /// What it may be.
         expected: &'static str,
     },
+    /// A judge that cannot be asked as the settings have it.
+    #[error("judge: {0}")]
+    Teacher(#[from] judge::TeacherError),
+    /// The judge can be asked no more.
+    #[error("the judge stopped, the same command goes on: {reason}")]
+    Judge {
+        /// Why.
+        reason: String,
+    },
+    /// The store of verdicts cannot be read or written.
+    #[error(transparent)]
+    Verdicts(#[from] stages::Error),
     /// A configuration that TOML cannot hold.
     #[error("the configuration cannot be written: {0}")]
     Resolve(#[from] toml::ser::Error),

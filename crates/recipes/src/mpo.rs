@@ -35,7 +35,7 @@ pub use config::{
 };
 use pairs::Pairs;
 use reference::reference;
-pub use rounds::{RoundsConfig, rounds};
+pub use rounds::{RoundsConfig, rounds, rounds_judged};
 use task::MpoTask;
 use validation::Validation;
 

@@ -1,7 +1,5 @@
 //! What can go wrong between here and a scorer.
 
-use std::path::PathBuf;
-
 /// Why a scorer gave no scores.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
@@ -11,44 +9,9 @@ pub enum Error {
         /// The address.
         url: String,
     },
-    /// An image of the prompt cannot be read.
-    #[error("{}: {source}", path.display())]
-    Image {
-        /// The file.
-        path: PathBuf,
-        /// Why.
-        source: std::io::Error,
-    },
-    /// No usable reply in any try: no connection, silence, or a server in trouble.
-    #[error("{url}: no reply in {num_tries} tries: {reason}")]
-    Unreachable {
-        /// The address.
-        url: String,
-        /// How often it was tried.
-        num_tries: usize,
-        /// What happened in the last try.
-        reason: String,
-    },
-    /// The server understood and declined; asking again would not help.
-    #[error("{url}: refused with status {status}: {excerpt}")]
-    Refused {
-        /// The address.
-        url: String,
-        /// The status.
-        status: u16,
-        /// How the reply begins.
-        excerpt: String,
-    },
-    /// A reply that is not what the route should give.
-    #[error("{url}: {reason}; the reply begins {excerpt:?}")]
-    Reply {
-        /// The address.
-        url: String,
-        /// What is wrong with it.
-        reason: String,
-        /// How the reply begins.
-        excerpt: String,
-    },
+    /// The server could not be asked, or its reply not be read.
+    #[error(transparent)]
+    Server(#[from] openai::Error),
     /// An address of a reward of one's own that is none.
     #[error("{url}: expected an http or https address")]
     OwnUrl {
@@ -92,9 +55,4 @@ pub enum Error {
         /// How the line begins.
         excerpt: String,
     },
-}
-
-/// The first words of a reply, for a message.
-pub(crate) fn excerpt(bytes: &[u8]) -> String {
-    String::from_utf8_lossy(bytes).chars().take(200).collect()
 }

@@ -2,19 +2,13 @@
 
 use std::time::Duration;
 
+use openai::{ApiKey, Patience, Transport};
 use reward::{Asked, ScoreError, Scorer};
 use serde_json::Value;
-use ureq::Agent;
 
 use crate::body::Turns;
-use crate::error::excerpt;
 use crate::own::{self, ImagesAs};
 use crate::{Error, reply};
-
-/// A server that does not answer the telephone.
-const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
-/// Waits between tries grow up to this.
-const LONGEST_WAIT: Duration = Duration::from_secs(30);
 
 /// Which of vLLM's routes is asked.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -38,12 +32,12 @@ pub struct Settings {
     /// The model's name on the server.
     pub model: String,
     /// Sent as a bearer token.
-    pub api_key: Option<String>,
+    pub api_key: Option<ApiKey>,
     /// Longest wait for one reply.
     pub timeout: Duration,
     /// How often a request is sent before its scorer counts as unreachable.
     pub max_tries: usize,
-    /// The wait before the second try; it doubles with each.
+    /// The wait before the second try; it doubles with each, less up to half of it by chance.
     pub first_wait: Duration,
     /// Requests on the way at once.
     pub num_parallel: usize,
@@ -86,15 +80,7 @@ impl Settings {
 pub struct HttpScorer {
     settings: Settings,
     route: Route,
-    agent: Agent,
-}
-
-/// What a try came to, when it did not come to a reply.
-enum Trouble {
-    /// Another try may help.
-    Passing(String),
-    /// It will not.
-    Lasting(Error),
+    transport: Transport,
 }
 
 impl HttpScorer {
@@ -104,7 +90,7 @@ impl HttpScorer {
     /// When the address names no route.
     pub fn new(settings: Settings) -> Result<Self, Error> {
         let route = settings.route()?;
-        Ok(Self::on(route, settings))
+        Self::on(route, settings)
     }
 
     /// A reward of the user's own behind any address; the model's name is not used.
@@ -113,20 +99,20 @@ impl HttpScorer {
     /// When the address is not one of HTTP.
     pub fn own(settings: Settings) -> Result<Self, Error> {
         match settings.url.starts_with("http://") || settings.url.starts_with("https://") {
-            true => Ok(Self::on(Route::Own, settings)),
+            true => Self::on(Route::Own, settings),
             false => Err(Error::OwnUrl { url: settings.url }),
         }
     }
 
-    fn on(route: Route, settings: Settings) -> Self {
-        let config = Agent::config_builder()
-            .timeout_connect(Some(CONNECT_TIMEOUT.min(settings.timeout)))
-            .timeout_global(Some(settings.timeout))
-            .http_status_as_error(false)
-            .max_redirects(0)
-            .user_agent("sightline")
-            .build();
-        Self { settings, route, agent: config.new_agent() }
+    fn on(route: Route, settings: Settings) -> Result<Self, Error> {
+        let patience = Patience {
+            timeout: settings.timeout,
+            max_tries: settings.max_tries,
+            first_wait: settings.first_wait,
+            max_reply_bytes: settings.max_reply_bytes,
+        };
+        let transport = Transport::new(&settings.url, settings.api_key.clone(), patience)?;
+        Ok(Self { settings, route, transport })
     }
 
     fn ask(&self, asked: &Asked<'_>, responses: &[&str]) -> Result<Vec<f64>, Error> {
@@ -175,66 +161,11 @@ impl HttpScorer {
         body: &Value,
         read: impl Fn(&Value) -> Result<T, String>,
     ) -> Result<T, Error> {
-        let url = self.settings.url.clone();
-        let bytes = self.persist(body)?;
+        let bytes = self.transport.post(&body.to_string())?;
         let reply = serde_json::from_slice(&bytes).map_err(|error| error.to_string());
-        reply.and_then(|reply| read(&reply)).map_err(|reason| Error::Reply {
-            url,
-            reason,
-            excerpt: excerpt(&bytes),
-        })
-    }
-
-    /// Tries until a try succeeds, cannot be bettered, or is the last.
-    fn persist(&self, body: &Value) -> Result<Vec<u8>, Error> {
-        let (mut num_tries, mut wait) = (0, self.settings.first_wait);
-        loop {
-            num_tries += 1;
-            match self.try_once(body) {
-                Ok(bytes) => return Ok(bytes),
-                Err(Trouble::Lasting(error)) => return Err(error),
-                Err(Trouble::Passing(reason)) if num_tries >= self.settings.max_tries => {
-                    let url = self.settings.url.clone();
-                    return Err(Error::Unreachable { url, num_tries, reason });
-                }
-                Err(Trouble::Passing(_)) => std::thread::sleep(wait),
-            }
-            wait = (wait * 2).min(LONGEST_WAIT);
-        }
-    }
-
-    /// One request: the bytes of a successful reply.
-    fn try_once(&self, body: &Value) -> Result<Vec<u8>, Trouble> {
-        let passing = |error: ureq::Error| Trouble::Passing(error.to_string());
-        let mut request =
-            self.agent.post(&self.settings.url).header("content-type", "application/json");
-        if let Some(key) = &self.settings.api_key {
-            request = request.header("authorization", &format!("Bearer {key}"));
-        }
-        let mut response = request.send(body.to_string()).map_err(passing)?;
-        let limit = self.settings.max_reply_bytes;
-        let bytes = response.body_mut().with_config().limit(limit).read_to_vec();
-        let url = || self.settings.url.clone();
-        let bytes = match bytes {
-            Err(ureq::Error::BodyExceedsLimit(_)) => {
-                let reason = format!("the reply is longer than {limit} bytes");
-                let error = Error::Reply { url: url(), reason, excerpt: String::new() };
-                return Err(Trouble::Lasting(error));
-            }
-            bytes => bytes.map_err(passing)?,
-        };
-        match response.status().as_u16() {
-            200..=299 => Ok(bytes),
-            // Too slow, too many, or a server that may recover.
-            status @ (408 | 429 | 500..) => {
-                Err(Trouble::Passing(format!("status {status}: {}", excerpt(&bytes))))
-            }
-            status => Err(Trouble::Lasting(Error::Refused {
-                url: url(),
-                status,
-                excerpt: excerpt(&bytes),
-            })),
-        }
+        reply
+            .and_then(|reply| read(&reply))
+            .map_err(|reason| self.transport.misread(reason, &bytes).into())
     }
 }
 

@@ -9,12 +9,12 @@
 
 use std::path::Path;
 
+use openai::data_url;
 use reward::Asked;
 use schema::{Content, Part, Sample};
 use serde_json::{Value, json};
 
 use crate::Error;
-use crate::body::data_url;
 
 /// How a question's images are named to who is asked.
 #[derive(Clone, Copy, Debug)]

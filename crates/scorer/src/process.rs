@@ -5,11 +5,12 @@ use std::process::{Child, ChildStdin, Command, Stdio};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
 use std::time::Duration;
 
+use openai::excerpt;
 use reward::{Asked, ScoreError, Scorer};
 use serde_json::Value;
 
+use crate::Error;
 use crate::own::{ImagesAs, question, rewards};
-use crate::{Error, error::excerpt};
 
 /// Longest line that is read.
 const MAX_LINE: u64 = 1 << 24;

@@ -2,108 +2,26 @@
 
 #![expect(clippy::unwrap_used, reason = "a failed step of a test is a failed test")]
 
-use std::io::{BufRead, BufReader, Read, Write};
-use std::net::{TcpListener, TcpStream};
 use std::path::Path;
-use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use reward::{Asked, Scorer};
 use schema::Sample;
 use scorer::{HttpScorer, ProcessScorer, Settings};
 use serde_json::{Value, json};
+use testkit::{Reply, Server};
 
-/// What the server does with a request.
-type Answer = Box<dyn Fn(usize, &Value) -> Reply + Send + Sync>;
-
-enum Reply {
-    /// A status and a body.
-    Send(u16, String),
-    /// Silence for so long.
-    Wait(Duration),
-    /// The connection is closed after this much of a longer body.
-    Break(String),
+fn connect(server: &Server, route: &str) -> HttpScorer {
+    HttpScorer::new(settings(server, route)).unwrap()
 }
 
-struct Server {
-    address: String,
-    requests: Arc<Mutex<Vec<(String, Value)>>>,
-}
-
-impl Server {
-    /// Answers requests, numbered from 0, until the test ends.
-    fn start(answer: impl Fn(usize, &Value) -> Reply + Send + Sync + 'static) -> Self {
-        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-        let address = format!("http://{}", listener.local_addr().unwrap());
-        let requests = Arc::new(Mutex::new(Vec::new()));
-        let (log, answer) = (Arc::clone(&requests), Arc::new(Box::new(answer) as Answer));
-        std::thread::spawn(move || {
-            for stream in listener.incoming() {
-                let (log, answer) = (Arc::clone(&log), Arc::clone(&answer));
-                // A client that hung up is its own affair.
-                std::thread::spawn(move || drop(converse(stream.unwrap(), &log, &answer)));
-            }
-        });
-        Self { address, requests }
+fn settings(server: &Server, route: &str) -> Settings {
+    Settings {
+        timeout: Duration::from_secs(20),
+        max_tries: 3,
+        first_wait: Duration::from_millis(1),
+        ..Settings::new(&format!("{}/{route}", server.address), "rm")
     }
-
-    fn scorer(&self, route: &str) -> HttpScorer {
-        HttpScorer::new(self.settings(route)).unwrap()
-    }
-
-    fn settings(&self, route: &str) -> Settings {
-        Settings {
-            timeout: Duration::from_secs(20),
-            max_tries: 3,
-            first_wait: Duration::from_millis(1),
-            ..Settings::new(&format!("{}/{route}", self.address), "rm")
-        }
-    }
-
-    fn num_requests(&self) -> usize {
-        self.requests.lock().unwrap().len()
-    }
-}
-
-/// One request and its reply; the connection is closed after it.
-fn converse(
-    mut stream: TcpStream,
-    log: &Mutex<Vec<(String, Value)>>,
-    answer: &Answer,
-) -> std::io::Result<()> {
-    let mut reader = BufReader::new(stream.try_clone()?);
-    let (mut head, mut length) = (String::new(), 0);
-    loop {
-        let mut line = String::new();
-        reader.read_line(&mut line)?;
-        if line.trim().is_empty() {
-            break;
-        }
-        if let Some(value) = line.to_lowercase().strip_prefix("content-length:") {
-            length = value.trim().parse().unwrap();
-        }
-        head.push_str(&line);
-    }
-    let mut body = vec![0; length];
-    reader.read_exact(&mut body)?;
-    let body: Value = serde_json::from_slice(&body).unwrap();
-    let number = {
-        let mut log = log.lock().unwrap();
-        log.push((head, body.clone()));
-        log.len() - 1
-    };
-    let (status, text, length) = match answer(number, &body) {
-        Reply::Send(status, text) => (status, text.clone(), text.len()),
-        Reply::Break(text) => (200, text.clone(), text.len() + 100),
-        Reply::Wait(time) => {
-            std::thread::sleep(time);
-            return Ok(());
-        }
-    };
-    let head =
-        format!("HTTP/1.1 {status} X\r\ncontent-length: {length}\r\nconnection: close\r\n\r\n");
-    stream.write_all(head.as_bytes())?;
-    stream.write_all(text.as_bytes())
 }
 
 fn prompt() -> Sample {
@@ -129,10 +47,6 @@ fn ask(scorer: &mut HttpScorer, responses: &[&str]) -> Result<Vec<f64>, String> 
     scorer.scores(&asked, responses).map_err(|error| error.to_string())
 }
 
-fn send(value: &Value) -> Reply {
-    Reply::Send(200, value.to_string())
-}
-
 /// The score of a conversation by the length of its last turn.
 fn length(body: &Value) -> f64 {
     -(body["messages"].as_array().unwrap().last().unwrap()["content"].as_str().unwrap().len()
@@ -148,13 +62,13 @@ fn classify_and_pooling_send_whole_conversations() {
                 "classify" => json!({ "index": 0, "probs": [score], "num_classes": 1 }),
                 _ => json!({ "index": 0, "object": "pooling", "data": [[9.0], [score]] }),
             };
-            send(&json!({ "object": "list", "data": [data] }))
+            Reply::json(&json!({ "object": "list", "data": [data] }))
         });
         let responses: Vec<String> = (0..20).map(|n| "x".repeat(20 - n)).collect();
         let responses: Vec<&str> = responses.iter().map(String::as_str).collect();
         let want: Vec<f64> = (0..20).map(|n| n as f64 - 20.0).collect();
-        assert_eq!(ask(&mut server.scorer(route), &responses), Ok(want), "{route}");
-        let requests = server.requests.lock().unwrap();
+        assert_eq!(ask(&mut connect(&server, route), &responses), Ok(want), "{route}");
+        let requests = server.requests();
         assert_eq!(requests.len(), 20);
         let (head, body) = &requests[0];
         assert!(head.starts_with(&format!("POST /{route} HTTP/1.1")), "{head}");
@@ -175,15 +89,16 @@ fn score_sends_one_query_and_its_documents() {
         let documents = body["text_2"].as_array().unwrap();
         let score = |(index, text): (usize, &Value)| json!({ "index": index, "score": text.as_str().unwrap().len() });
         let data: Vec<Value> = documents.iter().enumerate().map(score).rev().collect();
-        send(&json!({ "data": data }))
+        Reply::json(&json!({ "data": data }))
     });
-    let settings = Settings { api_key: Some("secret".into()), ..server.settings("v1/score") };
+    let settings =
+        Settings { api_key: Some(openai::ApiKey::new("secret")), ..settings(&server, "v1/score") };
     let mut scorer = HttpScorer::new(settings).unwrap();
     assert_eq!(ask(&mut scorer, &["a", "bbb"]), Ok(vec![1.0, 3.0]));
     let plain = Sample { messages: prompt().messages[..1].to_vec(), ..Sample::default() };
     let asked = Asked { prompt: &plain, folder: Path::new("") };
     assert_eq!(scorer.scores(&asked, &["cc"]).unwrap(), [2.0]);
-    let requests = server.requests.lock().unwrap();
+    let requests = server.requests();
     assert!(requests[0].0.to_lowercase().contains("authorization: bearer secret"));
     assert_eq!(requests[0].1["text_1"]["content"].as_array().unwrap().len(), 3);
     assert_eq!(requests[1].1["text_1"], "Be right.");
@@ -194,16 +109,16 @@ fn passing_trouble_is_tried_again() {
     let server = Server::start(|number, body| match number {
         0 => Reply::Send(503, "loading".into()),
         1 => Reply::Break(r#"{"data": [{"#.into()),
-        _ => send(&json!({ "data": [{ "probs": [length(body)] }] })),
+        _ => Reply::json(&json!({ "data": [{ "probs": [length(body)] }] })),
     });
-    assert_eq!(ask(&mut server.scorer("classify"), &["four"]), Ok(vec![-4.0]));
+    assert_eq!(ask(&mut connect(&server, "classify"), &["four"]), Ok(vec![-4.0]));
     assert_eq!(server.num_requests(), 3);
 }
 
 #[test]
 fn lasting_trouble_is_not() {
     let server = Server::start(|_, _| Reply::Send(400, "no such model".into()));
-    let error = ask(&mut server.scorer("classify"), &["a"]).unwrap_err();
+    let error = ask(&mut connect(&server, "classify"), &["a"]).unwrap_err();
     assert!(error.ends_with("refused with status 400: no such model"), "{error}");
     assert_eq!(server.num_requests(), 1);
 }
@@ -211,7 +126,7 @@ fn lasting_trouble_is_not() {
 #[test]
 fn a_server_in_trouble_ends_in_an_error() {
     let server = Server::start(|_, _| Reply::Send(500, "out of memory".into()));
-    let error = ask(&mut server.scorer("classify"), &["a"]).unwrap_err();
+    let error = ask(&mut connect(&server, "classify"), &["a"]).unwrap_err();
     assert!(error.ends_with("no reply in 3 tries: status 500: out of memory"), "{error}");
     assert_eq!(server.num_requests(), 3);
 }
@@ -220,7 +135,7 @@ fn a_server_in_trouble_ends_in_an_error() {
 fn silence_ends_at_the_time_limit() {
     let server = Server::start(|_, _| Reply::Wait(Duration::from_secs(30)));
     let timeout = Duration::from_millis(100);
-    let settings = Settings { timeout, max_tries: 2, ..server.settings("pooling") };
+    let settings = Settings { timeout, max_tries: 2, ..settings(&server, "pooling") };
     let start = Instant::now();
     let error = ask(&mut HttpScorer::new(settings).unwrap(), &["a"]).unwrap_err();
     assert!(error.contains("no reply in 2 tries") && error.contains("timeout"), "{error}");
@@ -241,7 +156,7 @@ fn garbage_is_an_error_that_quotes_it() {
     ];
     for (route, reply, want) in cases {
         let server = Server::start(move |_, _| Reply::Send(200, reply.to_owned()));
-        let error = ask(&mut server.scorer(route), &["a"]).unwrap_err();
+        let error = ask(&mut connect(&server, route), &["a"]).unwrap_err();
         assert!(error.contains(want) && error.contains(&format!("{reply:?}")), "{reply}: {error}");
     }
 }
@@ -249,7 +164,7 @@ fn garbage_is_an_error_that_quotes_it() {
 #[test]
 fn replies_are_bounded() {
     let server = Server::start(|_, _| Reply::Send(200, "x".repeat(5000)));
-    let settings = Settings { max_reply_bytes: 1000, ..server.settings("classify") };
+    let settings = Settings { max_reply_bytes: 1000, ..settings(&server, "classify") };
     let error = ask(&mut HttpScorer::new(settings).unwrap(), &["a"]).unwrap_err();
     assert!(error.contains("the reply is longer than 1000 bytes"), "{error}");
 }
@@ -279,11 +194,11 @@ fn own_question() -> Sample {
 fn a_reward_of_ones_own_is_asked_with_the_line_and_its_images() {
     let folder = folder();
     let server = Server::start(|_, _| Reply::Send(200, r#"{"rewards": [1, -0.5]}"#.to_owned()));
-    let mut scorer = HttpScorer::own(server.settings("any/where")).unwrap();
+    let mut scorer = HttpScorer::own(settings(&server, "any/where")).unwrap();
     let sample = own_question();
     let asked = Asked { prompt: &sample, folder: folder.path() };
     assert_eq!(scorer.scores(&asked, &["a", "b"]).unwrap(), [1.0, -0.5]);
-    let (head, body) = server.requests.lock().unwrap()[0].clone();
+    let (head, body) = server.requests()[0].clone();
     assert!(head.starts_with("POST /any/where "), "{head}");
     assert_eq!(body["completions"], json!(["a", "b"]));
     assert_eq!((&body["answer"], &body["difficulty"]), (&json!("7"), &json!(3)));

@@ -1,4 +1,4 @@
-//! What tests share: golden files, comparisons that name the worst element, a finite-difference check.
+//! What tests share: golden files, comparisons that name the worst element, a finite-difference check, a server.
 //!
 //! ```text
 //! tests/golden/*.safetensors ─► Golden ─┐
@@ -20,7 +20,9 @@
 mod golden;
 mod close;
 mod gradient;
+mod server;
 
 pub use close::{Tolerance, assert_close, assert_close_by_norm, relative_error};
 pub use golden::{Golden, json};
 pub use gradient::check_gradient;
+pub use server::{Reply, Server};

@@ -1,0 +1,98 @@
+//! Conversations of ours as the API takes them, images as data URLs.
+
+use std::path::Path;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use schema::Sample;
+
+use crate::Error;
+use crate::wire::{Message, Part};
+
+const IMAGE_TAG: &str = "<image>";
+
+/// The sample's turns; each image stands where its tag stood. Image paths are relative to `folder`.
+///
+/// # Errors
+/// When an image file cannot be read.
+pub fn messages(sample: &Sample, folder: &Path) -> Result<Vec<Message>, Error> {
+    let mut listed = Listed { images: sample.images.iter(), folder };
+    let turn = |message: &schema::Message| {
+        let mut parts = Vec::new();
+        match &message.content {
+            schema::Content::Text(text) if !text.contains(IMAGE_TAG) => {
+                return Ok(Message::text(message.role.into(), text.as_str()));
+            }
+            schema::Content::Text(text) => listed.spread(text, &mut parts)?,
+            schema::Content::Parts(of) => {
+                for part in of {
+                    listed.add(part, &mut parts)?;
+                }
+            }
+        }
+        Ok(Message::parts(message.role.into(), parts))
+    };
+    sample.messages.iter().map(turn).collect()
+}
+
+/// Images whose turn has not come yet.
+struct Listed<'a> {
+    images: std::slice::Iter<'a, String>,
+    folder: &'a Path,
+}
+
+impl Listed<'_> {
+    fn add(&mut self, part: &schema::Part, parts: &mut Vec<Part>) -> Result<(), Error> {
+        match part {
+            schema::Part::Text { text } => self.spread(text, parts)?,
+            schema::Part::Image { image: Some(own) } => {
+                parts.push(Part::image(data_url(own, self.folder)?));
+            }
+            schema::Part::Image { image: None } => self.next(parts)?,
+            schema::Part::ImageUrl { image_url } => parts.push(Part::image(image_url.url.as_str())),
+        }
+        Ok(())
+    }
+
+    /// Text in pieces, with the next listed image in place of each tag.
+    fn spread(&mut self, text: &str, parts: &mut Vec<Part>) -> Result<(), Error> {
+        for (index, piece) in text.split(IMAGE_TAG).enumerate() {
+            if index > 0 {
+                self.next(parts)?;
+            }
+            if !piece.trim().is_empty() {
+                parts.push(Part::text(piece.trim_matches('\n')));
+            }
+        }
+        Ok(())
+    }
+
+    fn next(&mut self, parts: &mut Vec<Part>) -> Result<(), Error> {
+        if let Some(source) = self.images.next() {
+            parts.push(Part::image(data_url(source, self.folder)?));
+        }
+        Ok(())
+    }
+}
+
+/// An image as a `data:` URL: as given, or from its file.
+///
+/// # Errors
+/// When the file cannot be read.
+pub fn data_url(source: &str, folder: &Path) -> Result<String, Error> {
+    if source.starts_with("data:") {
+        return Ok(source.to_owned());
+    }
+    let path = folder.join(source);
+    let bytes =
+        std::fs::read(&path).map_err(|source| Error::Image { path: path.clone(), source })?;
+    let kind = match bytes.as_slice() {
+        [0x89, b'P', b'N', b'G', ..] => "png",
+        [0xFF, 0xD8, ..] => "jpeg",
+        [b'G', b'I', b'F', ..] => "gif",
+        [b'B', b'M', ..] => "bmp",
+        [b'R', b'I', b'F', b'F', ..] => "webp",
+        _ => "octet-stream",
+    };
+    Ok(format!("data:image/{kind};base64,{}", STANDARD.encode(bytes)))
+}
