@@ -1,6 +1,7 @@
 """Inputs from arithmetic, the same as `src/inputs.rs` makes; and the loop that answers one line per round."""
 
 import json
+import os
 import resource
 import sys
 import time
@@ -8,7 +9,7 @@ import time
 import numpy as np
 import torch
 
-torch.set_num_threads(int(__import__("os").environ.get("BENCH_THREADS", "2")))
+torch.set_num_threads(int(os.environ.get("BENCH_THREADS", "2")))
 
 
 def token(stream, i):

@@ -81,11 +81,9 @@ fn model(name: &str, config: &Named<'_>, dtype: DType) -> Result<Box<dyn Scorer>
     if !name.contains("://") {
         return Ok(Box::new(judge(name.as_ref(), dtype).context("reward_model")?));
     }
-    let settings = Settings {
-        timeout: Duration::from_secs_f64(config.timeout),
-        max_tries: config.num_tries,
-        ..with_key(Settings::new(name, config.served_name), API_KEY)
-    };
+    let mut settings = with_key(Settings::new(name, config.served_name), API_KEY);
+    settings.patience.timeout = Duration::from_secs_f64(config.timeout);
+    settings.patience.max_tries = config.num_tries;
     let scorer = HttpScorer::new(settings);
     Ok(Box::new(scorer.map_err(usage)?))
 }
@@ -130,8 +128,9 @@ fn own(custom: &CustomReward, max_tries: usize) -> Result<Box<dyn Scorer>> {
     let Some(url) = &custom.url else {
         return Ok(Box::new(ProcessScorer::new(&command, timeout).map_err(usage)?));
     };
-    let settings = with_key(Settings::new(url, ""), OWN_API_KEY);
-    Ok(Box::new(HttpScorer::own(Settings { timeout, max_tries, ..settings }).map_err(usage)?))
+    let mut settings = with_key(Settings::new(url, ""), OWN_API_KEY);
+    (settings.patience.timeout, settings.patience.max_tries) = (timeout, max_tries);
+    Ok(Box::new(HttpScorer::own(settings).map_err(usage)?))
 }
 
 /// Settings with the bearer token of a variable of the environment.

@@ -40,6 +40,17 @@ pub(crate) fn open(
     }
 }
 
+/// As [`open`], with the ledger in a run's folder under the model's `name`, which errors tell too.
+pub(crate) fn open_in(
+    folder: &Path,
+    name: &str,
+    config: &TeacherConfig,
+    progress: &Progress,
+) -> Result<Box<dyn Respond>> {
+    let ledger = folder.join(format!("{name}.sqlite"));
+    open(config, &ledger, progress).with_context(|| name.to_owned())
+}
+
 /// The judge that a recipe's `judge` names, its ledger in the recipe's folder.
 ///
 /// # Errors
@@ -51,7 +62,7 @@ pub(crate) fn judge(
 ) -> Result<Option<Box<dyn Respond>>> {
     let Some(judge) = &config.judge else { return Ok(None) };
     std::fs::create_dir_all(folder).with_context(|| folder.display().to_string())?;
-    open(judge, &folder.join("judge.sqlite"), progress).context("judge").map(Some)
+    open_in(folder, "judge", judge, progress).map(Some)
 }
 
 /// What will name the model, found without opening it.

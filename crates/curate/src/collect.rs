@@ -4,7 +4,7 @@ use std::borrow::Cow;
 use std::path::Path;
 
 use data::{Preference, absolute, lines, prompt_of};
-use judge::{Decoding, Failure, Request, estimate_text, whole_response};
+use judge::{Decoding, Failure, Request, estimate_text, whole_response, without_tags};
 use schema::{Content, Message, Part, Role, Sample};
 use serde_json::json;
 use stages::{Keyed, Store, key};
@@ -141,8 +141,9 @@ impl Collecting<'_> {
         let mut prompts: Vec<Option<Sample>> =
             asked.iter().map(|one| Some(one.prompt.clone())).collect();
         let Some(captioner) = &mut responder.captioner else { return Ok(prompts) };
-        let shown: Vec<usize> =
-            (0..asked.len()).filter(|&index| !asked[index].prompt.images.is_empty()).collect();
+        let shown: Vec<usize> = (0..asked.len())
+            .filter(|&i| asked[i].prompt.image_sources().next().is_some())
+            .collect();
         let captioning: Vec<Sample> =
             shown.iter().map(|&index| caption_prompt(&asked[index].prompt)).collect();
         let decoding = Decoding::greedy(self.config.max_new_tokens, self.config.seed);
@@ -223,15 +224,8 @@ fn captioned(prompt: &Sample, caption: &str) -> Sample {
         0..=16_384 => caption.to_owned(),
         _ => caption.chars().take(16_384).collect(),
     };
-    let mut prompt = prompt.clone();
-    prompt.images.clear();
-    for message in &mut prompt.messages {
-        match &mut message.content {
-            Content::Text(text) => *text = text.replace("<image>", "").trim().to_owned(),
-            Content::Parts(parts) => parts.retain(|part| matches!(part, Part::Text { .. })),
-        }
-    }
-    let described = format!("The image, described: {}\n\n", caption.replace("<image>", "[image]"));
+    let mut prompt = prompt.without_images();
+    let described = format!("The image, described: {}\n\n", without_tags(&caption));
     let first = prompt.messages.iter_mut().find(|message| message.role == Role::User);
     if let Some(Message { content, .. }) = first {
         match content {

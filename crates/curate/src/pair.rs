@@ -3,8 +3,10 @@
 use std::path::Path;
 
 use data::Preference;
+use preprocess::ImageFile;
+use schema::Sample;
 use serde::Serialize;
-use sha2::{Digest as _, Sha256};
+use stages::{hex, key};
 
 use crate::statistics::Dropped;
 
@@ -35,7 +37,7 @@ impl Pair {
     pub(crate) fn new(preference: Preference, place: String) -> Self {
         let mut pair =
             Self { preference, place, images: String::new(), hash: String::new(), dropped: None };
-        match images(&pair.preference.prompt.images) {
+        match images(&pair.preference.prompt) {
             Ok(images) => pair.images = images,
             Err(reason) => pair.dropped = Some((Dropped::BadLine, reason)),
         }
@@ -47,12 +49,7 @@ impl Pair {
     pub(crate) fn name(&mut self) {
         let Preference { prompt, chosen, rejected, .. } = &self.preference;
         let messages = serde_json::to_string(&prompt.messages).expect("turns have a JSON form");
-        let mut hash = Sha256::new();
-        for part in [&messages, &self.images, chosen.trim(), rejected.trim()] {
-            hash.update((part.len() as u64).to_le_bytes());
-            hash.update(part);
-        }
-        self.hash = hex(&hash.finalize());
+        self.hash = key(&[&messages, &self.images, chosen.trim(), rejected.trim()]);
     }
 
     pub(crate) fn is_open(&self) -> bool {
@@ -65,20 +62,10 @@ impl Pair {
 }
 
 /// The content of images: their bytes count, not their names.
-fn images(sources: &[String]) -> Result<String, String> {
-    let mut hash = Sha256::new();
-    for source in sources {
-        match source.strip_prefix("data:") {
-            Some(content) => hash.update(content.split(',').next_back().unwrap_or("")),
-            None => {
-                let bytes = std::fs::read(Path::new(source));
-                hash.update(bytes.map_err(|error| format!("{source}: {error}"))?);
-            }
-        }
-    }
-    Ok(if sources.is_empty() { String::new() } else { hex(&hash.finalize()) })
-}
-
-pub(crate) fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+fn images(prompt: &Sample) -> Result<String, String> {
+    let content = |source| ImageFile::load(source, Path::new("")).map(|file| hex(&file.sha256()));
+    let contents: Result<Vec<String>, _> = prompt.image_sources().map(content).collect();
+    let contents = contents.map_err(|error| error.to_string())?;
+    let parts: Vec<&str> = contents.iter().map(String::as_str).collect();
+    Ok(if parts.is_empty() { String::new() } else { key(&parts) })
 }

@@ -28,10 +28,11 @@ impl Surrogate<'_, '_> {
         judge: &mut Judge<'_>,
         statistics: &mut Statistics,
     ) -> Result<(), Error> {
-        self.score_all(pairs)?;
+        let all: Vec<usize> = (0..pairs.len()).collect();
+        self.score(pairs, &all)?;
         let weak: Vec<usize> = (0..pairs.len()).filter(|&i| self.is_weak(&pairs[i])).collect();
         self.rewrite(pairs, &weak, judge, statistics)?;
-        self.score_all(pairs)?;
+        self.score(pairs, &weak)?;
         for index in weak {
             let pair = &mut pairs[index];
             if self.is_weak(pair) {
@@ -47,9 +48,9 @@ impl Surrogate<'_, '_> {
         Ok(())
     }
 
-    fn score_all(&mut self, pairs: &mut [Pair]) -> Result<(), Error> {
-        let total = pairs.len();
-        for (index, pair) in pairs.iter_mut().enumerate() {
+    fn score(&mut self, pairs: &mut [Pair], indices: &[usize]) -> Result<(), Error> {
+        for (done, &index) in (1..).zip(indices) {
+            let pair = &mut pairs[index];
             if pair.is_open() && self.config.reward_model.is_some() {
                 match self.scores(pair) {
                     Ok([chosen, rejected]) => {
@@ -62,7 +63,7 @@ impl Surrogate<'_, '_> {
                     Err(error) => return Err(error),
                 }
             }
-            (self.watch)(Progress { step: "scores", done: index + 1, total });
+            (self.watch)(Progress { step: "scores", done, total: indices.len() });
         }
         Ok(())
     }

@@ -115,16 +115,7 @@ pub fn absolute(mut sample: Sample, folder: &Path) -> Sample {
             *image = path.display().to_string();
         }
     };
-    sample.images.iter_mut().for_each(mend);
-    for message in &mut sample.messages {
-        if let Content::Parts(parts) = &mut message.content {
-            for part in parts {
-                if let Part::Image { image: Some(image) } = part {
-                    mend(image);
-                }
-            }
-        }
-    }
+    sample.image_paths_mut().for_each(mend);
     sample
 }
 

@@ -154,11 +154,11 @@ fn rank_correlation(a: &[f64], b: &[f64]) -> Option<f64> {
 fn ranks(values: &[f64]) -> Vec<f64> {
     let mut order: Vec<usize> = (0..values.len()).collect();
     order.sort_by(|&a, &b| values[a].total_cmp(&values[b]));
-    let mut ranks = vec![0.0; values.len()];
+    let (mut ranks, mut num_before) = (vec![0.0; values.len()], 0);
     for tied in order.chunk_by(|&a, &b| values[a] == values[b]) {
-        let first = order.iter().position(|index| *index == tied[0]).unwrap_or(0);
-        let rank = first as f64 + (tied.len() as f64 + 1.0) / 2.0;
+        let rank = num_before as f64 + (tied.len() as f64 + 1.0) / 2.0;
         tied.iter().for_each(|&index| ranks[index] = rank);
+        num_before += tied.len();
     }
     ranks
 }

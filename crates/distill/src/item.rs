@@ -6,9 +6,10 @@ use std::path::Path;
 use data::{Error as DataError, lines, num_image_tags, prompt_of};
 use preprocess::ImageFile;
 use reward::Why;
-use schema::{Content, Part, Role, Sample};
+use schema::{Content, Role, Sample};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
+use stages::hex;
 
 use crate::Error;
 
@@ -71,7 +72,7 @@ pub enum Flaw {
 impl Item {
     /// The image sources of the prompt, in the order in which they are shown.
     pub fn images(&self) -> Vec<&str> {
-        images(&self.prompt)
+        self.prompt.image_sources().collect()
     }
 
     /// The question as text.
@@ -198,7 +199,7 @@ fn item(line: usize, sample: &Sample, folder: &Path) -> Result<Item, Quarantined
     }
     let mut asked = Sha256::new();
     asked.update(serde_json::to_vec(&prompt.messages).expect("turns have a JSON form"));
-    for image in images(&prompt) {
+    for image in prompt.image_sources() {
         let file = ImageFile::load(image, folder);
         asked.update(file.map_err(|error| refuse(Flaw::Image, error.to_string()))?.sha256());
     }
@@ -233,54 +234,7 @@ fn differ(answer: &str, told: &str) -> bool {
     reward::last_boxed(told).is_some() && !reward::verify(answer, told).equivalent
 }
 
-fn images<'p>(prompt: &'p Sample) -> Vec<&'p str> {
-    let own = |part: &'p Part| match part {
-        Part::Image { image: Some(image) } => Some(image.as_str()),
-        Part::ImageUrl { image_url } => Some(image_url.url.as_str()),
-        _ => None,
-    };
-    let parts = prompt.messages.iter().filter_map(|message| match &message.content {
-        Content::Parts(parts) => Some(parts),
-        Content::Text(_) => None,
-    });
-    let own = parts.flatten().filter_map(own);
-    prompt.images.iter().map(String::as_str).chain(own).collect()
-}
-
 /// The words of a turn, its tags left in.
 pub(crate) fn text_of(content: &Content) -> String {
-    match content {
-        Content::Text(text) => text.clone(),
-        Content::Parts(parts) => {
-            let texts = parts.iter().filter_map(|part| match part {
-                Part::Text { text } => Some(text.as_str()),
-                Part::Image { .. } | Part::ImageUrl { .. } => None,
-            });
-            texts.collect::<Vec<_>>().join("\n")
-        }
-    }
-}
-
-/// The prompt as it is asked without its images.
-pub(crate) fn without_images(prompt: &Sample) -> Sample {
-    let mut blind = prompt.clone();
-    blind.images.clear();
-    for message in &mut blind.messages {
-        match &mut message.content {
-            Content::Text(text) => *text = text.replace("<image>", "").trim().to_owned(),
-            Content::Parts(parts) => {
-                parts.retain(|part| matches!(part, Part::Text { .. }));
-                for part in parts {
-                    if let Part::Text { text } = part {
-                        *text = text.replace("<image>", "");
-                    }
-                }
-            }
-        }
-    }
-    blind
-}
-
-pub(crate) fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+    content.texts().collect::<Vec<_>>().join("\n")
 }

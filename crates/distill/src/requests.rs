@@ -7,7 +7,7 @@ use judge::{Decoding, Request};
 use schema::{Content, Part, Sample};
 
 use crate::config::DistillConfig;
-use crate::item::{Item, without_images};
+use crate::item::Item;
 use crate::record::Stage;
 
 /// An answer with or without the image, as short as it comes.
@@ -17,7 +17,7 @@ pub(crate) fn ablation<'a>(
     stage: Stage,
 ) -> Request<'a> {
     let prompt = match stage {
-        Stage::Blind => Cow::Owned(without_images(&item.prompt)),
+        Stage::Blind => Cow::Owned(item.prompt.without_images()),
         _ => Cow::Borrowed(&item.prompt),
     };
     let limit = config.ablation_max_new_tokens.unwrap_or(config.max_new_tokens);

@@ -5,7 +5,7 @@ use std::path::Path;
 use data::Dataset;
 use preprocess::{Processor, Prompt};
 use reward::{Why, verify};
-use schema::{Content, Message, Part, Role, Sample};
+use schema::{Message, Role, Sample};
 
 use crate::Error;
 
@@ -75,14 +75,5 @@ fn asked(sample: &Sample) -> String {
 }
 
 fn text(message: &Message) -> String {
-    match &message.content {
-        Content::Text(text) => text.clone(),
-        Content::Parts(parts) => parts
-            .iter()
-            .filter_map(|part| match part {
-                Part::Text { text } => Some(text.as_str()),
-                Part::Image { .. } | Part::ImageUrl { .. } => None,
-            })
-            .collect(),
-    }
+    message.content.texts().collect()
 }

@@ -1,5 +1,7 @@
 //! Conversations of ours as the API takes them, images as data URLs.
 
+use std::fs::File;
+use std::io::{self, Read as _};
 use std::path::Path;
 
 use base64::Engine as _;
@@ -8,6 +10,9 @@ use schema::Sample;
 
 use crate::Error;
 use crate::wire::{Message, Part};
+
+/// The largest image file that is sent, in bytes; servers take less.
+const MAX_IMAGE_BYTES: u64 = 64 << 20;
 
 const IMAGE_TAG: &str = "<image>";
 
@@ -78,21 +83,32 @@ impl Listed<'_> {
 /// An image as a `data:` URL: as given, or from its file.
 ///
 /// # Errors
-/// When the file cannot be read.
+/// When the file cannot be read, is larger than an image is, or is none: what a data set names is sent to somebody else.
 pub fn data_url(source: &str, folder: &Path) -> Result<String, Error> {
     if source.starts_with("data:") {
         return Ok(source.to_owned());
     }
     let path = folder.join(source);
-    let bytes =
-        std::fs::read(&path).map_err(|source| Error::Image { path: path.clone(), source })?;
+    let read = image(&path).map_err(|source| Error::Image { path, source });
+    let (kind, bytes) = read?;
+    Ok(format!("data:image/{kind};base64,{}", STANDARD.encode(bytes)))
+}
+
+/// Kind and bytes of an image file.
+fn image(path: &Path) -> io::Result<(&'static str, Vec<u8>)> {
+    let mut bytes = Vec::new();
+    File::open(path)?.take(MAX_IMAGE_BYTES + 1).read_to_end(&mut bytes)?;
+    let refuse = |reason: String| Err(io::Error::new(io::ErrorKind::InvalidData, reason));
+    if bytes.len() as u64 > MAX_IMAGE_BYTES {
+        return refuse(format!("larger than {MAX_IMAGE_BYTES} bytes"));
+    }
     let kind = match bytes.as_slice() {
         [0x89, b'P', b'N', b'G', ..] => "png",
         [0xFF, 0xD8, ..] => "jpeg",
         [b'G', b'I', b'F', ..] => "gif",
         [b'B', b'M', ..] => "bmp",
         [b'R', b'I', b'F', b'F', ..] => "webp",
-        _ => "octet-stream",
+        _ => return refuse("not a PNG, JPEG, WebP, GIF or BMP image".to_owned()),
     };
-    Ok(format!("data:image/{kind};base64,{}", STANDARD.encode(bytes)))
+    Ok((kind, bytes))
 }

@@ -1,14 +1,14 @@
 //! A model behind a server: asked in parallel, within a budget, and never twice for the same.
 
 use std::collections::HashSet;
-use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Condvar, Mutex, MutexGuard, OnceLock, PoisonError, mpsc};
+use std::sync::{Condvar, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Duration;
 
 use judge::estimate_text;
 use sha2::{Digest as _, Sha256};
 
 use crate::account::Account;
+use crate::parallel::in_parallel;
 use crate::wire::{Content, Part};
 use crate::{
     ApiKey, Attempt, Budget, ChatReply, ChatRequest, Error, ErrorBody, Ledger, Outcome, Patience,
@@ -170,32 +170,10 @@ impl Endpoint {
         &self,
         num_calls: usize,
         make: impl Fn(usize) -> Result<Call<'a>, Error> + Sync,
-        mut on_done: impl FnMut(usize, Result<Answered, Error>),
+        on_done: impl FnMut(usize, Result<Answered, Error>),
     ) {
-        let next = AtomicUsize::new(0);
-        let num_threads = self.settings.num_parallel.clamp(1, num_calls.max(1));
-        std::thread::scope(|scope| {
-            let (sender, receiver) = mpsc::channel();
-            for _ in 0..num_threads {
-                let (sender, next, make) = (sender.clone(), &next, &make);
-                scope.spawn(move || {
-                    loop {
-                        let index = next.fetch_add(1, Ordering::Relaxed);
-                        if index >= num_calls {
-                            break;
-                        }
-                        let answered = make(index).and_then(|call| self.chat(&call));
-                        if sender.send((index, answered)).is_err() {
-                            break;
-                        }
-                    }
-                });
-            }
-            drop(sender);
-            for (index, answered) in receiver {
-                on_done(index, answered);
-            }
-        });
+        let ask = |index| make(index).and_then(|call| self.chat(&call));
+        in_parallel(num_calls, self.settings.num_parallel, ask, on_done);
     }
 
     /// What a request may take at most, as far as can be told before it is sent.
@@ -283,7 +261,7 @@ impl Endpoint {
     /// What names a request: who is asked, and every byte of what.
     fn hash(&self, body: &str) -> String {
         let hash = Sha256::new().chain_update(self.transport.url()).chain_update("\n");
-        hash.chain_update(body).finalize().iter().map(|byte| format!("{byte:02x}")).collect()
+        stages::hex(&hash.chain_update(body).finalize())
     }
 
     /// Waits until no equal request is on its way.

@@ -4,14 +4,11 @@ use std::path::{Path, PathBuf};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use rusqlite::{Connection, OptionalExtension as _, params};
+use stages::{IN_MEMORY, database};
 
 use crate::{Error, Spending, Usage};
 
-/// A write-ahead log outlives a killed process; waiting for a lock serves a second reader.
 const TABLES: &str = "
-    PRAGMA journal_mode = WAL;
-    PRAGMA synchronous = NORMAL;
-    PRAGMA busy_timeout = 10000;
     CREATE TABLE IF NOT EXISTS attempts (
         id INTEGER PRIMARY KEY,
         hash TEXT NOT NULL,
@@ -91,7 +88,7 @@ impl Ledger {
     /// # Errors
     /// When the file cannot be opened, or is no ledger.
     pub fn open(path: &Path) -> Result<Self, Error> {
-        Self::with(path, Connection::open(path))
+        Self::at(path)
     }
 
     /// A ledger that ends with the process.
@@ -99,15 +96,12 @@ impl Ledger {
     /// # Errors
     /// When there is no memory for it.
     pub fn in_memory() -> Result<Self, Error> {
-        Self::with(Path::new(":memory:"), Connection::open_in_memory())
+        Self::at(Path::new(IN_MEMORY))
     }
 
-    fn with(path: &Path, connection: rusqlite::Result<Connection>) -> Result<Self, Error> {
-        let made = connection.and_then(|connection| {
-            connection.execute_batch(TABLES)?;
-            Ok(connection)
-        });
-        let connection = made.map_err(|source| Error::Ledger { path: path.to_owned(), source })?;
+    fn at(path: &Path) -> Result<Self, Error> {
+        let connection = database(path, TABLES)
+            .map_err(|source| Error::Ledger { path: path.to_owned(), source })?;
         Ok(Self { path: path.to_owned(), connection: Mutex::new(connection) })
     }
 

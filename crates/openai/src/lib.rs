@@ -27,6 +27,7 @@ mod wire;
 mod content;
 mod transport;
 mod account;
+mod parallel;
 mod ledger;
 mod endpoint;
 mod respond;
@@ -36,6 +37,7 @@ pub use content::{data_url, messages};
 pub use endpoint::{Answered, Call, Endpoint, Settings};
 pub use error::{Error, excerpt};
 pub use ledger::{Attempt, Ledger, Outcome};
+pub use parallel::in_parallel;
 pub use transport::{ApiKey, Patience, Transport, Trouble};
 pub use wire::{
     ApiError, ChatReply, ChatRequest, Choice, Content, ErrorBody, FinishReason, ImageUrl, Message,

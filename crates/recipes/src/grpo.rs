@@ -156,8 +156,7 @@ impl Course<'_, '_> {
     fn record(&mut self, mut report: StepReport) -> Result<(), Error> {
         self.draws.note(&mut report);
         self.guard.watch(&mut report, &mut self.task.policy, &mut self.draws.notices)?;
-        let is_checkpoint = report.step.is_multiple_of(self.config.checkpoint.save_steps)
-            || report.step == report.max_steps;
+        let is_checkpoint = self.run.checkpoints().is_due(report.step, report.max_steps);
         let saved = if is_checkpoint { Some(self.save()?) } else { None };
         self.run.record(&report, || saved.unwrap_or_default())?;
         if is_checkpoint {

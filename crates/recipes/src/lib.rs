@@ -31,6 +31,7 @@
 pub mod error;
 pub mod config;
 pub mod run;
+mod whole_lines;
 pub mod policy;
 mod best;
 pub mod sft;

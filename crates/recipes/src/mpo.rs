@@ -35,7 +35,7 @@ pub use config::{
 };
 use pairs::Pairs;
 use reference::reference;
-pub use rounds::{RoundsConfig, rounds, rounds_judged};
+pub use rounds::{RoundsConfig, rounds};
 use task::MpoTask;
 use validation::Validation;
 

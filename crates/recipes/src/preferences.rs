@@ -59,29 +59,43 @@ const SAMPLING_KEYS: [&str; 13] = [
     "dropout_ntp",
 ];
 
-/// Samples, scores and writes pairs; goes on where an earlier call was interrupted. `scorer` is what
-/// [`BuildConfig::reward_model`] names.
-///
-/// # Errors
-/// Bad settings, data or model files; a scorer that fails where `bad_scores` is `stop`; files that cannot be
-/// written.
-pub fn build(
-    config: &PreferencesConfig,
-    scorer: Option<&mut dyn Scorer>,
-    watch: Watch,
-) -> Result<Statistics, Error> {
-    build_judged(config, (scorer, None), watch)
+/// Who assesses responses besides the rule.
+#[derive(Default)]
+pub struct Assessors<'a> {
+    /// What [`BuildConfig::reward_model`] names.
+    pub scorer: Option<&'a mut dyn Scorer>,
+    /// What [`BuildConfig::judge`] names: it leaves out pairs whose chosen response is not factually consistent.
+    pub judge: Option<&'a mut dyn Respond>,
 }
 
-/// As [`build`]; a judge leaves out pairs whose chosen response is not factually consistent.
+impl Assessors<'_> {
+    /// The same for a shorter time.
+    pub(crate) fn borrowed(&mut self) -> Assessors<'_> {
+        let scorer: Option<&mut dyn Scorer> = match &mut self.scorer {
+            Some(scorer) => Some(&mut **scorer),
+            None => None,
+        };
+        let judge: Option<&mut dyn Respond> = match &mut self.judge {
+            Some(judge) => Some(&mut **judge),
+            None => None,
+        };
+        Assessors { scorer, judge }
+    }
+}
+
+/// Samples, scores and writes pairs; goes on where an earlier call was interrupted.
 ///
 /// # Errors
-/// As for [`build`], and when the judge can be asked no more; a later call goes on there.
-pub fn build_judged(
+/// Bad settings, data or model files; a scorer that fails where `bad_scores` is `stop`; a judge that is missing or can
+/// be asked no more; files that cannot be written.
+pub fn build(
     config: &PreferencesConfig,
-    (scorer, judge): (Option<&mut dyn Scorer>, Option<&mut dyn Respond>),
+    Assessors { scorer, judge }: Assessors<'_>,
     watch: Watch,
 ) -> Result<Statistics, Error> {
+    if config.build.judge.is_some() && judge.is_none() {
+        return Err(Error::NoScorer { key: "judge" });
+    }
     let Watch { mut notices, .. } = watch;
     let dataset = Dataset::read(&config.run.dataset)?;
     let folder = &config.run.output_dir;

@@ -41,6 +41,54 @@ pub struct Sample {
     pub extra: Map<String, Value>,
 }
 
+impl Sample {
+    /// All images: those of the list, then those that parts bring themselves.
+    pub fn image_sources(&self) -> impl Iterator<Item = &str> {
+        let own = |part| match part {
+            &Part::Image { image: Some(ref image) } => Some(image.as_str()),
+            Part::ImageUrl { image_url } => Some(image_url.url.as_str()),
+            Part::Image { image: None } | Part::Text { .. } => None,
+        };
+        let parts = self.messages.iter().flat_map(|message| message.content.parts());
+        self.images.iter().map(String::as_str).chain(parts.filter_map(own))
+    }
+
+    /// The images that are named by path or data URL, in the order of [`Self::image_sources`], to be renamed.
+    pub fn image_paths_mut(&mut self) -> impl Iterator<Item = &mut String> {
+        let own = |part| match part {
+            &mut Part::Image { image: Some(ref mut image) } => Some(image),
+            _ => None,
+        };
+        let parts = self.messages.iter_mut().flat_map(|message| match &mut message.content {
+            Content::Text(_) => [].iter_mut(),
+            Content::Parts(parts) => parts.iter_mut(),
+        });
+        self.images.iter_mut().chain(parts.filter_map(own))
+    }
+
+    /// The same words without images and their tags.
+    pub fn without_images(&self) -> Self {
+        let mut blind = self.clone();
+        blind.images.clear();
+        let strip = |text: &mut String| {
+            *text = text.replace("<image>\n", "").replace("<image>", "");
+        };
+        for message in &mut blind.messages {
+            match &mut message.content {
+                Content::Text(text) => strip(text),
+                Content::Parts(parts) => parts.retain_mut(|part| match part {
+                    Part::Text { text } => {
+                        strip(text);
+                        true
+                    }
+                    Part::Image { .. } | Part::ImageUrl { .. } => false,
+                }),
+            }
+        }
+        blind
+    }
+}
+
 /// One turn of a conversation.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Message {
@@ -81,6 +129,29 @@ pub enum Content {
     Text(String),
     /// Text and images in order.
     Parts(Vec<Part>),
+}
+
+impl Content {
+    /// The pieces of text, image tags left in.
+    pub fn texts(&self) -> impl Iterator<Item = &str> {
+        let whole = match self {
+            Self::Text(text) => Some(text.as_str()),
+            Self::Parts(_) => None,
+        };
+        let pieces = self.parts().iter().filter_map(|part| match part {
+            Part::Text { text } => Some(text.as_str()),
+            Part::Image { .. } | Part::ImageUrl { .. } => None,
+        });
+        whole.into_iter().chain(pieces)
+    }
+
+    /// The parts; plain text has none.
+    fn parts(&self) -> &[Part] {
+        match self {
+            Self::Text(_) => &[],
+            Self::Parts(parts) => parts,
+        }
+    }
 }
 
 /// One part of a [`Content::Parts`].
@@ -133,4 +204,43 @@ pub enum FinishReason {
     Stop,
     /// The limit on new tokens or the model's context.
     Length,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn sample() -> Sample {
+        let line = r#"{
+            "messages": [
+                {"role": "user", "content": "<image>\nWhat is <image>?"},
+                {"role": "user", "content": [
+                    {"type": "image", "image": "own.png"},
+                    {"type": "image"},
+                    {"type": "text", "text": "and <image>this"},
+                    {"type": "image_url", "image_url": {"url": "data:,x"}}
+                ]}
+            ],
+            "images": ["a.png", "b.png"]
+        }"#;
+        serde_json::from_str(line).unwrap()
+    }
+
+    #[test]
+    fn images_are_found_wherever_they_stand() {
+        let mut sample = sample();
+        let sources: Vec<&str> = sample.image_sources().collect();
+        assert_eq!(sources, ["a.png", "b.png", "own.png", "data:,x"]);
+        sample.image_paths_mut().for_each(|path| path.insert(0, '/'));
+        let sources: Vec<&str> = sample.image_sources().collect();
+        assert_eq!(sources, ["/a.png", "/b.png", "/own.png", "data:,x"]);
+    }
+
+    #[test]
+    fn without_images_the_words_stay() {
+        let blind = sample().without_images();
+        assert_eq!(blind.image_sources().count(), 0);
+        assert_eq!(blind.messages[0].content, Content::Text("What is ?".to_owned()));
+        assert_eq!(blind.messages[1].content.texts().collect::<Vec<_>>(), ["and this"]);
+    }
 }

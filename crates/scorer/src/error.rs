@@ -12,12 +12,6 @@ pub enum Error {
     /// The server could not be asked, or its reply not be read.
     #[error(transparent)]
     Server(#[from] openai::Error),
-    /// An address of a reward of one's own that is none.
-    #[error("{url}: expected an http or https address")]
-    OwnUrl {
-        /// The address.
-        url: String,
-    },
     /// No program to ask.
     #[error("the command of a reward names no program")]
     NoProgram,
@@ -44,6 +38,14 @@ pub enum Error {
         command: String,
         /// How long it had.
         seconds: f64,
+    },
+    /// A program that says what nobody asked for, so that its lines can no longer be told apart.
+    #[error("`{command}` wrote a line that answers no question: {excerpt:?}")]
+    Unasked {
+        /// The program with its arguments.
+        command: String,
+        /// How the line begins.
+        excerpt: String,
     },
     /// A line that holds no rewards.
     #[error("`{command}`: {reason}; its line begins {excerpt:?}")]

@@ -1,8 +1,8 @@
 //! Asking the server: in parallel, again after trouble, and never for ever.
 
-use std::time::Duration;
+use std::sync::atomic::{AtomicBool, Ordering};
 
-use openai::{ApiKey, Patience, Transport};
+use openai::{ApiKey, Patience, Transport, in_parallel};
 use reward::{Asked, ScoreError, Scorer};
 use serde_json::Value;
 
@@ -33,30 +33,21 @@ pub struct Settings {
     pub model: String,
     /// Sent as a bearer token.
     pub api_key: Option<ApiKey>,
-    /// Longest wait for one reply.
-    pub timeout: Duration,
-    /// How often a request is sent before its scorer counts as unreachable.
-    pub max_tries: usize,
-    /// The wait before the second try; it doubles with each, less up to half of it by chance.
-    pub first_wait: Duration,
+    /// How long and how often the server is asked.
+    pub patience: Patience,
     /// Requests on the way at once.
     pub num_parallel: usize,
-    /// Longest reply that is read, in bytes.
-    pub max_reply_bytes: u64,
 }
 
 impl Settings {
-    /// A minute for a reply, five tries, eight requests at once, a mebibyte of reply.
+    /// No key, eight requests at once.
     pub fn new(url: &str, model: &str) -> Self {
         Self {
             url: url.to_owned(),
             model: model.to_owned(),
             api_key: None,
-            timeout: Duration::from_secs(60),
-            max_tries: 5,
-            first_wait: Duration::from_secs(1),
+            patience: Patience::default(),
             num_parallel: 8,
-            max_reply_bytes: 1 << 20,
         }
     }
 
@@ -98,20 +89,11 @@ impl HttpScorer {
     /// # Errors
     /// When the address is not one of HTTP.
     pub fn own(settings: Settings) -> Result<Self, Error> {
-        match settings.url.starts_with("http://") || settings.url.starts_with("https://") {
-            true => Self::on(Route::Own, settings),
-            false => Err(Error::OwnUrl { url: settings.url }),
-        }
+        Self::on(Route::Own, settings)
     }
 
     fn on(route: Route, settings: Settings) -> Result<Self, Error> {
-        let patience = Patience {
-            timeout: settings.timeout,
-            max_tries: settings.max_tries,
-            first_wait: settings.first_wait,
-            max_reply_bytes: settings.max_reply_bytes,
-        };
-        let transport = Transport::new(&settings.url, settings.api_key.clone(), patience)?;
+        let transport = Transport::new(&settings.url, settings.api_key.clone(), settings.patience)?;
         Ok(Self { settings, route, transport })
     }
 
@@ -135,24 +117,26 @@ impl HttpScorer {
         }
     }
 
-    /// One request for each response, `num_parallel` of them at once.
+    /// One request for each response, `num_parallel` of them at once, and no more after one that failed.
     fn each(
         &self,
         responses: &[&str],
         ask: impl Fn(&str) -> Result<f64, Error> + Sync,
     ) -> Result<Vec<f64>, Error> {
-        let share = responses.len().div_ceil(self.settings.num_parallel.max(1)).max(1);
-        let ask = |part: &[&str]| part.iter().map(|one| ask(one)).collect();
-        let parts: Vec<Result<Vec<f64>, Error>> = std::thread::scope(|scope| {
-            let ask = &ask;
-            let start = |part| scope.spawn(move || ask(part));
-            let started: Vec<_> = responses.chunks(share).map(start).collect();
-            started
-                .into_iter()
-                .map(|thread| thread.join().expect("asking does not panic"))
-                .collect()
+        let has_failed = AtomicBool::new(false);
+        let one = |index: usize| {
+            let score = (!has_failed.load(Ordering::Relaxed)).then(|| ask(responses[index]));
+            has_failed.fetch_or(matches!(score, Some(Err(_))), Ordering::Relaxed);
+            score
+        };
+        let mut scores = vec![0.0; responses.len()];
+        let mut failure = None;
+        in_parallel(responses.len(), self.settings.num_parallel, one, |index, score| match score {
+            Some(Ok(score)) => scores[index] = score,
+            Some(Err(error)) => failure = failure.take().or(Some(error)),
+            None => {}
         });
-        Ok(parts.into_iter().collect::<Result<Vec<_>, _>>()?.concat())
+        failure.map_or(Ok(scores), Err)
     }
 
     /// The scores that the server's reply holds.

@@ -11,7 +11,7 @@ use std::path::Path;
 
 use openai::data_url;
 use reward::Asked;
-use schema::{Content, Part, Sample};
+use schema::Sample;
 use serde_json::{Value, json};
 
 use crate::Error;
@@ -50,15 +50,7 @@ fn with_images(mut sample: Sample, folder: &Path, images: ImagesAs) -> Result<Sa
         };
         Ok(())
     };
-    sample.images.iter_mut().try_for_each(name)?;
-    for message in &mut sample.messages {
-        let Content::Parts(parts) = &mut message.content else { continue };
-        for part in parts {
-            if let Part::Image { image: Some(image) } = part {
-                name(image)?;
-            }
-        }
-    }
+    sample.image_paths_mut().try_for_each(name)?;
     Ok(sample)
 }
 

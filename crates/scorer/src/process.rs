@@ -1,8 +1,8 @@
 //! A program of the user's own that scores: one JSON line in, one out, for as long as the run lasts.
 
 use std::io::{BufRead, BufReader, Read, Write};
-use std::process::{Child, ChildStdin, Command, Stdio};
-use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
+use std::process::{Child, Command, Stdio};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
 use std::time::Duration;
 
 use openai::excerpt;
@@ -29,7 +29,8 @@ pub struct ProcessScorer {
 #[derive(Debug)]
 struct Running {
     child: Child,
-    questions: ChildStdin,
+    /// Lines for the program's input, written by a thread of their own: a program may be slow to read too.
+    questions: Sender<String>,
     /// Lines of the program's output, read by a thread of their own so that waiting can end.
     replies: Receiver<std::io::Result<Vec<u8>>>,
 }
@@ -59,10 +60,11 @@ impl ProcessScorer {
     }
 
     fn converse(&self, running: &mut Running, question: &Value) -> Result<Vec<f64>, Error> {
-        let line = format!("{question}\n");
-        let sent = running.questions.write_all(line.as_bytes());
-        sent.and_then(|()| running.questions.flush())
-            .map_err(|error| self.ended(running, &error))?;
+        if let Ok(Ok(line)) = running.replies.try_recv() {
+            return Err(Error::Unasked { command: self.name(), excerpt: excerpt(&line) });
+        }
+        // Where the thread that writes has ended, so has the program, which the wait for its reply tells.
+        drop(running.questions.send(format!("{question}\n")));
         let bytes = match running.replies.recv_timeout(self.timeout) {
             Ok(Ok(bytes)) => bytes,
             Ok(Err(error)) => return Err(self.ended(running, &error)),
@@ -92,7 +94,15 @@ impl ProcessScorer {
             .stdout(Stdio::piped())
             .spawn();
         let mut child = started.map_err(|source| Error::Start { command: self.name(), source })?;
-        let questions = child.stdin.take().expect("it is piped");
+        let mut input = child.stdin.take().expect("it is piped");
+        let (questions, asked) = channel::<String>();
+        std::thread::spawn(move || {
+            for line in asked {
+                if input.write_all(line.as_bytes()).and_then(|()| input.flush()).is_err() {
+                    return;
+                }
+            }
+        });
         let mut output = BufReader::new(child.stdout.take().expect("it is piped"));
         let (send, replies) = channel();
         std::thread::spawn(move || {

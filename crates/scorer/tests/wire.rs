@@ -5,6 +5,7 @@
 use std::path::Path;
 use std::time::{Duration, Instant};
 
+use openai::Patience;
 use reward::{Asked, Scorer};
 use schema::Sample;
 use scorer::{HttpScorer, ProcessScorer, Settings};
@@ -17,9 +18,12 @@ fn connect(server: &Server, route: &str) -> HttpScorer {
 
 fn settings(server: &Server, route: &str) -> Settings {
     Settings {
-        timeout: Duration::from_secs(20),
-        max_tries: 3,
-        first_wait: Duration::from_millis(1),
+        patience: Patience {
+            timeout: Duration::from_secs(20),
+            max_tries: 3,
+            first_wait: Duration::from_millis(1),
+            ..Patience::default()
+        },
         ..Settings::new(&format!("{}/{route}", server.address), "rm")
     }
 }
@@ -135,7 +139,8 @@ fn a_server_in_trouble_ends_in_an_error() {
 fn silence_ends_at_the_time_limit() {
     let server = Server::start(|_, _| Reply::Wait(Duration::from_secs(30)));
     let timeout = Duration::from_millis(100);
-    let settings = Settings { timeout, max_tries: 2, ..settings(&server, "pooling") };
+    let mut settings = settings(&server, "pooling");
+    (settings.patience.timeout, settings.patience.max_tries) = (timeout, 2);
     let start = Instant::now();
     let error = ask(&mut HttpScorer::new(settings).unwrap(), &["a"]).unwrap_err();
     assert!(error.contains("no reply in 2 tries") && error.contains("timeout"), "{error}");
@@ -164,7 +169,8 @@ fn garbage_is_an_error_that_quotes_it() {
 #[test]
 fn replies_are_bounded() {
     let server = Server::start(|_, _| Reply::Send(200, "x".repeat(5000)));
-    let settings = Settings { max_reply_bytes: 1000, ..settings(&server, "classify") };
+    let mut settings = settings(&server, "classify");
+    settings.patience.max_reply_bytes = 1000;
     let error = ask(&mut HttpScorer::new(settings).unwrap(), &["a"]).unwrap_err();
     assert!(error.contains("the reply is longer than 1000 bytes"), "{error}");
 }
@@ -257,4 +263,31 @@ fn programs_that_fail_are_named_and_ended() {
     let error = scorer.scores(&asked, &["a"]).unwrap_err().to_string();
     assert!(error.contains("`/no/such/program` cannot be started"), "{error}");
     assert!(ProcessScorer::new(&[], short).is_err());
+}
+
+#[test]
+fn lines_that_nobody_asked_for_are_no_answers() {
+    let folder = folder();
+    let sample = own_question();
+    let asked = Asked { prompt: &sample, folder: folder.path() };
+    let twice = r#"while read -r line; do echo '{"rewards": [1]}'; echo '{"rewards": [2]}'; done"#;
+    let mut scorer = program(twice, Duration::from_secs(20));
+    assert_eq!(scorer.scores(&asked, &["a"]).unwrap(), [1.0]);
+    std::thread::sleep(Duration::from_millis(200));
+    let error = scorer.scores(&asked, &["a"]).unwrap_err().to_string();
+    assert!(error.contains("answers no question: \"{\\\"rewards\\\": [2]"), "{error}");
+    assert_eq!(scorer.scores(&asked, &["a"]).unwrap(), [1.0], "it was started again");
+}
+
+#[test]
+fn a_program_that_does_not_read_is_not_waited_for() {
+    let folder = folder();
+    let mut sample = own_question();
+    // More than a pipe holds.
+    sample.answer = Some("7".repeat(1 << 20));
+    let asked = Asked { prompt: &sample, folder: folder.path() };
+    let started = Instant::now();
+    let error = program("sleep 60", Duration::from_millis(300)).scores(&asked, &["a"]);
+    assert!(error.unwrap_err().to_string().contains("gave no answer within 0.3 s"));
+    assert!(started.elapsed() < Duration::from_secs(30));
 }

@@ -27,4 +27,4 @@ mod ask;
 
 pub use ask::{Found, Keyed, Responded, Stage, question_key, request_key};
 pub use error::Error;
-pub use store::{Entry, Spending, Store, key};
+pub use store::{Entry, IN_MEMORY, Spending, Store, database, hex, key};

@@ -9,11 +9,17 @@ use sha2::{Digest as _, Sha256};
 
 use crate::Error;
 
-/// A write-ahead log outlives a killed process.
-const TABLES: &str = "
+/// What SQLite calls a database that ends with the process.
+pub const IN_MEMORY: &str = ":memory:";
+
+/// A write-ahead log outlives a killed process; waiting for a lock serves a second reader.
+const SETTINGS: &str = "
     PRAGMA journal_mode = WAL;
     PRAGMA synchronous = NORMAL;
     PRAGMA busy_timeout = 10000;
+";
+
+const TABLES: &str = "
     CREATE TABLE IF NOT EXISTS results (
         key TEXT PRIMARY KEY,
         stage TEXT NOT NULL,
@@ -80,7 +86,7 @@ impl Store {
     /// # Errors
     /// When the file cannot be opened, or is no store.
     pub fn open(path: &Path) -> Result<Self, Error> {
-        Self::with(path, Connection::open(path))
+        Self::at(path)
     }
 
     /// A store that ends with the process.
@@ -88,15 +94,12 @@ impl Store {
     /// # Errors
     /// When there is no memory for it.
     pub fn in_memory() -> Result<Self, Error> {
-        Self::with(Path::new(":memory:"), Connection::open_in_memory())
+        Self::at(Path::new(IN_MEMORY))
     }
 
-    fn with(path: &Path, connection: rusqlite::Result<Connection>) -> Result<Self, Error> {
-        let made = connection.and_then(|connection| {
-            connection.execute_batch(TABLES)?;
-            Ok(connection)
-        });
-        let connection = made.map_err(|source| Error { path: path.to_owned(), source })?;
+    fn at(path: &Path) -> Result<Self, Error> {
+        let connection = database(path, TABLES);
+        let connection = connection.map_err(|source| Error { path: path.to_owned(), source })?;
         Ok(Self { path: path.to_owned(), connection })
     }
 
@@ -173,5 +176,21 @@ pub fn key(parts: &[&str]) -> String {
         hash.update((part.len() as u64).to_le_bytes());
         hash.update(part);
     }
-    hash.finalize().iter().map(|byte| format!("{byte:02x}")).collect()
+    hex(&hash.finalize())
+}
+
+/// Bytes in hexadecimal digits.
+pub fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+/// A database that outlives a killed process, with these tables.
+///
+/// # Errors
+/// When the file cannot be opened, or holds something else.
+pub fn database(path: &Path, tables: &str) -> rusqlite::Result<Connection> {
+    let connection = Connection::open(path)?;
+    connection.execute_batch(SETTINGS)?;
+    connection.execute_batch(tables)?;
+    Ok(connection)
 }

@@ -8,12 +8,12 @@ use ::distill::{
 use anyhow::{Context as _, Result, bail};
 use judge::TeacherConfig;
 use recipes::Error;
-use recipes::config::{Part, Recipe, resolved};
+use recipes::config::{Part, Recipe};
 use serde::{Deserialize, Serialize};
 
-use super::training::{settings, show_plan};
+use super::training::{keep_settings, settings, show_plan};
 use crate::args::DistillArgs;
-use crate::output::{Table, write_atomic};
+use crate::output::Table;
 use crate::progress::Steps;
 use crate::{Context, teachers};
 
@@ -70,11 +70,9 @@ struct Done {
 fn run_pipeline(recipe: &DistillRecipe, context: &Context) -> Result<Report> {
     let config = &recipe.0;
     let folder = &config.output_dir;
-    std::fs::create_dir_all(folder).with_context(|| folder.display().to_string())?;
-    write_atomic(&folder.join("config.toml"), resolved(recipe)?.as_bytes())?;
+    keep_settings(recipe, folder)?;
     let open = |name: &str, teacher: &TeacherConfig| {
-        let ledger = folder.join(format!("{name}.sqlite"));
-        teachers::open(teacher, &ledger, &context.progress).with_context(|| name.to_owned())
+        teachers::open_in(folder, name, teacher, &context.progress)
     };
     let mut generator = open("generator", &config.generator)?;
     let mut judge = config.judge.as_ref().map(|judge| open("judge", judge)).transpose()?;

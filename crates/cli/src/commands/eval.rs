@@ -15,11 +15,10 @@ use recipes::policy::load_trained;
 use rollout::{GenerateConfig, ImageEncoder, Progress as Generated, Sampling};
 use serde::{Deserialize, Serialize};
 
-use super::training::settings;
+use super::training::{keep_settings, settings};
 use crate::Context;
 use crate::args::RecipeArgs;
 use crate::failure::usage;
-use crate::output::write_atomic;
 use crate::progress::{Meter, Progress, Unit};
 
 /// Features held in memory.
@@ -165,9 +164,7 @@ pub(crate) fn run(args: &RecipeArgs, context: &Context) -> Result<()> {
         let run = DryRun { config: &config, num_questions };
         return context.output.show(&run, |run| format!("{text}\nquestions {}", run.num_questions));
     }
-    // A folder that cannot be written shows before the work, not after it.
-    std::fs::create_dir_all(&config.output_dir)?;
-    write_atomic(&config.output_dir.join("config.toml"), text.as_bytes())?;
+    keep_settings(&config, &config.output_dir)?;
     let evaluation = measure(&config, &processor, &questions, &context.progress)?;
     let Evaluation { summary, blind, .. } = &evaluation;
     let outcome = Outcome { output_dir: &config.output_dir, image: summary, blind: blind.as_ref() };

@@ -1,7 +1,8 @@
 //! `sightline mpo`: mixed preference optimisation, on given pairs or in rounds.
 
 use anyhow::Result;
-use recipes::mpo::{MpoConfig, rounds_judged};
+use recipes::mpo::{MpoConfig, rounds};
+use recipes::preferences::Assessors;
 
 use super::plan::Plan;
 use super::preferences::BuildPlan;
@@ -28,8 +29,9 @@ pub(crate) fn run(args: &RecipeArgs, context: &Context) -> Result<()> {
     let judge = build.map(|build| teachers::judge(build, output_dir, &context.progress));
     let mut judge = judge.transpose()?.flatten();
     let spectator = Spectator::new("mpo", &context.progress);
-    let assessors = (scorers::borrow(&mut scorer), teachers::borrow(&mut judge));
-    let trained = rounds_judged(&config, assessors, &mut || spectator.watch());
+    let (scorer, judge) = (scorers::borrow(&mut scorer), teachers::borrow(&mut judge));
+    let assessors = Assessors { scorer, judge };
+    let trained = rounds(&config, assessors, &mut || spectator.watch());
     spectator.finish();
     trained?;
     spectator.conclude(config.run.output_dir, context)

@@ -7,7 +7,9 @@ use ::data::{Dataset, prompt_of};
 use anyhow::{Context as _, Result};
 use preprocess::Processor;
 use recipes::config::ModelConfig;
-use recipes::preferences::{BuildConfig, PAIRS_FILE, PreferencesConfig, Statistics, build_judged};
+use recipes::preferences::{
+    Assessors, BuildConfig, PAIRS_FILE, PreferencesConfig, Statistics, build,
+};
 use serde::Serialize;
 
 use super::training::{Spectator, settings, show_plan};
@@ -37,8 +39,9 @@ fn run_build(args: &RecipeArgs, context: &Context) -> Result<()> {
     let mut scorer = scorers::open(&config.build, config.model.dtype.into())?;
     let mut judge = teachers::judge(&config.build, &config.run.output_dir, &context.progress)?;
     let spectator = Spectator::new("preferences", &context.progress);
-    let assessors = (scorers::borrow(&mut scorer), teachers::borrow(&mut judge));
-    let built = build_judged(&config, assessors, spectator.watch());
+    let (scorer, judge) = (scorers::borrow(&mut scorer), teachers::borrow(&mut judge));
+    let assessors = Assessors { scorer, judge };
+    let built = build(&config, assessors, spectator.watch());
     spectator.finish();
     let outcome = Outcome { statistics: built?, pairs: config.run.output_dir.join(PAIRS_FILE) };
     let show = |outcome: &Outcome| format!("{}\n{}", outcome.pairs.display(), outcome.statistics);

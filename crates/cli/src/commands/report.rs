@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use ::data::{Dataset, prompt_of};
 use ::report::{Answer, Curve, Example, Fact, Histogram, RunSummary};
 use anyhow::{Context as _, Result};
-use schema::{Content, Part, Sample};
+use schema::Sample;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
@@ -259,14 +259,7 @@ fn picture(dataset: &Dataset, image: &str) -> Option<String> {
 
 /// The last thing that is asked, without image tags.
 fn question(sample: &Sample) -> String {
-    let text = |part: &Part| match part {
-        Part::Text { text } => text.clone(),
-        Part::Image { .. } | Part::ImageUrl { .. } => String::new(),
-    };
     let prompt = prompt_of(sample);
-    let last = prompt.messages.last().map(|message| match &message.content {
-        Content::Text(text) => text.clone(),
-        Content::Parts(parts) => parts.iter().map(text).collect::<Vec<_>>().join(" "),
-    });
-    last.unwrap_or_default().replace("<image>", "").trim().to_owned()
+    let texts = prompt.messages.last().into_iter().flat_map(|message| message.content.texts());
+    texts.collect::<Vec<_>>().join(" ").replace("<image>", "").trim().to_owned()
 }

@@ -2,10 +2,10 @@
 
 use std::collections::BTreeMap;
 use std::fmt::Display;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use anyhow::Result;
+use anyhow::{Context as _, Result};
 use engine::{Event, StepReport};
 use recipes::config::{Recipe, resolved};
 use recipes::run::{Notice, Watch};
@@ -14,6 +14,7 @@ use serde::Serialize;
 use crate::Context;
 use crate::args::RecipeArgs;
 use crate::failure::usage;
+use crate::output::write_atomic;
 use crate::progress::{Meter, Progress, Unit};
 
 /// Metrics worth a place beside the bar.
@@ -32,6 +33,13 @@ const SHOWN: [(&str, &str); 9] = [
 /// The recipe that file and options make; errors are the user's to mend.
 pub(super) fn settings<R: Recipe>(args: &RecipeArgs) -> Result<R> {
     recipes::config::load(args.config.as_deref(), &args.overrides).map_err(usage)
+}
+
+/// Writes the resolved settings into the folder of a run, which is made: one that cannot be written shows before the
+/// work, not after it.
+pub(super) fn keep_settings<R: Recipe>(config: &R, folder: &Path) -> Result<()> {
+    std::fs::create_dir_all(folder).with_context(|| folder.display().to_string())?;
+    write_atomic(&folder.join("config.toml"), resolved(config)?.as_bytes())
 }
 
 /// What a dry run prints.

@@ -4,10 +4,10 @@ use curate::{CurateConfig, Helpers, Responder, ResponderConfig, curate};
 use judge::{Failure, Request, Scripted, TeacherConfig};
 use serde_json::{Value, json};
 
-use crate::fixture::{config, lines, words, write};
+use crate::fixture::{config, lines, pixel, words, write};
 
 fn prompts(folder: &std::path::Path) -> CurateConfig {
-    std::fs::write(folder.join("a.png"), "image").unwrap();
+    std::fs::write(folder.join("a.png"), pixel(1)).unwrap();
     let prompt = |number: usize| {
         json!({
             "messages": [{ "role": "user", "content": format!("<image>\nQuestion {number}?") }],

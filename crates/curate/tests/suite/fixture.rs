@@ -77,3 +77,12 @@ impl Scorer for Numbers {
         Ok(responses.iter().map(number).collect())
     }
 }
+
+/// An image of one pixel.
+pub(crate) fn pixel(shade: u8) -> Vec<u8> {
+    let words: [u32; 13] = [58, 0, 54, 40, 1, 1, 1 | 24 << 16, 0, 4, 0, 0, 0, 0];
+    let mut bytes = b"BM".to_vec();
+    bytes.extend(words.into_iter().flat_map(u32::to_le_bytes));
+    bytes.extend([shade, shade, shade, 0]);
+    bytes
+}

@@ -4,14 +4,14 @@ use curate::{CurateConfig, Dropped};
 use judge::{Failure, Request, Scripted, TeacherConfig};
 use serde_json::json;
 
-use crate::fixture::{config, lines, pair, run, verdict, words};
+use crate::fixture::{config, lines, pair, pixel, run, verdict, words};
 
 #[test]
 fn flaws_and_duplicates_are_dropped_and_counted() {
     let folder = tempfile::tempdir().unwrap();
-    std::fs::write(folder.path().join("a.png"), "one").unwrap();
-    std::fs::write(folder.path().join("same.png"), "one").unwrap();
-    std::fs::write(folder.path().join("b.png"), "two").unwrap();
+    std::fs::write(folder.path().join("a.png"), pixel(1)).unwrap();
+    std::fs::write(folder.path().join("same.png"), pixel(1)).unwrap();
+    std::fs::write(folder.path().join("b.png"), pixel(2)).unwrap();
     let long = |end: &str| {
         let start =
             "the cat sits on the mat beside the old red lamp and looks out of the window at";

@@ -91,7 +91,7 @@ impl Checkpoints {
     }
 
     /// Whether a checkpoint is to be written after `step` of `max_steps`.
-    pub(crate) fn is_due(&self, step: u64, max_steps: u64) -> bool {
+    pub fn is_due(&self, step: u64, max_steps: u64) -> bool {
         step.is_multiple_of(self.config.save_steps) || step == max_steps
     }
 

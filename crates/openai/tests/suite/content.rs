@@ -42,3 +42,11 @@ fn a_missing_image_is_an_error_that_names_it() {
     let error = openai::messages(&sample, "somewhere".as_ref()).unwrap_err();
     assert!(error.to_string().starts_with("somewhere/no.png: ") && !error.is_final());
 }
+
+#[test]
+fn what_is_no_image_is_not_sent() {
+    let folder = tempfile::tempdir().unwrap();
+    std::fs::write(folder.path().join("secrets"), "password = 7").unwrap();
+    let error = openai::data_url("secrets", folder.path()).unwrap_err().to_string();
+    assert!(error.ends_with("secrets: not a PNG, JPEG, WebP, GIF or BMP image"), "{error}");
+}

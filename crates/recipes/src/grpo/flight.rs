@@ -20,6 +20,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
 use crate::Error;
+use crate::whole_lines::{WholeLines, whole_lines};
 
 /// Name of the file in an output folder.
 const FILE: &str = "in_flight.jsonl";
@@ -112,18 +113,13 @@ impl Flight {
 
 /// What stands in a file under this header, and how much of it is whole.
 fn read(bytes: &[u8], header: &str) -> (HashMap<(String, Origin), Value>, u64) {
-    let mut known = HashMap::new();
-    let mut lines = bytes.split_inclusive(|&byte| byte == b'\n');
-    if lines.next() != Some(header.as_bytes()) {
-        return (known, 0);
+    match whole_lines::<Line>(bytes).filter(|whole| whole.header == header.as_bytes()) {
+        Some(WholeLines { lines, length, .. }) => {
+            let known = lines.into_iter().map(|line| ((line.what, line.origin), line.value));
+            (known.collect(), length)
+        }
+        None => (HashMap::new(), 0),
     }
-    let mut length = header.len();
-    for line in lines.take_while(|line| line.ends_with(b"\n")) {
-        let Ok(Line { what, origin, value }) = serde_json::from_slice(line) else { break };
-        known.insert((what, origin), value);
-        length += line.len();
-    }
-    (known, length as u64)
 }
 
 #[cfg(test)]

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::path::Path;
 
 use preprocess::Tokenizer;
-use reward::{format_reward, verify};
+use reward::format_reward;
 use rollout::{GenerateConfig, Sampling};
 use schema::Completion;
 
@@ -88,8 +88,7 @@ impl<'a> HeldOut<'a> {
     ) -> [(&'static str, f64); 3] {
         let all = || answers.iter().enumerate();
         let correct = all().map(|(question, answer)| {
-            let response = questions.opening(question).response(&answer.text).into_owned();
-            f64::from(u8::from(verify(&questions.answers[question], &response).equivalent))
+            f64::from(u8::from(questions.is_right(question, &answer.text)))
         });
         let well_formed = all()
             .map(|(question, answer)| format_reward(&answer.text, questions.opening(question)));
@@ -130,8 +129,7 @@ impl<'a> HeldOut<'a> {
 /// Share of right answers, and share of absent things that are said to be there: POPE (arXiv:2305.10355).
 fn of_probe(probe: &Questions, answers: &[Completion]) -> Vec<(&'static str, f64)> {
     let says = |question: usize, word: &str| {
-        let response = probe.opening(question).response(&answers[question].text).into_owned();
-        f64::from(u8::from(verify(word, &response).equivalent))
+        f64::from(u8::from(probe.says(question, &answers[question].text, word)))
     };
     let all = || 0..probe.len();
     let absent: Vec<usize> = all().filter(|&question| is(&probe.answers[question], "no")).collect();

@@ -1,6 +1,6 @@
 //! What a rollout leaves to be learned, and in which updates.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use advantage::{Entry, Mixed};
 use serde::{Deserialize, Serialize};
@@ -60,7 +60,10 @@ impl Lesson {
 
     /// Whether all updates were made.
     pub(super) fn is_over(&self, config: &GrpoConfig) -> bool {
-        let num_parts = num_parts(config, self.trees(config).len());
+        let fresh = self.mixed.entries.iter().map(|entry| entry.payload.question);
+        let rethought = self.rethought.iter().map(|rethought| rethought.question);
+        let questions: BTreeSet<usize> = fresh.chain(rethought).collect();
+        let num_parts = num_parts(config, questions.len());
         self.num_done >= config.rollout.num_iterations * num_parts
     }
 

@@ -12,7 +12,6 @@ use std::fs::{File, OpenOptions};
 use std::io::Write;
 use std::path::{Path, PathBuf};
 
-use reward::verify;
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 
@@ -22,6 +21,7 @@ use super::questions::Questions;
 use crate::Error;
 use crate::policy::Policy;
 use crate::run::{Notice, settings_hash};
+use crate::whole_lines::{WholeLines, whole_lines};
 
 /// Name of the file in an output folder.
 pub const POOL_FILE: &str = "prompt_pool.jsonl";
@@ -108,16 +108,8 @@ fn given(path: &Path, num_questions: usize) -> Result<Vec<Line>, Error> {
 
 /// Header and whole lines of a pool, and their bytes.
 fn read(bytes: &[u8]) -> Option<(Header, Vec<Line>, u64)> {
-    let mut lines = bytes.split_inclusive(|&byte| byte == b'\n').filter(|l| l.ends_with(b"\n"));
-    let first = lines.next()?;
-    let header = serde_json::from_slice(first).ok()?;
-    let (mut read, mut length) = (vec![], first.len());
-    for line in lines {
-        let Ok(parsed) = serde_json::from_slice(line) else { break };
-        read.push(parsed);
-        length += line.len();
-    }
-    Some((header, read, length as u64))
+    let WholeLines { header, lines, length } = whole_lines(bytes)?;
+    Some((serde_json::from_slice(header).ok()?, lines, length))
 }
 
 /// A pass over all questions.
@@ -174,12 +166,8 @@ impl Pass<'_> {
         let (vlm, tokenizer) = (&self.policy.vlm, &self.policy.processor.tokenizer);
         let groups = rollout::generate(vlm, tokenizer, &prompts, &config, &mut |_| {})?;
         let line = |(&question, group): (&usize, Vec<schema::Completion>)| {
-            let (gold, opening) =
-                (&self.questions.answers[question], self.questions.opening(question));
-            let is_right = |completion: &&schema::Completion| {
-                verify(gold, &opening.response(&completion.text)).equivalent
-            };
-            Line { question, correct: group.iter().filter(is_right).count(), of: group.len() }
+            let right = group.iter().filter(|c| self.questions.is_right(question, &c.text));
+            Line { question, correct: right.count(), of: group.len() }
         };
         Ok(questions.iter().zip(groups).map(line).collect())
     }

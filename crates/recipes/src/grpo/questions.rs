@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use data::{Dataset, prompt_of};
 use preprocess::Prompt;
-use reward::{Asked, Opening};
+use reward::{Asked, Opening, verify};
 use schema::Sample;
 
 use crate::Error;
@@ -76,6 +76,16 @@ impl Questions {
             true => Opening::InPrompt,
             false => Opening::InCompletion,
         }
+    }
+
+    /// Whether a completion of a question answers it as is known to be right.
+    pub(super) fn is_right(&self, question: usize, text: &str) -> bool {
+        self.says(question, text, &self.answers[question])
+    }
+
+    /// Whether a completion of a question answers so.
+    pub(super) fn says(&self, question: usize, text: &str, answer: &str) -> bool {
+        verify(answer, &self.opening(question).response(text)).equivalent
     }
 
     /// Leaves out all but the questions of these numbers.

@@ -9,7 +9,6 @@
 //! prompt. They are learned as they stand; a completion whose advantage is the coefficient and whose ratio is 1 has the
 //! gradient of supervised fine-tuning with that weight.
 
-use reward::verify;
 use rollout::GenerateConfig;
 use rollout::sampler::Draw;
 
@@ -134,8 +133,7 @@ impl Rethinker<'_> {
             let question = groups[doubted.group].question;
             let token_ids = [doubted.head, completion.token_ids.clone()].concat();
             let text = doubted.text + &completion.text;
-            let response = self.questions.opening(question).response(&text).into_owned();
-            let is_right = verify(&self.questions.answers[question], &response).equivalent;
+            let is_right = self.questions.is_right(question, &text);
             let fits = token_ids.len() <= self.config.rollout.max_completion_length;
             let has_room = kept[doubted.group].len() < rethinking.max_per_prompt;
             if is_right && fits && has_room && !is_truncated(&completion) {

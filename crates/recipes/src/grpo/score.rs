@@ -8,7 +8,7 @@
 
 use advantage::{Scale, group_relative, normalized_sum, scale_by_batch};
 use reward::{
-    ScoreError, Scorer, bounded, combine, format_reward, repetition_reward, soft_overlong, verify,
+    ScoreError, Scorer, bounded, combine, format_reward, repetition_reward, soft_overlong,
 };
 use schema::Completion;
 
@@ -74,12 +74,9 @@ impl<'a, 's> Scoring<'a, 's> {
 
     /// What the answer and its form are worth.
     fn computed(&self, question: usize, completions: &[Completion]) -> Vec<Scored> {
-        let (gold, opening) = (&self.questions.answers[question], self.questions.opening(question));
-        let weights = self.config.reward.reward_weights;
-        let correct = |text: &str| {
-            let response = opening.response(text);
-            f64::from(u8::from(verify(gold, &response).equivalent))
-        };
+        let (questions, weights) = (self.questions, self.config.reward.reward_weights);
+        let opening = questions.opening(question);
+        let correct = |text: &str| f64::from(u8::from(questions.is_right(question, text)));
         let texts = || completions.iter().map(|completion| completion.text.as_str());
         let format = texts().map(|text| format_reward(text, opening)).collect();
         vec![

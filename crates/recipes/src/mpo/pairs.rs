@@ -30,7 +30,7 @@ impl Pair {
             ids.iter().for_each(|id| hash.update(id.to_le_bytes()));
         }
         self.prompt.images.iter().for_each(|image| hash.update(image.key()));
-        hash.finalize()[..16].iter().map(|byte| format!("{byte:02x}")).collect()
+        stages::hex(&hash.finalize()[..16])
     }
 
     fn length(&self) -> usize {

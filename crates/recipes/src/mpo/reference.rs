@@ -92,7 +92,7 @@ fn policy_key(policy: &Policy) -> Result<String, Error> {
         hash.update(name);
         hash.update(bytemuck::cast_slice::<f32, u8>(values.as_slice()));
     }
-    Ok(hash.finalize()[..16].iter().map(|byte| format!("{byte:02x}")).collect())
+    Ok(stages::hex(&hash.finalize()[..16]))
 }
 
 /// The file of one policy.

@@ -11,15 +11,13 @@
 
 use std::path::{Path, PathBuf};
 
-use judge::Respond;
-use reward::Scorer;
 use serde::{Deserialize, Serialize};
 
 use super::{BEST_FOLDER, MpoConfig, train};
 use crate::Error;
 use crate::config::{ModelConfig, RunConfig, in_range};
 use crate::policy::Policy;
-use crate::preferences::{self, BuildConfig, PAIRS_FILE, PreferencesConfig};
+use crate::preferences::{self, Assessors, BuildConfig, PAIRS_FILE, PreferencesConfig};
 use crate::run::{Watch, write_config};
 
 /// Where pairs come from.
@@ -52,26 +50,13 @@ impl RoundsConfig {
     }
 }
 
-/// Trains for all rounds, or on given pairs where there are no rounds. `scorer` is what
-/// [`BuildConfig::reward_model`] names; `watch` is asked for who watches each stage.
+/// Trains for all rounds, or on given pairs where there are no rounds. `watch` is asked for who watches each stage.
 ///
 /// # Errors
 /// As for [`preferences::build`] and [`super::mpo`]; a round without a single pair.
 pub fn rounds(
     config: &MpoConfig,
-    scorer: Option<&mut dyn Scorer>,
-    watch: &mut dyn FnMut() -> Watch,
-) -> Result<Policy, Error> {
-    rounds_judged(config, (scorer, None), watch)
-}
-
-/// As [`rounds`], with the judge that [`BuildConfig::judge`] names.
-///
-/// # Errors
-/// As for [`preferences::build_judged`] and [`super::mpo`]; a round without a single pair.
-pub fn rounds_judged(
-    config: &MpoConfig,
-    (mut scorer, mut judge): (Option<&mut dyn Scorer>, Option<&mut dyn Respond>),
+    mut assessors: Assessors<'_>,
     watch: &mut dyn FnMut() -> Watch,
 ) -> Result<Policy, Error> {
     let Some(build) = &config.rounds.preferences else { return super::mpo(config, watch()) };
@@ -82,15 +67,7 @@ pub fn rounds_judged(
     let mut round = 1;
     loop {
         let stages = Stages { config, build, round, model: &model };
-        let own: Option<&mut dyn Scorer> = match &mut scorer {
-            Some(scorer) => Some(&mut **scorer),
-            None => None,
-        };
-        let judge: Option<&mut dyn Respond> = match &mut judge {
-            Some(judge) => Some(&mut **judge),
-            None => None,
-        };
-        preferences::build_judged(&stages.preferences(), (own, judge), watch())?;
+        preferences::build(&stages.preferences(), assessors.borrowed(), watch())?;
         let training = stages.training();
         let (policy, step) = train(&training, watch())?;
         if round == config.rounds.num_rounds {

@@ -14,6 +14,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
 use crate::Error;
+use crate::whole_lines::whole_lines;
 
 /// Name of the journal in an output folder.
 const FILE: &str = "responses.jsonl";
@@ -85,21 +86,19 @@ impl Journal {
             Err(TryLockError::Error(source)) => return Err(io(source)),
         }
         let bytes = std::fs::read(&path).map_err(io)?;
-        let mut lines = bytes.split_inclusive(|&b| b == b'\n').filter(|l| l.ends_with(b"\n"));
+        let whole = whole_lines::<Entry>(&bytes);
         let mut journal = Self { path: path.clone(), file, entries: BTreeMap::new() };
-        let mut length = 0;
-        if let Some(line) = lines.next() {
-            check_settings(&path, line, settings)?;
-            length += line.len();
-        }
-        for line in lines {
-            let Ok(entry) = serde_json::from_slice::<Entry>(line) else { break };
-            length += line.len();
-            journal.entries.insert(entry.prompt, entry);
-        }
-        journal.file.set_len(length as u64).map_err(io)?;
-        if length == 0 {
-            journal.write(settings)?;
+        match whole {
+            Some(whole) => {
+                check_settings(&path, whole.header, settings)?;
+                journal.file.set_len(whole.length).map_err(io)?;
+                let entries = whole.lines.into_iter().map(|entry| (entry.prompt, entry));
+                journal.entries.extend(entries);
+            }
+            None => {
+                journal.file.set_len(0).map_err(io)?;
+                journal.write(settings)?;
+            }
         }
         Ok(journal)
     }

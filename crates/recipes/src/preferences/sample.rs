@@ -5,7 +5,7 @@ use std::path::Path;
 use data::{Dataset, prompt_of};
 use reward::{Asked, Scorer};
 use rollout::GenerateConfig;
-use schema::{Completion, Content, Part, Sample};
+use schema::Completion;
 
 use super::journal::{Dropout, Entry, Journal, Response};
 use super::select::{best, candidates, first_half};
@@ -182,7 +182,11 @@ impl Sampling<'_, '_> {
         let sample = &self.dataset.samples[entry.prompt];
         let known = known(&self.config.build, None, entry);
         let candidates = candidates(&entry.responses, &known, &mut Statistics::default());
-        let Some(blind) = without_images(&prompt_of(sample)) else { return Ok(None) };
+        let prompt = prompt_of(sample);
+        if prompt.image_sources().next().is_none() {
+            return Ok(None);
+        }
+        let blind = prompt.without_images();
         let best = best(&candidates).map(|index| candidates[index].text);
         let Some(chosen) = best.filter(|_| sample.answer.is_none()) else { return Ok(None) };
         let half = first_half(chosen);
@@ -198,27 +202,4 @@ impl Sampling<'_, '_> {
 fn response(completion: Completion) -> Response {
     let Completion { text, finish_reason, .. } = completion;
     Response { text, finish_reason, score: None }
-}
-
-/// The same words without their images; `None` where there are none.
-fn without_images(sample: &Sample) -> Option<Sample> {
-    let mut blind = sample.clone();
-    let mut num_images = std::mem::take(&mut blind.images).len();
-    let strip = |text: &str| text.replace("<image>\n", "").replace("<image>", "");
-    for message in &mut blind.messages {
-        match &mut message.content {
-            Content::Text(text) => *text = strip(text),
-            Content::Parts(parts) => {
-                let before = parts.len();
-                parts.retain(|part| matches!(part, Part::Text { .. }));
-                num_images += before - parts.len();
-                for part in parts {
-                    if let Part::Text { text } = part {
-                        *text = strip(text);
-                    }
-                }
-            }
-        }
-    }
-    (num_images > 0).then_some(blind)
 }

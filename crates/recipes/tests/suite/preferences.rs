@@ -4,14 +4,22 @@ use std::fs;
 use std::path::PathBuf;
 
 use data::Preferences;
-use judge::{Failure, Request, Scripted};
+use judge::{Failure, Request, Respond, Scripted};
 use recipes::mpo::{MpoConfig, rounds};
-use recipes::preferences::{PreferencesConfig, Statistics, build, build_judged};
+use recipes::preferences::{Assessors, PreferencesConfig, Statistics, build};
 use recipes::run::Watch;
 use reward::{Asked, ScoreError, Scorer};
 use serde_json::{Value, json};
 
 use crate::common::{Log, Place, lines, quoted, sample, taught};
+
+fn scored_by(scorer: &mut dyn Scorer) -> Assessors<'_> {
+    Assessors { scorer: Some(scorer), judge: None }
+}
+
+fn judged_by(judge: &mut dyn Respond) -> Assessors<'_> {
+    Assessors { scorer: None, judge: Some(judge) }
+}
 
 /// Prompts that [`taught`]'s model answers by 3 as often as by 4; `None` where the answer is not told.
 fn place(answers: &[Option<&str>]) -> Place {
@@ -100,7 +108,7 @@ fn kinds(pairs: &Preferences, kind: &str) -> usize {
 #[test]
 fn by_rule_the_right_answer_is_chosen() {
     let place = place(&[Some("3"), Some("4"), Some("99")]);
-    let statistics = build(&config(&place, &[]), None, Watch::nobody()).unwrap();
+    let statistics = build(&config(&place, &[]), Assessors::default(), Watch::nobody()).unwrap();
     let written = pairs(&place);
     assert_eq!(written.report.num_left_out(), 0);
     assert!(kinds(&written, "rule") >= 2, "{statistics}");
@@ -121,7 +129,7 @@ fn by_rule_the_right_answer_is_chosen() {
 fn a_judge_leaves_out_what_is_not_consistent() {
     let place = place(&[Some("3"), Some("4"), Some("3")]);
     let config = config(&place, &[("dropout_ntp", "false")]);
-    let all = build(&config, None, Watch::nobody()).unwrap();
+    let all = build(&config, Assessors::default(), Watch::nobody()).unwrap();
     let (mut fours, mut asked) = (0, vec![]);
     for pair in &pairs(&place).pairs {
         fours += usize::from(pair.chosen.contains("{4}"));
@@ -133,7 +141,7 @@ fn a_judge_leaves_out_what_is_not_consistent() {
         Ok(format!("{{\"consistent\": {}, \"claim\": \"\"}}", !words.contains("boxed{4}")))
     });
     for _ in 0..2 {
-        let judged = build_judged(&config, (None, Some(&mut judge)), Watch::nobody()).unwrap();
+        let judged = build(&config, judged_by(&mut judge), Watch::nobody()).unwrap();
         assert_eq!((judged.num_inconsistent, judged.num_unjudged), (fours, 0));
         assert_eq!(judged.num_pairs(), all.num_pairs() - fours);
         assert!(pairs(&place).pairs.iter().all(|pair| !pair.chosen.contains("{4}")));
@@ -143,7 +151,7 @@ fn a_judge_leaves_out_what_is_not_consistent() {
     let stopped = Failure::Stopped { reason: "no money".to_owned() };
     let mut judge = Scripted::new(|_: &Request<'_>| Err(stopped.clone()));
     let other = config_with_seed(&config, 6);
-    let error = build_judged(&other, (None, Some(&mut judge)), Watch::nobody()).unwrap_err();
+    let error = build(&other, judged_by(&mut judge), Watch::nobody()).unwrap_err();
     assert!(error.to_string().contains("no money"), "{error}");
 }
 
@@ -160,7 +168,8 @@ fn by_score_a_gap_of_tau_makes_a_pair() {
     let place = place(&[None, None]);
     let keys = [&scored()[..], &[("dropout_ntp", "false")]].concat();
     let mut scorer = LikesThree::default();
-    let statistics = build(&config(&place, &keys), Some(&mut scorer), Watch::nobody()).unwrap();
+    let statistics =
+        build(&config(&place, &keys), scored_by(&mut scorer), Watch::nobody()).unwrap();
     let written = pairs(&place);
     assert!(kinds(&written, "score") >= 1, "{statistics}");
     for pair in written.pairs.iter().filter(|pair| pair.prompt.extra["kind"] == "score") {
@@ -171,11 +180,13 @@ fn by_score_a_gap_of_tau_makes_a_pair() {
     // Another threshold chooses anew from what was sampled: nobody is asked again.
     let keys = [&keys[..], &[("threshold", "21")]].concat();
     let mut unasked = LikesThree { fails_at: Some(0), ..LikesThree::default() };
-    let statistics = build(&config(&place, &keys), Some(&mut unasked), Watch::nobody()).unwrap();
+    let statistics =
+        build(&config(&place, &keys), scored_by(&mut unasked), Watch::nobody()).unwrap();
     assert_eq!((unasked.num_asked, statistics.num_score_pairs), (0, 0));
     assert!(statistics.num_below_threshold > 0);
     let keys = [&scored()[..], &[("dropout_ntp", "false"), ("threshold_quantile", "0.5")]].concat();
-    let statistics = build(&config(&place, &keys), Some(&mut unasked), Watch::nobody()).unwrap();
+    let statistics =
+        build(&config(&place, &keys), scored_by(&mut unasked), Watch::nobody()).unwrap();
     assert!((statistics.threshold.unwrap() - 20.2).abs() < 1e-12);
     assert!(statistics.num_score_pairs > 0);
 }
@@ -183,8 +194,9 @@ fn by_score_a_gap_of_tau_makes_a_pair() {
 #[test]
 fn other_samples_are_not_mixed_in() {
     let place = place(&[Some("3")]);
-    build(&config(&place, &[]), None, Watch::nobody()).unwrap();
-    let error = build(&config(&place, &[("temperature", "0.5")]), None, Watch::nobody());
+    build(&config(&place, &[]), Assessors::default(), Watch::nobody()).unwrap();
+    let error =
+        build(&config(&place, &[("temperature", "0.5")]), Assessors::default(), Watch::nobody());
     let error = error.unwrap_err().to_string();
     assert!(
         error
@@ -198,11 +210,11 @@ fn interrupted_and_taken_up_again_equals_uninterrupted() {
     let answers = [None; 11];
     let (whole, broken) = (place(&answers), place(&answers));
     let build_whole =
-        build(&config(&whole, &scored()), Some(&mut LikesThree::default()), Watch::nobody());
+        build(&config(&whole, &scored()), scored_by(&mut LikesThree::default()), Watch::nobody());
     let want = build_whole.unwrap();
     // The scorer fails in the second batch of prompts, whose samples are lost.
     let mut failing = LikesThree { fails_at: Some(10), ..LikesThree::default() };
-    let error = build(&config(&broken, &scored()), Some(&mut failing), Watch::nobody());
+    let error = build(&config(&broken, &scored()), scored_by(&mut failing), Watch::nobody());
     let error = error.unwrap_err().to_string();
     assert!(error.contains("train.jsonl:10: the line is dead"), "{error}");
     let journal = broken.path("pairs/responses.jsonl");
@@ -211,7 +223,8 @@ fn interrupted_and_taken_up_again_equals_uninterrupted() {
     let text = fs::read_to_string(&journal).unwrap();
     fs::write(&journal, &text[..text.len() - 9]).unwrap();
     let mut working = LikesThree::default();
-    let found = build(&config(&broken, &scored()), Some(&mut working), Watch::nobody()).unwrap();
+    let found =
+        build(&config(&broken, &scored()), scored_by(&mut working), Watch::nobody()).unwrap();
     assert_eq!((working.num_asked, &found), (4, &want));
     let body = |place: &Place| {
         let text = fs::read_to_string(place.path("pairs/responses.jsonl")).unwrap();
@@ -225,12 +238,12 @@ fn interrupted_and_taken_up_again_equals_uninterrupted() {
 fn scores_that_are_none_stop_the_run_or_leave_the_prompt_out() {
     let place = place(&[None, None]);
     let mut nan = LikesThree { says_nan: true, ..LikesThree::default() };
-    let error = build(&config(&place, &scored()), Some(&mut nan), Watch::nobody());
+    let error = build(&config(&place, &scored()), scored_by(&mut nan), Watch::nobody());
     let error = error.unwrap_err().to_string();
     assert!(error.contains("train.jsonl:1: the score of response 0 is NaN"), "{error}");
     let log = Log::default();
     let keys = [&scored()[..], &[("bad_scores", "skip")]].concat();
-    let statistics = build(&config(&place, &keys), Some(&mut nan), log.watch()).unwrap();
+    let statistics = build(&config(&place, &keys), scored_by(&mut nan), log.watch()).unwrap();
     assert_eq!((statistics.num_unscored, statistics.num_score_pairs), (2, 0));
     assert_eq!(log.lines("Unscored").len(), 2);
 }
@@ -239,7 +252,7 @@ fn scores_that_are_none_stop_the_run_or_leave_the_prompt_out() {
 fn half_of_a_good_response_is_continued_without_the_image() {
     let place = place(&[None, None, Some("3")]);
     let keys = [&scored()[..], &[("require_format", "false")]].concat();
-    build(&config(&place, &keys), Some(&mut LikesThree::default()), Watch::nobody()).unwrap();
+    build(&config(&place, &keys), scored_by(&mut LikesThree::default()), Watch::nobody()).unwrap();
     let entries: Vec<Value> = lines(&place.path("pairs/responses.jsonl"));
     let dropouts: Vec<&Value> = entries[1..].iter().map(|entry| &entry["dropout"]).collect();
     assert!(dropouts[2].is_null(), "the answer is known");
@@ -257,7 +270,7 @@ fn each_round_begins_from_the_policy_that_the_last_one_made() {
     let place = rounds_place(&[Some("3"), Some("3"), Some("4")]);
     let config: MpoConfig = place.config(&[]);
     let log = Log::default();
-    let policy = rounds(&config, None, &mut || log.watch()).unwrap();
+    let policy = rounds(&config, Assessors::default(), &mut || log.watch()).unwrap();
     let out = place.path("out");
     let checkpoint = |round: usize| -> PathBuf {
         let entries = fs::read_dir(out.join(format!("round-{round}/mpo"))).unwrap();
@@ -284,7 +297,7 @@ fn each_round_begins_from_the_policy_that_the_last_one_made() {
     }
     // Run again it changes nothing.
     let again = Log::default();
-    let same = rounds(&config, None, &mut || again.watch()).unwrap();
+    let same = rounds(&config, Assessors::default(), &mut || again.watch()).unwrap();
     assert_eq!((again.lines("step").len(), again.lines("Sampled").len()), (0, 0));
     let values = |policy: &recipes::policy::Policy| {
         policy.parameters().unwrap().iter().map(|(_, v)| v.as_slice().to_vec()).collect::<Vec<_>>()

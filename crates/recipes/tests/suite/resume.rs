@@ -11,6 +11,7 @@ use std::time::Duration;
 
 use engine::Event;
 use recipes::mpo::{mpo, rounds};
+use recipes::preferences::Assessors;
 use recipes::reward_model::reward_model;
 use recipes::run::{Notice, Watch};
 use recipes::sft::sft;
@@ -100,7 +101,12 @@ fn child() {
     }
     if recipe == "rounds" {
         let mut watch = || watch_until(stop, &folder.join("marker"));
-        rounds(&recipes::config::load(Some(&config), &[]).unwrap(), None, &mut watch).unwrap();
+        rounds(
+            &recipes::config::load(Some(&config), &[]).unwrap(),
+            Assessors::default(),
+            &mut watch,
+        )
+        .unwrap();
         return;
     }
     let watch = watch_until(stop, &folder.join("marker"));
@@ -234,14 +240,14 @@ fn rounds_killed_and_resumed_equal_uninterrupted() {
         place
     };
     let (whole, killed) = (place(), place());
-    rounds(&whole.config(&[]), None, &mut Watch::nobody).unwrap();
+    rounds(&whole.config(&[]), Assessors::default(), &mut Watch::nobody).unwrap();
     // Between batches of prompts, in the training of the first round, and in the sampling of the second.
     for stop in [Stop::Sampled(8), Stop::Step(1), Stop::Sampled(8)] {
         run_and_kill(&killed, "rounds", stop);
     }
     assert!(killed.path("out/round-2/preferences/responses.jsonl").is_file());
     assert!(!killed.path("out/round-2/mpo").exists());
-    rounds(&killed.config(&[]), None, &mut Watch::nobody).unwrap();
+    rounds(&killed.config(&[]), Assessors::default(), &mut Watch::nobody).unwrap();
     for round in [1, 2] {
         // The first line names folders.
         let responses = |place: &Place| -> Vec<String> {

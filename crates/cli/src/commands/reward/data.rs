@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context as _, Result, bail};
+use anyhow::{Result, bail};
 use curate::{CurateConfig, Helpers, PAIRS_FILE, Responder, Statistics, Way, curate};
 use judge::TeacherConfig;
 use recipes::Error;
@@ -11,8 +11,7 @@ use serde::{Deserialize, Serialize};
 use tensor::DType;
 
 use crate::args::RecipeArgs;
-use crate::commands::training::settings;
-use crate::output::write_atomic;
+use crate::commands::training::{keep_settings, settings};
 use crate::progress::Steps;
 use crate::{Context, scorers, teachers};
 
@@ -112,11 +111,9 @@ fn count(path: &Path) -> Result<usize> {
 fn run_steps(recipe: &CurateRecipe, context: &Context) -> Result<Statistics> {
     let config = &recipe.0;
     let folder = &config.output_dir;
-    std::fs::create_dir_all(folder).with_context(|| folder.display().to_string())?;
-    write_atomic(&folder.join("config.toml"), resolved(recipe)?.as_bytes())?;
+    keep_settings(recipe, folder)?;
     let open = |name: &str, teacher: &TeacherConfig| {
-        let ledger = folder.join(format!("{name}.sqlite"));
-        teachers::open(teacher, &ledger, &context.progress).with_context(|| name.to_owned())
+        teachers::open_in(folder, name, teacher, &context.progress)
     };
     let mut models = vec![];
     for (number, responder) in config.responders.iter().enumerate() {
