@@ -91,6 +91,11 @@ pub enum Thought {
 }
 
 impl DigitTask {
+    /// Training questions whether a digit is in the picture.
+    fn num_presence(&self) -> usize {
+        (self.num_train as f64 * self.presence).round() as usize
+    }
+
     /// Squares side by side in a picture.
     pub fn num_tiles(&self) -> u32 {
         let digits = u32::try_from(self.num_digits).expect("1 to 3");

@@ -241,7 +241,7 @@ fn presence_questions_come_on_top() {
     assert_eq!(picture(without.path()), picture(with.path()));
 
     let probe = Dataset::read(files.probe.unwrap()).unwrap();
-    assert_eq!((train.samples.len(), probe.samples.len()), (60, 20));
+    assert_eq!((train.samples.len(), files.num_train, probe.samples.len()), (60, 60, 20));
     let mut num_absent = 0;
     for sample in train.samples[40..].iter().chain(&probe.samples) {
         let asked = sample.extra["asked"].as_u64().unwrap() as usize;

@@ -18,6 +18,8 @@ use crate::failure::usage;
 struct Written {
     train: PathBuf,
     held_out: PathBuf,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    probe: Option<PathBuf>,
     num_train: usize,
     num_held_out: usize,
     /// Everything that determines the files.
@@ -32,12 +34,13 @@ pub(crate) fn run(command: &DataCommand, context: &Context) -> Result<()> {
         DataCommand::EasyVqa(args) => build_easy_vqa(args, context)?,
     };
     context.output.show(&written, |written| {
-        let Written { train, held_out, num_train, num_held_out, .. } = written;
-        format!(
-            "{}: {num_train} samples\n{}: {num_held_out} samples",
-            train.display(),
-            held_out.display()
-        )
+        let Written { train, held_out, probe, num_train, num_held_out, .. } = written;
+        // A probe has as many questions as there are held-out samples.
+        let held_out = [Some(held_out), probe.as_ref()].into_iter().flatten();
+        let files = held_out.map(|path| (path, num_held_out));
+        let lines = [(train, num_train)].into_iter().chain(files);
+        let lines = lines.map(|(path, count)| format!("{}: {count} samples", path.display()));
+        lines.collect::<Vec<_>>().join("\n")
     })
 }
 
@@ -45,9 +48,9 @@ fn build_digits(args: &DigitsArgs, context: &Context) -> Result<Written> {
     let task = digit_task(args);
     let table = fetch(&args.cache, AssetKind::Mnist, context)?.join(MNIST_TABLE);
     let files = digits::build(&task, &digits::read_table(&table)?, &args.output);
-    let DigitFiles { train, held_out, .. } = files.map_err(option_or_failure)?;
-    let (num_train, num_held_out) = (task.num_train, task.num_held_out);
-    Ok(Written { train, held_out, num_train, num_held_out, task: Some(task) })
+    let DigitFiles { train, held_out, probe, num_train, .. } = files.map_err(option_or_failure)?;
+    let num_held_out = task.num_held_out;
+    Ok(Written { train, held_out, probe, num_train, num_held_out, task: Some(task) })
 }
 
 /// The demo's task, but for what is given.
@@ -74,7 +77,7 @@ fn build_easy_vqa(args: &EasyVqaArgs, context: &Context) -> Result<Written> {
     let source = fetch(&args.cache, AssetKind::EasyVqa, context)?;
     let EasyVqaFiles { train, held_out, num_train, num_held_out } =
         easy_vqa::build(&source, args.questions, &args.output)?;
-    Ok(Written { train, held_out, num_train, num_held_out, task: None })
+    Ok(Written { train, held_out, probe: None, num_train, num_held_out, task: None })
 }
 
 fn fetch(cache: &CacheArgs, kind: AssetKind, context: &Context) -> Result<PathBuf> {

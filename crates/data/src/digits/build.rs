@@ -32,6 +32,8 @@ pub struct DigitFiles {
     pub held_out: PathBuf,
     /// Held-out questions whether a digit is in the picture, where the task has such questions.
     pub probe: Option<PathBuf>,
+    /// Training samples, questions whether a digit is in the picture included.
+    pub num_train: usize,
     /// Distinct bitmaps that training images draw from.
     pub num_train_bitmaps: usize,
     /// Distinct bitmaps that held-out images draw from.
@@ -59,17 +61,13 @@ pub fn build(task: &DigitTask, table: &[Bitmap], output: &Path) -> Result<DigitF
         train: output.join("train.jsonl"),
         held_out: output.join("held_out.jsonl"),
         probe: (task.presence > 0.0).then(|| output.join("probe.jsonl")),
+        num_train: task.num_train + task.num_presence(),
         num_train_bitmaps: count(&train),
         num_held_out_bitmaps: count(&held_out),
     };
     let writer = Writer { task, table, output };
     let (num_train, num_held_out) = (task.num_train as u64, task.num_held_out as u64);
-    #[expect(
-        clippy::cast_possible_truncation,
-        clippy::cast_sign_loss,
-        reason = "a share of a count"
-    )]
-    let num_presence = (num_train as f64 * task.presence).round() as u64;
+    let num_presence = task.num_presence() as u64;
     let mut samples = writer.samples(&train, "train", 0..num_train)?;
     samples.extend(writer.presence(&train, "presence", 0..num_presence)?);
     write_lines(&files.train, samples)?;
