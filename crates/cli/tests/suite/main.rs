@@ -8,4 +8,5 @@ mod training;
 mod distill;
 mod preference;
 mod reward;
+mod tasks;
 mod bad_input;
