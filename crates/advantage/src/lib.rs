@@ -20,7 +20,9 @@
 //! anything but a seed: it tests in milliseconds on any machine.
 
 mod group;
+mod components;
 mod replay;
 
+pub use components::{normalized_sum, scale_by_batch};
 pub use group::{Scale, group_relative, is_effective};
-pub use replay::{Entry, Mixed, ReplayBuffer, ReplayConfig};
+pub use replay::{Entry, Mixed, ReplayBuffer, ReplayConfig, ReplayUnit};

@@ -1,10 +1,10 @@
 //! The buffer: what it draws, how often, in which order, and what it forgets.
 
-use advantage::{Entry, Mixed, ReplayBuffer, ReplayConfig};
+use advantage::{Entry, Mixed, ReplayBuffer, ReplayConfig, ReplayUnit};
 
 /// A completion named by its payload.
 fn entry(name: u32, advantage: f32, step: u64) -> Entry<u32> {
-    Entry { payload: name, advantage, log_probs: vec![-0.1 * name as f32], step }
+    Entry { payload: name, advantage, log_probs: vec![-0.1 * name as f32], step, group: 0 }
 }
 
 /// `count` completions of `step` with advantage one, named from `first`.
@@ -109,6 +109,7 @@ fn old_entries_leave() {
     let config = ReplayConfig::new(4, 1);
     let mut buffer = ReplayBuffer::default();
     buffer.mix(fresh(0, 2, 10), 10, &config);
+    assert!(buffer.is_drawable(14, &config) && !buffer.is_drawable(15, &config));
     assert_eq!(buffer.mix(vec![], 14, &config).entries.len(), 2, "four steps old");
     assert_eq!(buffer.mix(vec![], 15, &config).entries.len(), 0, "five steps old");
     assert!(buffer.is_empty());
@@ -163,4 +164,54 @@ fn a_saved_buffer_continues_as_if_nothing_happened() {
     let mut loaded: ReplayBuffer<u32> = serde_json::from_str(&text).unwrap();
     assert_eq!(loaded, buffer, "to the bit");
     assert_eq!(run(&mut buffer, 6..10, 5), run(&mut loaded, 6..10, 5));
+}
+
+/// Groups of three: number 0 has small advantages, 1 large ones, 2 none, 3 middling ones.
+fn groups() -> Vec<Entry<u32>> {
+    let advantages = [0.1, 2.0, 0.0, 1.0];
+    let of = |(group, advantage): (u32, f32)| {
+        (0..3).map(move |i| Entry { group: group.into(), ..entry(10 * group + i, advantage, 0) })
+    };
+    (0..).zip(advantages).flat_map(of).collect()
+}
+
+#[test]
+fn groups_are_drawn_whole_by_their_sum_and_only_while_they_fit() {
+    let unit = ReplayUnit::Group;
+    let config =
+        |num| ReplayConfig { unit, staleness: u64::MAX, capacity: 99, ..ReplayConfig::new(num, 3) };
+    let mut buffer = ReplayBuffer::default();
+    buffer.mix(groups(), 0, &config(12));
+    let mut counts = [0.0; 4];
+    for step in 1..=20_000 {
+        let drawn = names(&buffer.mix(vec![], step, &config(4)));
+        assert_eq!(drawn.len(), 3, "four are missing, and a second group does not fit");
+        assert!(drawn.iter().zip(drawn[0]..).all(|(&name, want)| name == want), "{drawn:?}");
+        counts[drawn[0] as usize / 10] += 1.0 / 20_000.0;
+    }
+    for (got, want) in counts.into_iter().zip([0.1f64 / 3.1, 2.0 / 3.1, 0.0, 1.0 / 3.1]) {
+        assert!((got - want).abs() < 0.0142, "got {got}, want {want}");
+    }
+    assert_eq!(buffer.mix(vec![], 1, &config(100)).entries.len(), 9, "exhausted");
+}
+
+#[test]
+fn a_group_leaves_whole() {
+    let kept = |unit| {
+        let config = ReplayConfig { capacity: 7, unit, ..ReplayConfig::new(100, 3) };
+        let mut buffer = ReplayBuffer::default();
+        buffer.mix(groups(), 0, &config);
+        buffer.len()
+    };
+    // Of twelve, five are too many: two groups, the second of which goes in part only where parts are drawn.
+    assert_eq!((kept(ReplayUnit::Response), kept(ReplayUnit::Group)), (7, 6));
+}
+
+#[test]
+fn a_buffer_of_another_version_is_refused() {
+    let text = serde_json::to_string(&ReplayBuffer::<u32>::default()).unwrap();
+    let newer = text.replace("\"version\":1", "\"version\":7");
+    let error = serde_json::from_str::<ReplayBuffer<u32>>(&newer).unwrap_err().to_string();
+    assert!(error.starts_with("version 7, expected 1"), "{error}");
+    assert!(serde_json::from_str::<ReplayBuffer<u32>>("{\"entries\":[]}").is_err());
 }

@@ -85,6 +85,8 @@ pub(crate) enum Command {
     Eval(EvalArgs),
     /// Compare predicted answers with known ones.
     Verify(VerifyArgs),
+    /// Put a run on one page: report.html.
+    Report(ReportArgs),
     /// The whole pipeline on real small parts, ending in a table and report.html.
     Demo(DemoArgs),
 }
@@ -364,6 +366,10 @@ pub(crate) struct DigitsArgs {
     /// Share of the digit images kept for held-out items.
     #[arg(long)]
     pub held_out_share: Option<f64>,
+    /// Questions whether a digit is in the picture, for each training item; half ask for one that is not. Held-out ones
+    /// go to probe.jsonl.
+    #[arg(long)]
+    pub presence: Option<f64>,
     /// Seed of the split and of the items.
     #[arg(long, default_value_t = 42)]
     pub seed: u64,
@@ -430,9 +436,16 @@ pub(crate) struct SftArgs {
     sightline grpo --model_name_or_path vlm --adapter_name_or_path sft/checkpoint-300 \\\n    \
     --dataset train.jsonl --output_dir run --learning_rate 1e-4 --num_generations 8 \\\n    \
     --per_device_train_batch_size 64 --max_completion_length 64 --save_steps 10\n  \
-    sightline grpo --config grpo.toml --beta 0.01 --dry-run\n\n\
+    sightline grpo --config grpo.toml --beta 0.01 --dry-run\n  \
+    sightline grpo --config grpo.toml --reward_model skywork-vl-reward --warm_start true\n  \
+    sightline grpo --config grpo.toml --custom_reward '{command = [\"python3\", \"reward.py\"]}'\n\n\
 The same command run again goes on from the newest checkpoint. Writes into output_dir: config.toml,\n\
-checkpoint-<step>/, metrics.jsonl, completions.jsonl and runs/ for TensorBoard."
+checkpoint-<step>/, metrics.jsonl, completions.jsonl and runs/ for TensorBoard; best/ where held-out\n\
+questions are given, prompt_pool.jsonl with warm_start. `sightline report` puts the folder on a page.\n\
+A server of custom_reward, or its program on standard input, is given a JSON object for each group: the\n\
+data set's line with `completions`, images as data URLs or as paths; it answers {\"rewards\": [...]}.\n\
+SIGHTLINE_SCORER_API_KEY is sent to the reward model's server as a bearer token, SIGHTLINE_REWARD_API_KEY\n\
+to that of custom_reward."
 )]
 pub(crate) struct GrpoArgs {
     /// Where the settings come from.
@@ -455,6 +468,23 @@ pub(crate) struct VerifyArgs {
     /// The same lines with their verdicts.
     #[arg(long)]
     pub output: PathBuf,
+}
+
+/// `sightline report`.
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:\n  sightline report sightline-demo/grpo\n  \
+    sightline report run --steps 1,50,100 --output page.html\n\n\
+Reads metrics.jsonl, and completions.jsonl and config.toml where they are. The page holds everything it\n\
+shows, pictures included, and runs no script.")]
+pub(crate) struct ReportArgs {
+    /// The output folder of a run.
+    pub run: PathBuf,
+    /// Steps whose completions are shown; some from the first to the last by default.
+    #[arg(long, value_delimiter = ',')]
+    pub steps: Vec<u64>,
+    /// The page to write; report.html in the run's folder by default.
+    #[arg(long)]
+    pub output: Option<PathBuf>,
 }
 
 /// `sightline demo`.

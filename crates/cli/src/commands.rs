@@ -17,4 +17,5 @@ pub(crate) mod mpo;
 pub(crate) mod grpo;
 pub(crate) mod eval;
 pub(crate) mod verify;
+pub(crate) mod report;
 pub(crate) mod demo;

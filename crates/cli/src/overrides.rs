@@ -19,6 +19,7 @@ use recipes::sft::SftConfig;
 use crate::args::Cli;
 use crate::commands::distill::DistillRecipe;
 use crate::commands::eval::{EvalConfig, TasksConfig};
+use crate::commands::reward::data::CurateRecipe;
 
 /// Names of other commands' options, and the keys they mean here.
 const ALIASES: [(&str, &str); 4] = [
@@ -29,9 +30,10 @@ const ALIASES: [(&str, &str); 4] = [
 ];
 
 /// Commands that take a recipe's keys.
-const RECIPES: [&[&str]; 7] = [
+const RECIPES: [&[&str]; 8] = [
     &["distill"],
     &["sft"],
+    &["reward", "data"],
     &["reward", "train"],
     &["preferences", "build"],
     &["mpo"],
@@ -51,7 +53,9 @@ pub(crate) fn command() -> Command {
         .mut_subcommand("distill", with_keys(known_keys::<DistillRecipe>()))
         .mut_subcommand("sft", with_keys(known_keys::<SftConfig>()))
         .mut_subcommand("reward", |reward| {
-            reward.mut_subcommand("train", with_keys(known_keys::<RewardConfig>()))
+            reward
+                .mut_subcommand("data", with_keys(known_keys::<CurateRecipe>()))
+                .mut_subcommand("train", with_keys(known_keys::<RewardConfig>()))
         })
         .mut_subcommand("preferences", |preferences| {
             preferences.mut_subcommand("build", with_keys(known_keys::<PreferencesConfig>()))

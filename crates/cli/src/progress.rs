@@ -171,6 +171,37 @@ impl Meter {
     }
 }
 
+/// A bar for each step of a pipeline, one after the other.
+pub(crate) struct Steps<'a> {
+    progress: &'a Progress,
+    under_way: Option<(&'static str, Meter)>,
+}
+
+impl<'a> Steps<'a> {
+    /// Before the first step.
+    pub(crate) fn new(progress: &'a Progress) -> Self {
+        Self { progress, under_way: None }
+    }
+
+    /// Shows how far a step is; another name begins another bar.
+    pub(crate) fn show(&mut self, step: &'static str, done: usize, total: usize) {
+        if self.under_way.as_ref().is_none_or(|(name, _)| *name != step) {
+            self.finish();
+            let mut meter = self.progress.meter(step, Unit::Items, Some(total as u64));
+            meter.start_at(done as u64);
+            self.under_way = Some((step, meter));
+        }
+        if let Some((_, meter)) = &mut self.under_way {
+            meter.set(done as u64, "");
+        }
+    }
+
+    /// Ends the last bar.
+    pub(crate) fn finish(&mut self) {
+        self.under_way.take().into_iter().for_each(|(_, meter)| meter.finish());
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

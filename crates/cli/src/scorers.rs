@@ -1,17 +1,19 @@
-//! The scorer that a recipe's `reward_model` names.
+//! The scorers that a recipe's `reward_model` and `custom_reward` name.
 
 use std::path::Path;
 use std::time::Duration;
 
 use anyhow::{Context as _, Result};
+use curate::CurateConfig;
 use model::feature_cache::FeatureCache;
 use model::reward_model::RewardModel;
 use openai::ApiKey;
 use preprocess::Processor;
+use recipes::grpo::{CustomReward, GrpoConfig, Scorers};
 use recipes::preferences::BuildConfig;
 use reward::Scorer;
 use rollout::Judge;
-use scorer::{HttpScorer, Settings};
+use scorer::{HttpScorer, ProcessScorer, Settings};
 use tensor::DType;
 
 use crate::failure::usage;
@@ -19,29 +21,122 @@ use crate::failure::usage;
 /// Holds the bearer token of a scorer behind a server; no file of a run ever does.
 const API_KEY: &str = "SIGHTLINE_SCORER_API_KEY";
 
+/// Holds that of a reward of the user's own, which is another's server.
+const OWN_API_KEY: &str = "SIGHTLINE_REWARD_API_KEY";
+
 /// Features of prompts' images held in memory.
 const FEATURE_BYTES: u64 = 1 << 30;
 
 /// Rows that a reward model in this process reads at once.
 const ROWS: usize = 4096;
 
-/// The scorer, not asked yet; `None` where only the rule decides. A reward model in this process holds its weights as
-/// `dtype`.
+/// Which scorer, and how patiently it is asked where it is behind a server.
+pub(crate) struct Named<'a> {
+    /// An address that ends in a known route, or a folder; `None` where only the rule decides.
+    pub(crate) name: Option<&'a str>,
+    /// The reward model's name on its server.
+    pub(crate) served_name: &'a str,
+    /// Longest wait for a reply, in seconds.
+    pub(crate) timeout: f64,
+    /// How often a request is sent.
+    pub(crate) num_tries: usize,
+}
+
+impl<'a> From<&'a BuildConfig> for Named<'a> {
+    fn from(config: &'a BuildConfig) -> Self {
+        Self {
+            name: config.reward_model.as_deref(),
+            served_name: &config.reward_model_name,
+            timeout: config.scorer_timeout,
+            num_tries: config.scorer_tries,
+        }
+    }
+}
+
+impl<'a> From<&'a CurateConfig> for Named<'a> {
+    fn from(config: &'a CurateConfig) -> Self {
+        Self {
+            name: config.reward_model.as_deref(),
+            served_name: &config.reward_model_name,
+            timeout: config.scorer_timeout,
+            num_tries: config.scorer_tries,
+        }
+    }
+}
+
+/// The scorer, not asked yet. A reward model in this process holds its weights as `dtype`.
 ///
 /// # Errors
 /// An address without a known route, or a folder that holds no reward model.
-pub(crate) fn open(config: &BuildConfig, dtype: DType) -> Result<Option<Box<dyn Scorer>>> {
-    let Some(name) = &config.reward_model else { return Ok(None) };
+pub(crate) fn open<'a>(
+    config: impl Into<Named<'a>>,
+    dtype: DType,
+) -> Result<Option<Box<dyn Scorer>>> {
+    let config = config.into();
+    config.name.map(|name| model(name, &config, dtype)).transpose()
+}
+
+/// A reward model behind an address, or in a folder.
+fn model(name: &str, config: &Named<'_>, dtype: DType) -> Result<Box<dyn Scorer>> {
     if !name.contains("://") {
-        return Ok(Some(Box::new(judge(name.as_ref(), dtype).context("reward_model")?)));
+        return Ok(Box::new(judge(name.as_ref(), dtype).context("reward_model")?));
     }
     let settings = Settings {
-        api_key: ApiKey::from_env(API_KEY).ok(),
-        timeout: Duration::from_secs_f64(config.scorer_timeout),
-        max_tries: config.scorer_tries,
-        ..Settings::new(name, &config.reward_model_name)
+        timeout: Duration::from_secs_f64(config.timeout),
+        max_tries: config.num_tries,
+        ..with_key(Settings::new(name, config.served_name), API_KEY)
     };
-    Ok(Some(Box::new(HttpScorer::new(settings).map_err(usage)?)))
+    let scorer = HttpScorer::new(settings);
+    Ok(Box::new(scorer.map_err(usage)?))
+}
+
+/// The scorers that reinforcement asks.
+#[derive(Default)]
+pub(crate) struct Opened {
+    model: Option<Box<dyn Scorer>>,
+    custom: Option<Box<dyn Scorer>>,
+}
+
+impl Opened {
+    /// For a recipe: the scorers by reference.
+    pub(crate) fn borrow(&mut self) -> Scorers<'_> {
+        Scorers { model: borrow(&mut self.model), custom: borrow(&mut self.custom) }
+    }
+}
+
+/// The scorers that `reward_model` and `custom_reward` name, not asked yet.
+///
+/// # Errors
+/// An address that is none, or a folder that holds no reward model.
+pub(crate) fn open_all(config: &GrpoConfig) -> Result<Opened> {
+    let (reward, dtype) = (&config.reward, config.model.dtype.into());
+    let named = Named {
+        name: reward.reward_model.as_deref(),
+        served_name: reward.reward_model_name(),
+        timeout: reward.scorer_timeout(),
+        num_tries: reward.scorer_tries(),
+    };
+    let custom = |custom: &CustomReward| own(custom, reward.scorer_tries());
+    Ok(Opened {
+        model: open(named, dtype)?,
+        custom: reward.custom_reward.as_ref().map(custom).transpose()?,
+    })
+}
+
+/// A reward of the user's own.
+fn own(custom: &CustomReward, max_tries: usize) -> Result<Box<dyn Scorer>> {
+    let timeout = Duration::from_secs_f64(custom.timeout);
+    let command = custom.command.clone().unwrap_or_default();
+    let Some(url) = &custom.url else {
+        return Ok(Box::new(ProcessScorer::new(&command, timeout).map_err(usage)?));
+    };
+    let settings = with_key(Settings::new(url, ""), OWN_API_KEY);
+    Ok(Box::new(HttpScorer::own(Settings { timeout, max_tries, ..settings }).map_err(usage)?))
+}
+
+/// Settings with the bearer token of a variable of the environment.
+fn with_key(settings: Settings, variable: &str) -> Settings {
+    Settings { api_key: ApiKey::from_env(variable).ok(), ..settings }
 }
 
 /// A reward model in this process.

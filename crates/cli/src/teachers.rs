@@ -6,6 +6,7 @@ use std::time::Duration;
 use anyhow::{Context as _, Result};
 use judge::{Respond, TeacherConfig, TeacherKind};
 use openai::{ApiKey, Budget, Endpoint, Ledger, Patience, Prices, Settings};
+use recipes::preferences::BuildConfig;
 use tensor::DType;
 
 use crate::args::ModelArgs;
@@ -37,6 +38,20 @@ pub(crate) fn open(
             Ok(Box::new(opened.with_context(|| folder.display().to_string())?))
         }
     }
+}
+
+/// The judge that a recipe's `judge` names, its ledger in the recipe's folder.
+///
+/// # Errors
+/// As for [`open`].
+pub(crate) fn judge(
+    config: &BuildConfig,
+    folder: &Path,
+    progress: &Progress,
+) -> Result<Option<Box<dyn Respond>>> {
+    let Some(judge) = &config.judge else { return Ok(None) };
+    std::fs::create_dir_all(folder).with_context(|| folder.display().to_string())?;
+    open(judge, &folder.join("judge.sqlite"), progress).context("judge").map(Some)
 }
 
 /// What will name the model, found without opening it.
@@ -74,4 +89,12 @@ fn model_args(config: &TeacherConfig, folder: &Path) -> Result<ModelArgs> {
     let dtype = config.dtype.as_deref().map_or(Ok(DType::F32), str::parse).map_err(usage)?;
     let adapter = config.adapter_name_or_path.clone();
     Ok(ModelArgs { model: folder.to_owned(), adapter, dtype })
+}
+
+/// For a pipeline: the model by reference.
+pub(crate) fn borrow(teacher: &mut Option<Box<dyn Respond>>) -> Option<&mut dyn Respond> {
+    match teacher {
+        Some(teacher) => Some(teacher.as_mut()),
+        None => None,
+    }
 }

@@ -47,6 +47,14 @@ pub struct DigitTask {
     pub num_held_out: usize,
     /// Share of the bitmaps of each digit that only held-out images show.
     pub held_out_share: f64,
+    /// Questions whether a digit is in the picture, for each training sample; with any, as many as held-out samples
+    /// become a probe.
+    #[serde(default, skip_serializing_if = "is_none")]
+    pub presence: f64,
+}
+
+fn is_none(presence: &f64) -> bool {
+    *presence == 0.0
 }
 
 /// Where an operator is drawn.
@@ -106,6 +114,12 @@ impl DigitTask {
             Self { max_digit: n, .. } if *n > 9 => wrong("max_digit", n.to_string(), "0 to 9"),
             Self { tile: n, .. } if !(14..=1024).contains(n) => {
                 wrong("tile", n.to_string(), "14 to 1024 pixels")
+            }
+            Self { presence: p, .. } if !(0.0..=1.0).contains(p) => {
+                wrong("presence", p.to_string(), "0 to 1")
+            }
+            Self { presence: p, max_digit: 0, .. } if *p > 0.0 => {
+                wrong("max_digit", "0".into(), "1 to 9: a single digit is in every picture")
             }
             Self { held_out_share: s, .. } if !(*s > 0.0 && *s < 1.0) => {
                 wrong("held_out_share", s.to_string(), "above 0 and below 1")

@@ -1,9 +1,11 @@
-//! Preference pairs: one prompt, a better and a worse response, in the columns of TRL, ms-swift and MMPR.
+//! Preference pairs: one prompt, a better and a worse response, in the columns of TRL, ms-swift, MMPR and open data sets.
 //!
 //! ```text
 //! TRL        prompt?, chosen, rejected            each text or turns; no prompt: what both begin with
 //! ms-swift   messages, rejected_response | rejected_messages       the chosen response ends `messages`
 //! MMPR       question, chosen, rejected, image
+//! RLAIF-V    question, chosen, rejected, image with bytes, or image_path
+//! LLaVA-Critic   conversations: a question with two responses, and the verdict
 //! ```
 
 use std::path::{Path, PathBuf};
@@ -11,11 +13,12 @@ use std::path::{Path, PathBuf};
 use schema::{Message, Role, Sample};
 use serde::Serialize;
 
-use crate::Result;
 use crate::dataset::missing_image;
-use crate::jsonl::read_lines;
+use crate::jsonl::lines;
+use crate::{Error, Result};
 
 mod columns;
+mod critic;
 mod flaw;
 
 pub use columns::PairFault;
@@ -62,18 +65,49 @@ impl Preferences {
     /// images. Text without any tag takes its images before the first user turn, as TRL and InternVL do.
     pub fn read(path: impl AsRef<Path>, folder: Option<&Path>) -> Result<Self> {
         let path = path.as_ref();
+        let mut read = Self::none(path, folder);
+        for line in lines::<Row>(path)? {
+            read.add(line)?;
+        }
+        Ok(read)
+    }
+
+    /// As [`Self::read`], but lines that are no preference pairs are left out too; with them comes why.
+    ///
+    /// # Errors
+    ///
+    /// When the file itself cannot be read.
+    pub fn read_what_is_good(
+        path: impl AsRef<Path>,
+        folder: Option<&Path>,
+    ) -> Result<(Self, Vec<Error>)> {
+        let mut read = Self::none(path.as_ref(), folder);
+        let mut bad = vec![];
+        for line in lines::<Row>(path.as_ref())? {
+            match read.add(line) {
+                Err(error @ Error::Io { .. }) => return Err(error),
+                Err(error) => bad.push(error),
+                Ok(()) => {}
+            }
+        }
+        Ok((read, bad))
+    }
+
+    fn none(path: &Path, folder: Option<&Path>) -> Self {
         let own = path.parent().unwrap_or(Path::new(""));
         let folder = folder.unwrap_or(own).to_owned();
         let report = PairReport::default();
-        let mut read = Self { path: path.to_owned(), pairs: vec![], report, folder, lines: vec![] };
-        for (line, row) in read_lines::<Row>(path)? {
-            let pair = row.pair().map_err(|fault| fault.at(path, line))?;
-            match read.flaw(&pair) {
-                Some(flaw) => read.report.leave_out(flaw, read.at(line)),
-                None => read.keep(pair, line),
-            }
+        Self { path: path.to_owned(), pairs: vec![], report, folder, lines: vec![] }
+    }
+
+    fn add(&mut self, line: Result<(usize, Row)>) -> Result<()> {
+        let (line, row) = line?;
+        let pair = row.pair().map_err(|fault| fault.at(&self.path, line))?;
+        match self.flaw(&pair) {
+            Some(flaw) => self.report.leave_out(flaw, self.at(line)),
+            None => self.keep(pair, line),
         }
-        Ok(read)
+        Ok(())
     }
 
     /// The folder that image paths are relative to.

@@ -22,6 +22,7 @@ fn task() -> DigitTask {
         num_train: 40,
         num_held_out: 20,
         held_out_share: 0.25,
+        presence: 0.0,
     }
 }
 
@@ -174,6 +175,11 @@ fn options_that_make_no_sense() {
         (DigitTask { num_digits: 4, ..task() }, "num_digits is 4, expected 1 to 3"),
         (DigitTask { max_digit: 10, ..task() }, "max_digit is 10, expected 0 to 9"),
         (DigitTask { tile: 2000, ..task() }, "tile is 2000, expected 14 to 1024 pixels"),
+        (DigitTask { presence: 1.5, ..task() }, "presence is 1.5, expected 0 to 1"),
+        (
+            DigitTask { presence: 0.5, max_digit: 0, ..task() },
+            "max_digit is 0, expected 1 to 9: a single digit is in every picture",
+        ),
         (
             DigitTask { held_out_share: 1.0, ..task() },
             "held_out_share is 1, expected above 0 and below 1",
@@ -220,4 +226,38 @@ fn tables_in_and_refused() {
     }
     fs::write(&path, b"not gzip").unwrap();
     assert!(read_table(&path).is_err());
+}
+
+#[test]
+fn presence_questions_come_on_top() {
+    let (without, with) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let (plain, before, _) = built(&task(), without.path());
+    let task = DigitTask { presence: 0.5, ..task() };
+    let (files, train, held_out) = built(&task, with.path());
+    assert_eq!((plain.probe, held_out.samples.len()), (None, 20));
+    // What was there stays to the byte, pictures included.
+    assert_eq!(train.samples[..40], before.samples);
+    let picture = |folder: &Path| fs::read(folder.join("images/train-00007.png")).unwrap();
+    assert_eq!(picture(without.path()), picture(with.path()));
+
+    let probe = Dataset::read(files.probe.unwrap()).unwrap();
+    assert_eq!((train.samples.len(), probe.samples.len()), (60, 20));
+    let mut num_absent = 0;
+    for sample in train.samples[40..].iter().chain(&probe.samples) {
+        let asked = sample.extra["asked"].as_u64().unwrap() as usize;
+        let digits = column(sample, "digits");
+        let answer = if digits.contains(&asked) { "yes" } else { "no" };
+        assert_eq!(sample.answer.as_deref(), Some(answer));
+        assert_eq!(text(sample, 0), format!("Is there a {asked}? <image>"));
+        let [left, right] = digits[..] else { panic!("two digits") };
+        let reply =
+            format!("<think>\nThe digits are {left} and {right}\n</think>\n\n\\boxed{{{answer}}}");
+        assert_eq!(text(sample, 1), reply);
+        num_absent += usize::from(answer == "no");
+    }
+    assert_eq!(num_absent, 20);
+    let lines = |samples: &[Sample]| -> HashSet<usize> {
+        samples.iter().flat_map(|sample| column(sample, "bitmaps")).collect()
+    };
+    assert!(lines(&train.samples).is_disjoint(&lines(&probe.samples)));
 }

@@ -169,3 +169,45 @@ fn images_may_lie_elsewhere() {
     let pairs = Preferences::read(&path, Some(files.path())).unwrap();
     assert_eq!((pairs.pairs.len(), pairs.folder()), (1, files.path()));
 }
+
+#[test]
+fn open_data_sets_load_as_they_are() {
+    let critic = json!({
+        "id": "x", "source": "s", "image": "a.png", "conversations": [
+            {"from": "human", "value": "<image>\nQuestion: [What?]\nThe first response: [bad]\nThe second response: [good]"},
+            {"from": "gpt", "value": "The better response: [2]"},
+        ],
+    });
+    let stored = json!({ "bytes": "AAAA", "path": "b.png" });
+    let rlaif = json!({
+        "ds_name": "RLAIF-V", "image": stored, "question": "What?", "chosen": "good", "rejected": "bad", "idx": "1",
+    });
+    let by_path =
+        json!({ "question": "What?", "chosen": "good", "rejected": "bad", "image_path": "a.png" });
+    let turns = |text: &str| json!([{ "role": "user", "content": "What?" }, { "role": "assistant", "content": text }]);
+    let skywork = json!({ "chosen": turns("good"), "rejected": turns("bad"), "source": "magpie" });
+    for (line, image) in [
+        (critic, Some("a.png")),
+        (rlaif, Some("data:image/unknown;base64,AAAA")),
+        (by_path, Some("a.png")),
+        (skywork, None),
+    ] {
+        let read = read(&[&line.to_string()]);
+        let pair = &read.pairs[0];
+        assert_eq!((pair.chosen.as_str(), pair.rejected.as_str()), ("good", "bad"), "{line}");
+        assert_eq!(pair.prompt.images.first().map(String::as_str), image);
+        assert_eq!(num_image_tags(&pair.prompt.messages), pair.prompt.images.len());
+    }
+}
+
+#[test]
+fn bad_lines_can_be_left_out() {
+    let good = r#"{"prompt":"What?","chosen":"good","rejected":"bad"}"#;
+    let same = r#"{"prompt":"What?","chosen":"a","rejected":"a"}"#;
+    let folder = folder(&[good, r#"{"prompt":"What?"}"#, "{", same, good]);
+    let path = folder.path().join("pairs.jsonl");
+    let (read, bad) = Preferences::read_what_is_good(&path, None).unwrap();
+    assert_eq!((read.pairs.len(), read.report.num_left_out(), bad.len()), (2, 1, 2));
+    assert!(bad[0].to_string().ends_with("pairs.jsonl:2: there is no `chosen`"), "{}", bad[0]);
+    assert!(Preferences::read_what_is_good(folder.path().join("no.jsonl"), None).is_err());
+}

@@ -2,9 +2,7 @@
 
 use std::path::Path;
 
-use judge::{
-    Correctness, Decoding, Judge, Judging, Question, Request, Respond, Response, whole_response,
-};
+use judge::{Correctness, Judge, Judging, Question, Request, Respond, Response, whole_response};
 use preprocess::ImageFile;
 use reward::{Flaw as FormFlaw, Opening, format_flaw};
 use stages::{Entry, Keyed, Store, key};

@@ -28,6 +28,10 @@ pub struct Summary {
     pub repetition: f64,
     /// Share of the commonest known answer: what always giving it would score.
     pub majority: f64,
+    /// Where all known answers are yes or no: share of the questions answered `no` that are said `yes` to, which is how
+    /// often something absent is seen (POPE, arXiv:2305.10355).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub hallucination: Option<f64>,
 }
 
 impl Summary {
@@ -47,6 +51,7 @@ impl Summary {
             clipped: mean(|a| f64::from(u8::from(a.finish_reason == FinishReason::Length))),
             repetition: mean(|a| a.repetition),
             majority: majority(answers),
+            hallucination: hallucination(answers),
         }
     }
 }
@@ -58,6 +63,17 @@ fn majority(answers: &[Answer]) -> f64 {
     }
     let most = counts.into_values().max().unwrap_or(0);
     most as f64 / answers.len().max(1) as f64
+}
+
+fn hallucination(answers: &[Answer]) -> Option<f64> {
+    let is = |text: &str, word: &str| text.trim().eq_ignore_ascii_case(word);
+    if !answers.iter().all(|answer| is(&answer.gold, "yes") || is(&answer.gold, "no")) {
+        return None;
+    }
+    let absent: Vec<&Answer> = answers.iter().filter(|answer| is(&answer.gold, "no")).collect();
+    let seen =
+        absent.iter().filter(|a| a.prediction.as_deref().is_some_and(|said| is(said, "yes")));
+    (!absent.is_empty()).then(|| seen.count() as f64 / absent.len() as f64)
 }
 
 /// A table of runs: a name, the run's summary, and its blind baseline if there is one.
@@ -106,6 +122,21 @@ mod tests {
         let mut mixed = answers("1101");
         mixed[0].gold = "another".to_owned();
         assert_eq!((summary.majority, Summary::of(&mixed).majority), (1.0, 0.75));
+    }
+
+    #[test]
+    fn what_is_absent_and_seen_is_hallucinated() {
+        let mut all = answers("1111");
+        assert_eq!(Summary::of(&all).hallucination, None);
+        for (answer, (gold, said)) in
+            all.iter_mut().zip([("yes", "yes"), ("no", "Yes"), ("No", "no"), ("no", "3")])
+        {
+            answer.gold = gold.to_owned();
+            answer.prediction = Some(said.to_owned());
+        }
+        assert_eq!(Summary::of(&all).hallucination, Some(1.0 / 3.0));
+        assert_eq!(Summary::of(&all[..1]).hallucination, None, "nothing absent is asked for");
+        assert_eq!(Summary::of(&[]).hallucination, None);
     }
 
     #[test]

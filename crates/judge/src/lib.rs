@@ -25,13 +25,18 @@ mod form;
 mod ask;
 mod questions;
 mod teacher;
+mod scripted;
 
 pub use ask::{Judge, Judged, Judging, judge_all, judge_identity};
 pub use form::{Score, read_json};
 pub use question::{Question, quoting};
-pub use questions::{Consistency, Consistent, Correct, Correctness, Rating, Rubric, without_tags};
+pub use questions::{
+    Better, Compared, Comparison, Consistency, Consistent, Correct, Correctness, Rating, Rubric,
+    without_tags,
+};
 pub use respond::{
     Decoding, Done, Failure, Request, Respond, Response, estimate_prompt, estimate_text,
     whole_response,
 };
+pub use scripted::Scripted;
 pub use teacher::{TeacherConfig, TeacherError, TeacherKind};

@@ -26,7 +26,7 @@ pub struct TeacherConfig {
     /// Storage of that model's weights: `float32` by default, or `bfloat16`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub dtype: Option<String>,
-    /// Seconds before a request counts as lost; 60 by default.
+    /// Seconds before a request counts as lost; 600 by default.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub timeout: Option<f64>,
     /// Times a request is sent before it counts as failed; 5 by default.

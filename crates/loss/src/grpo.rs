@@ -13,8 +13,23 @@ pub struct Completion<'a> {
     pub old: Option<&'a [f32]>,
     /// `log π_ref` under the frozen reference; needed when the penalty's `beta` is not zero.
     pub reference: Option<&'a [f32]>,
+    /// Where another engine, or the same model in fewer bits, drew the tokens.
+    pub sampled: Option<Sampled<'a>>,
     /// `Â`, the same for all tokens.
     pub advantage: f64,
+}
+
+/// Tokens drawn by something that is not quite `π_old`: a server, quantised weights, an earlier version.
+///
+/// The policy's part of a token's loss is multiplied by `min(π_old / π_sampler, cap)`, a constant to the gradient:
+/// truncated importance sampling ("Your efficient RL framework secretly brings you off-policy RL training",
+/// F. Yao et al., 2025; `vllm_importance_sampling_cap` in TRL). The penalty is not.
+#[derive(Clone, Copy, Debug)]
+pub struct Sampled<'a> {
+    /// `log π_sampler`, one for each token.
+    pub log_probs: &'a [f32],
+    /// The largest weight.
+    pub cap: f64,
 }
 
 /// What is minimised for each token.
@@ -64,6 +79,8 @@ pub struct PolicyTerms {
     pub num_capped: usize,
     /// The estimated divergence from the reference, summed over the tokens; zero without one.
     pub kl: f64,
+    /// The weights of [`Sampled`], summed over the tokens; their number where there is no other sampler.
+    pub importance: f64,
 }
 
 /// Group-relative policy optimisation of one completion, unreduced.
@@ -83,20 +100,28 @@ pub struct PolicyTerms {
 /// # Panics
 /// When the streams differ in length, or `beta` is not zero and there is no reference.
 pub fn grpo(completion: &Completion<'_>, objective: &Objective) -> PolicyTerms {
-    let Completion { log_probs, old, reference, advantage } = *completion;
+    let Completion { log_probs, old, reference, sampled, advantage } = *completion;
     let Objective { surrogate, kl } = *objective;
     assert!(reference.is_some() || kl.beta == 0.0, "a penalty of {} needs a reference", kl.beta);
-    for stream in [old, reference].into_iter().flatten() {
+    for stream in [old, reference, sampled.map(|s| s.log_probs)].into_iter().flatten() {
         assert_eq!(stream.len(), log_probs.len(), "log-probs of one completion");
     }
     let mut out = PolicyTerms::default();
     for (t, &log_prob) in log_probs.iter().enumerate() {
         let log_prob = f64::from(log_prob);
-        let ratio = ratio(log_prob, old.map(|old| f64::from(old[t])));
+        let old = old.map(|old| f64::from(old[t]));
+        let ratio = ratio(log_prob, old);
         let mut term = match surrogate {
             Surrogate::Clipped(clip) => clipped(ratio, advantage, clip, &mut out),
             Surrogate::Truncated { cap } => truncated(ratio.value, advantage, cap, &mut out),
         };
+        let weight = sampled.map_or(1.0, |sampled| {
+            let drawn_with = f64::from(sampled.log_probs[t]);
+            importance(old.unwrap_or(log_prob) - drawn_with, sampled.cap)
+        });
+        out.importance += weight;
+        term.value *= weight;
+        term.slope *= weight;
         if let Some(reference) = reference {
             let divergence = kl.estimator.term(log_prob, f64::from(reference[t]));
             out.kl += divergence.value;
@@ -114,6 +139,11 @@ fn ratio(log_prob: f64, old: Option<f64>) -> Term {
     let held = log_ratio.clamp(-LOG_RATIO_LIMIT, LOG_RATIO_LIMIT);
     let value = held.exp();
     Term { value, slope: if held == log_ratio { value } else { 0.0 } }
+}
+
+/// `min(e^d, cap)`.
+fn importance(difference: f64, cap: f64) -> f64 {
+    difference.clamp(-LOG_RATIO_LIMIT, LOG_RATIO_LIMIT).exp().min(cap)
 }
 
 fn clipped(ratio: Term, advantage: f64, clip: Clip, out: &mut PolicyTerms) -> Term {

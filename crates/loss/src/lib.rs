@@ -40,7 +40,7 @@ mod reduction;
 pub use bco::{RewardShift, bco};
 pub use bradley_terry::bradley_terry;
 pub use dpo::{Pair, dpo};
-pub use grpo::{Clip, Completion, Objective, PolicyTerms, Surrogate, grpo};
+pub use grpo::{Clip, Completion, Objective, PolicyTerms, Sampled, Surrogate, grpo};
 pub use kl::{Kl, KlEstimator};
 pub use mpo::{MpoTerms, MpoWeights, mpo};
 pub use reduction::{Counts, Loss, PairTerm, Reduction, Terms};

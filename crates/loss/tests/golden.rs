@@ -45,6 +45,7 @@ impl Streams {
             log_probs: &self.log_probs,
             old: Some(&self.old),
             reference: Some(&self.reference),
+            sampled: None,
             advantage: self.advantage,
         }
     }

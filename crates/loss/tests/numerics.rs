@@ -45,7 +45,10 @@ fn token_losses_by_finite_differences() {
         let loss = |x: &[f64]| reduction.reduce(&sft(&narrow(x)), &totals);
         let at = widen(&log_probs);
         check_gradient(|x| loss(x).value, &at, &widen(&loss(&at).gradient), STEP, 1e-7);
-        for advantage in [1.4, -0.6] {
+        // With a given `old` the weight of another sampler's tokens is a number, below its cap or at it.
+        let drawn_with = stream(7, 1.1);
+        let sampler = Sampled { log_probs: &drawn_with, cap: 1.2 };
+        for (advantage, sampled) in [(1.4, None), (-0.6, None), (1.4, Some(sampler))] {
             for estimator in [KlEstimator::K1, KlEstimator::K3] {
                 let loss = |x: &[f64]| {
                     let log_probs = &narrow(x);
@@ -53,6 +56,7 @@ fn token_losses_by_finite_differences() {
                         log_probs,
                         old: Some(&old),
                         reference: Some(&reference),
+                        sampled,
                         advantage,
                     };
                     reduction.reduce(&grpo(&completion, &objective(estimator)).terms, &totals)
@@ -128,6 +132,7 @@ fn extreme_log_probs_stay_finite() {
                     log_probs: &[-0.0],
                     old: Some(&[far]),
                     reference: Some(&[far]),
+                    sampled: None,
                     advantage,
                 };
                 let terms = grpo(&completion, &Objective { surrogate, kl: KL }).terms;
@@ -177,7 +182,13 @@ fn an_empty_mask_is_no_loss() {
 #[test]
 #[should_panic(expected = "a penalty of 0.04 needs a reference")]
 fn a_penalty_without_a_reference_is_refused() {
-    let completion = Completion { log_probs: &[-1.0], old: None, reference: None, advantage: 1.0 };
+    let completion = Completion {
+        log_probs: &[-1.0],
+        old: None,
+        reference: None,
+        sampled: None,
+        advantage: 1.0,
+    };
     grpo(&completion, &objective(KlEstimator::K3));
 }
 
@@ -188,6 +199,7 @@ fn streams_of_unequal_length_are_refused() {
         log_probs: &[-1.0],
         old: Some(&[-1.0, -2.0]),
         reference: Some(&[-1.0]),
+        sampled: None,
         advantage: 1.0,
     };
     grpo(&completion, &objective(KlEstimator::K3));

@@ -15,7 +15,13 @@ fn close(got: f64, want: f64) {
 /// Completion of one token whose ratio is `ratio`.
 fn one_token(ratio: f64, advantage: f64, surrogate: Surrogate) -> (f64, f64) {
     let old = [-(ratio.ln()) as f32];
-    let completion = Completion { log_probs: &[0.0], old: Some(&old), reference: None, advantage };
+    let completion = Completion {
+        log_probs: &[0.0],
+        old: Some(&old),
+        reference: None,
+        sampled: None,
+        advantage,
+    };
     let terms = grpo(&completion, &Objective { surrogate, ..OBJECTIVE }).terms;
     (terms.values[0], terms.slopes[0])
 }
@@ -108,7 +114,8 @@ fn grpo_averages_tokens_then_completions() {
     let reduction = Reduction::SequenceMean;
     let totals = Counts::sequence(3, reduction) + Counts::sequence(1, reduction);
     let loss = |log_probs: &[f32], advantage| {
-        let completion = Completion { log_probs, old: None, reference: None, advantage };
+        let completion =
+            Completion { log_probs, old: None, reference: None, sampled: None, advantage };
         reduction.reduce(&grpo(&completion, &OBJECTIVE).terms, &totals)
     };
     let (long, short) = (loss(&[-1.0, -2.0, -3.0], 1.0), loss(&[-4.0], -0.5));
@@ -173,8 +180,13 @@ fn a_truncated_weight_keeps_its_gradient() {
 // R1V2, text of section 3.3: "augmented with a KL-penalty" — which equation 8 leaves out.
 #[test]
 fn the_penalty_pulls_towards_the_reference() {
-    let completion =
-        Completion { log_probs: &[-1.0], old: None, reference: Some(&[-2.0]), advantage: 0.0 };
+    let completion = Completion {
+        log_probs: &[-1.0],
+        old: None,
+        reference: Some(&[-2.0]),
+        sampled: None,
+        advantage: 0.0,
+    };
     let kl = Kl { beta: 0.04, estimator: KlEstimator::K3 };
     let out = grpo(&completion, &Objective { kl, ..OBJECTIVE });
     close(out.kl, 0.367_879);
@@ -185,8 +197,13 @@ fn the_penalty_pulls_towards_the_reference() {
 // R1V2, section 3.3: "groups uniformly right or wrong give zero advantage" and teach nothing.
 #[test]
 fn no_advantage_no_gradient() {
-    let completion =
-        Completion { log_probs: &[-1.0; 3], old: None, reference: None, advantage: 0.0 };
+    let completion = Completion {
+        log_probs: &[-1.0; 3],
+        old: None,
+        reference: None,
+        sampled: None,
+        advantage: 0.0,
+    };
     let totals = Counts::sequence(3, Reduction::SequenceMean);
     let loss = Reduction::SequenceMean.reduce(&grpo(&completion, &OBJECTIVE).terms, &totals);
     assert_eq!((loss.value, loss.gradient), (0.0, vec![0.0; 3]));
@@ -197,11 +214,54 @@ fn clipped_tokens_are_counted_by_side() {
     let old = [0.0f32, 1.0, -1.0];
     let surrogate = Surrogate::Clipped(Clip { dual: Some(2.0), ..CLIP });
     let count = |advantage| {
-        let completion =
-            Completion { log_probs: &[0.0; 3], old: Some(&old), reference: None, advantage };
+        let completion = Completion {
+            log_probs: &[0.0; 3],
+            old: Some(&old),
+            reference: None,
+            sampled: None,
+            advantage,
+        };
         let out = grpo(&completion, &Objective { surrogate, ..OBJECTIVE });
         (out.num_clipped_low, out.num_clipped_high, out.num_capped)
     };
     assert_eq!(count(1.0), (0, 1, 0));
     assert_eq!(count(-1.0), (1, 0, 1));
+}
+
+// F. Yao et al. (2025): the policy's part is weighted by min(π_old / π_sampler, cap), the penalty is not.
+#[test]
+fn tokens_of_another_sampler_are_weighted_and_the_weight_is_capped() {
+    let (log_probs, reference) = ([-1.0f32, -1.0], [-1.5f32, -1.5]);
+    let drawn_with = [-1.0 - 0.3f32.ln(), -1.0 - 9.0f32.ln()];
+    let sampled = Some(Sampled { log_probs: &drawn_with, cap: 2.0 });
+    let kl = Kl { beta: 0.1, estimator: KlEstimator::K3 };
+    let of = |sampled| {
+        let completion = Completion {
+            log_probs: &log_probs,
+            old: None,
+            reference: Some(&reference),
+            sampled,
+            advantage: 1.5,
+        };
+        grpo(&completion, &Objective { kl, ..OBJECTIVE })
+    };
+    let (own, other) = (of(None), of(sampled));
+    let penalty = own.terms.values[0] + 1.5;
+    for (t, weight) in [0.3, 2.0].into_iter().enumerate() {
+        close(other.terms.values[t], -1.5 * weight + penalty);
+        close(other.terms.slopes[t] - own.terms.slopes[t], 1.5 * (1.0 - weight));
+    }
+    close(own.importance, 2.0);
+    close(other.importance, 2.3);
+    // Where the update is no longer the first, the weight stays that of the policy it began with.
+    let old = [-1.1f32, -1.1];
+    let completion = Completion {
+        log_probs: &log_probs,
+        old: Some(&old),
+        reference: None,
+        sampled: Some(Sampled { log_probs: &old, cap: 2.0 }),
+        advantage: 1.5,
+    };
+    let terms = grpo(&completion, &OBJECTIVE).terms;
+    close(terms.values[0], -1.5 * (0.1f64).exp());
 }

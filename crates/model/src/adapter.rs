@@ -57,6 +57,11 @@ struct Names {
 }
 
 impl AdapterConfig {
+    /// Values of one row of features.
+    pub fn feature_size(&self) -> usize {
+        self.feature_size
+    }
+
     /// InternVL's form.
     pub fn mlp1(feature_size: usize, hidden_size: usize) -> Self {
         Self {

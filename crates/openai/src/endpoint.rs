@@ -3,6 +3,7 @@
 use std::collections::HashSet;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Condvar, Mutex, MutexGuard, OnceLock, PoisonError, mpsc};
+use std::time::Duration;
 
 use judge::estimate_text;
 use sha2::{Digest as _, Sha256};
@@ -14,6 +15,8 @@ use crate::{
     Prices, Spending, Transport, Trouble, Usage,
 };
 
+/// Longest wait for a completion: that of OpenAI's own clients.
+const REPLY_TIMEOUT: Duration = Duration::from_secs(600);
 /// Tokens around each turn.
 const TURN_TOKENS: u64 = 8;
 /// Tokens of a completion without a limit, for the estimate.
@@ -45,13 +48,13 @@ pub struct Settings {
 }
 
 impl Settings {
-    /// No key, eight requests at once, no budget, no prices.
+    /// No key, eight requests at once, no budget, no prices; ten minutes for a reply, since thoughts are long.
     pub fn new(base_url: &str, model: &str) -> Self {
         Self {
             base_url: base_url.to_owned(),
             model: model.to_owned(),
             api_key: None,
-            patience: Patience::default(),
+            patience: Patience { timeout: REPLY_TIMEOUT, ..Patience::default() },
             num_parallel: 8,
             prices: Prices::default(),
             budget: Budget::default(),

@@ -1,4 +1,4 @@
-//! Every attempt and every reply on disk, so that nothing is paid twice and all can be audited.
+//! Every attempt on disk with its raw reply, so that nothing is paid twice and all can be audited.
 
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -12,7 +12,6 @@ const TABLES: &str = "
     PRAGMA journal_mode = WAL;
     PRAGMA synchronous = NORMAL;
     PRAGMA busy_timeout = 10000;
-    CREATE TABLE IF NOT EXISTS replies (hash TEXT PRIMARY KEY, reply TEXT NOT NULL) WITHOUT ROWID;
     CREATE TABLE IF NOT EXISTS attempts (
         id INTEGER PRIMARY KEY,
         hash TEXT NOT NULL,
@@ -31,7 +30,7 @@ const TABLES: &str = "
     CREATE INDEX IF NOT EXISTS attempts_by_hash ON attempts (hash);
 ";
 
-/// Where attempts and replies are kept: one SQLite file with the tables `attempts` and `replies`.
+/// Where attempts and replies are kept: one SQLite file with the table `attempts`.
 #[derive(Debug)]
 pub struct Ledger {
     path: PathBuf,
@@ -117,18 +116,38 @@ impl Ledger {
     /// # Errors
     /// When the ledger cannot be read.
     pub fn reply(&self, hash: &str) -> Result<Option<String>, Error> {
-        let query = "SELECT reply FROM replies WHERE hash = ?1";
-        let found = self.connection().query_row(query, [hash], |row| row.get(0)).optional();
+        let query = "SELECT raw FROM attempts WHERE hash = ?1 AND outcome = ?2 LIMIT 1";
+        let kept = Outcome::Reply.as_str();
+        let found = self.connection().query_row(query, [hash, kept], |row| row.get(0)).optional();
         found.map_err(|source| self.error(source))
     }
 
-    /// Writes an attempt down and keeps its reply, if it is one: both or neither.
+    /// Writes an attempt down; a reply is kept with it.
     ///
     /// # Errors
     /// When the ledger cannot be written.
     pub fn record(&self, attempt: &Attempt<'_>) -> Result<(), Error> {
-        let mut connection = self.connection();
-        insert(&mut connection, attempt).map_err(|source| self.error(source))
+        let usage = attempt.usage;
+        let row = params![
+            attempt.hash,
+            attempt.prompt_version,
+            attempt.url,
+            attempt.model,
+            attempt.seed.map(u64::cast_signed),
+            attempt.attempt as i64,
+            attempt.outcome.as_str(),
+            attempt.status,
+            usage.prompt_tokens.cast_signed(),
+            usage.completion_tokens.cast_signed(),
+            attempt.cost,
+            attempt.raw,
+        ];
+        let insert = "INSERT INTO attempts (hash, prompt_version, url, model, seed, attempt, outcome, status, \
+                      prompt_tokens, completion_tokens, cost, raw) \
+                      VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12)";
+        let connection = self.connection();
+        let written = connection.prepare_cached(insert).and_then(|mut insert| insert.execute(row));
+        written.map(drop).map_err(|source| self.error(source))
     }
 
     /// What all attempts took together.
@@ -165,35 +184,4 @@ impl Ledger {
     fn error(&self, source: rusqlite::Error) -> Error {
         Error::Ledger { path: self.path.clone(), source }
     }
-}
-
-fn insert(connection: &mut Connection, attempt: &Attempt<'_>) -> rusqlite::Result<()> {
-    let transaction = connection.transaction()?;
-    let usage = attempt.usage;
-    transaction
-        .prepare_cached(
-            "INSERT INTO attempts (hash, prompt_version, url, model, seed, attempt, outcome, status, \
-             prompt_tokens, completion_tokens, cost, raw) \
-             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12)",
-        )?
-        .execute(params![
-            attempt.hash,
-            attempt.prompt_version,
-            attempt.url,
-            attempt.model,
-            attempt.seed.map(u64::cast_signed),
-            attempt.attempt as i64,
-            attempt.outcome.as_str(),
-            attempt.status,
-            usage.prompt_tokens.cast_signed(),
-            usage.completion_tokens.cast_signed(),
-            attempt.cost,
-            attempt.raw,
-        ])?;
-    if attempt.outcome == Outcome::Reply {
-        transaction
-            .prepare_cached("INSERT OR IGNORE INTO replies (hash, reply) VALUES (?1, ?2)")?
-            .execute(params![attempt.hash, attempt.raw])?;
-    }
-    transaction.commit()
 }

@@ -51,6 +51,18 @@ pub enum Error {
         /// What it may be.
         expected: &'static str,
     },
+    /// A judge that cannot be asked as the settings have it.
+    #[error("judge: {0}")]
+    Teacher(#[from] judge::TeacherError),
+    /// The judge can be asked no more.
+    #[error("the judge stopped, the same command goes on: {reason}")]
+    Judge {
+        /// Why.
+        reason: String,
+    },
+    /// The store of verdicts cannot be read or written.
+    #[error(transparent)]
+    Verdicts(#[from] stages::Error),
     /// A configuration that TOML cannot hold.
     #[error("the configuration cannot be written: {0}")]
     Resolve(#[from] toml::ser::Error),
@@ -107,6 +119,44 @@ pub enum Error {
         place: String,
         /// Why.
         source: reward::ScoreError,
+    },
+    /// A scorer that the settings name and that was not given.
+    #[error("{key} is set, and nobody was given to ask")]
+    NoScorer {
+        /// The key.
+        key: &'static str,
+    },
+    /// A scorer that gave a prompt's completions no rewards.
+    #[error("{place}: no {name} reward: {source}; started again, the run goes on from its journal")]
+    Reward {
+        /// File and line.
+        place: String,
+        /// Which component.
+        name: &'static str,
+        /// Why.
+        source: reward::ScoreError,
+    },
+    /// A prompt pool that cannot be used.
+    #[error("{}: {reason}", path.display())]
+    Pool {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        reason: String,
+    },
+    /// A prompt pool in which nothing teaches.
+    #[error("{}: no prompt is answered both right and wrong: they are too easy or too hard for the policy", path.display())]
+    EmptyPool {
+        /// The file.
+        path: PathBuf,
+    },
+    /// A question of the hallucination probe whose answer is neither yes nor no.
+    #[error("{place}: the answer is {answer:?}, expected yes or no")]
+    NoProbe {
+        /// File and line.
+        place: String,
+        /// The answer.
+        answer: String,
     },
     /// What a recipe keeps in its checkpoint does not read back.
     #[error("the checkpoint's {what}: {reason}")]

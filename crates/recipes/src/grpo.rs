@@ -2,198 +2,212 @@
 //!
 //! ```text
 //! prompts ─► rollout ─► reward ─► advantage ─► buffer ─► packs ─► loss::grpo ─► engine
-//!                       rule,     group-       refills what
-//!                       format    relative     the step lacks
+//!                       rule,     group-       refills what               └─► guard
+//!                       format,   relative     the step lacks
+//!                       others
 //! ```
 //!
-//! R1V2 (arXiv:2504.16656), section 3.3. One update for each rollout, so a fresh completion's ratio is 1
-//! and needs no second pass; buffered completions carry the log-probs they were drawn with.
+//! R1V2 (arXiv:2504.16656), section 3.3. While a rollout has one update, a fresh completion's ratio is 1 and needs no
+//! second pass; buffered completions carry the log-probs they were drawn with.
 
-use std::collections::BTreeSet;
-
-use advantage::{Mixed, ReplayBuffer};
-use data::Order;
-use engine::{Engine, SavedFile, StepReport, TaskState};
-use rollout::GenerateConfig;
-use schema::Completion;
+use engine::{Engine, Run, SavedFile, StepReport, TaskState};
 
 use crate::Error;
 use crate::policy::Policy;
-use crate::run::{Notice, Watch, position, start, state};
+use crate::run::{Watch, start, state};
 
 mod config;
 mod questions;
+mod pool;
+mod flight;
+mod draw;
+mod ahead;
+mod draws;
 mod group;
-mod journal;
+mod score;
+mod rethink;
+mod lesson;
 mod task;
+mod alarms;
+mod held_out;
+mod guard;
+mod journal;
 #[cfg(test)]
 mod tests;
 
 pub use config::{
-    GrpoConfig, LossType, ObjectiveConfig, RewardConfig, RewardWeights, RolloutConfig, ScaleRewards,
+    Aggregation, AlarmConfig, BufferConfig, CustomReward, Estimator, GrpoConfig, GrpoMetric,
+    GuardConfig, LossType, ObjectiveConfig, RethinkingConfig, RewardConfig, RewardWeights,
+    RolloutConfig, ScaleRewards,
 };
-use group::{Group, Sampled, Scorer};
-use journal::Journal;
+use draws::Draws;
+use group::Group;
+use guard::Guard;
+use lesson::Lesson;
+pub use pool::POOL_FILE;
 use questions::Questions;
+pub use score::Scorers;
+use score::Scoring;
 use task::GrpoTask;
 
-/// Rollouts without a single mixed group after which a run gives up.
-const MAX_EMPTY_ROLLOUTS: usize = 20;
+/// Name of the file of a rollout that is not yet learned to its end.
+const LESSON_FILE: &str = "lesson.json";
 
-/// Name of the buffer's file in a checkpoint.
-const BUFFER_FILE: &str = "replay_buffer.json";
-
-/// Trains until the last step; returns the policy with its last parameters. A run that has taken all
-/// its steps returns at once.
+/// Trains until the last step, or until held-out questions say so; returns the policy with its last parameters. A run
+/// that has ended returns at once. `scorers` are what [`RewardConfig::reward_model`] and [`RewardConfig::custom_reward`]
+/// name.
 ///
 /// # Errors
 /// Bad settings, data or model files; a non-finite loss; prompts of which none is ever answered both
-/// right and wrong; a checkpoint that cannot be written.
-pub fn grpo(config: &GrpoConfig, watch: Watch) -> Result<Policy, Error> {
+/// right and wrong; a scorer that fails; a checkpoint that cannot be written.
+pub fn grpo(config: &GrpoConfig, scorers: Scorers<'_>, watch: Watch) -> Result<Policy, Error> {
     let Watch { events, mut notices } = watch;
-    let policy = Policy::load(&config.model, &config.run)?;
-    let questions = Questions::read(&config.run.dataset, &policy, &mut notices)?;
+    let mut policy = Policy::load(&config.model, &config.run)?;
+    let mut questions = Questions::read(&config.run.dataset, &policy, &mut notices)?;
+    pool::restrict(config, &mut questions, &mut policy, &mut notices)?;
     let engine = config.rate.engine(&config.optimizer, config.num_steps(questions.len()));
     let engine = Engine::new(policy.parameters()?, engine)?;
+    let guard = Guard::new(config, &policy)?;
     let mut task = GrpoTask::new(config, policy, &questions)?;
-    let (mut run, resumed) = start(config, engine, &mut task, events)?;
-    if run.is_finished() {
-        return Ok(task.policy);
-    }
-    let journal = Journal::open(&config.run.output_dir, run.engine().steps_taken())?;
-    let mut draws = Draws::new(config, &questions, journal, notices);
+    let (run, resumed) = start(config, engine, &mut task, events)?;
+    let draws = Draws::new(config, &questions, run.engine().steps_taken(), notices)?;
+    let scoring = Scoring::new(config, &questions, scorers)?;
+    let mut course = Course { config, run, task, draws, scoring, guard, lesson: None };
     if let Some(saved) = resumed {
-        draws.restore(&saved)?;
+        course.restore(&saved)?;
     }
-    let steps_left = run.engine().max_steps() - run.engine().steps_taken();
-    questions.encode(&draws.upcoming(steps_left), &mut task.policy, &mut draws.notices)?;
-    while !run.is_finished() {
-        let drawn = draws.step(&mut task, run.engine().steps_taken() + 1)?;
-        let batches = task.micro_batches(&drawn.mixed);
-        let mut report = run.step(&mut task, &batches)?;
-        draws.note(&drawn, &mut report);
-        run.record(&report, || draws.save(&task.policy))?;
+    if !course.is_finished() {
+        course.prepare()?;
     }
-    Ok(task.policy)
+    while !course.is_finished() {
+        course.iteration()?;
+    }
+    Ok(course.task.policy)
 }
 
-/// What a run carries from step to step beside the policy.
-struct Draws<'a> {
+/// A run under way.
+struct Course<'a, 's> {
     config: &'a GrpoConfig,
-    questions: &'a Questions,
-    order: Order,
-    buffer: ReplayBuffer<Sampled>,
-    scorer: Scorer,
-    journal: Journal,
-    notices: Box<dyn FnMut(&Notice)>,
+    run: Run,
+    task: GrpoTask<'a>,
+    draws: Draws<'a>,
+    scoring: Scoring<'a, 's>,
+    guard: Guard<'a>,
+    /// A rollout that is not yet learned to its end.
+    lesson: Option<Lesson>,
 }
 
-/// What a step drew.
-struct Drawn {
-    /// All groups.
-    groups: Vec<Group>,
-    /// The completions that its update sees.
-    mixed: Mixed<Sampled>,
-    num_rollouts: usize,
-}
-
-impl<'a> Draws<'a> {
-    fn new(
-        config: &'a GrpoConfig,
-        questions: &'a Questions,
-        journal: Journal,
-        notices: Box<dyn FnMut(&Notice)>,
-    ) -> Self {
-        let order = Order::shuffled(questions.len(), config.run.seed);
-        let (buffer, scorer) = (ReplayBuffer::default(), Scorer::new(config));
-        Self { config, questions, order, buffer, scorer, journal, notices }
+impl Course<'_, '_> {
+    fn is_finished(&self) -> bool {
+        self.run.is_finished() || self.guard.is_over()
     }
 
-    /// The questions that the next steps will draw, if each draws once.
-    fn upcoming(&self, num_steps: u64) -> BTreeSet<usize> {
-        let num_prompts = self.config.num_prompts() * num_steps as usize;
-        // From the midst of an epoch, the end of the next one has passed them all.
-        self.order.clone().take(num_prompts.min(2 * self.questions.len())).collect()
+    /// Encodes the images of the questions to come, and starts drawing ahead where that is wanted.
+    fn prepare(&mut self) -> Result<(), Error> {
+        let steps_left = self.run.engine().max_steps() - self.run.engine().steps_taken();
+        self.draws.prepare(steps_left, &mut self.task.policy)
     }
 
-    /// Groups of this step, and the completions its update sees: those of mixed groups, refilled from
-    /// the buffer. Draws further prompts while there is nothing to learn from.
-    fn step(&mut self, task: &mut GrpoTask<'_>, step: u64) -> Result<Drawn, Error> {
-        let mut groups = Vec::new();
-        for num_rollouts in 1..=MAX_EMPTY_ROLLOUTS {
-            let new = self.rollout(&mut task.policy)?;
-            self.journal.append(step, &new, self.questions)?;
-            let fresh = task.entries(&new, step)?;
-            groups.extend(new);
-            let mixed = self.buffer.mix(fresh, step, &self.config.replay());
-            if !mixed.entries.is_empty() {
-                return Ok(Drawn { groups, mixed, num_rollouts });
+    /// One rollout, and the updates on it.
+    fn iteration(&mut self) -> Result<(), Error> {
+        if self.lesson.is_some() {
+            return self.learn(None);
+        }
+        let (mut groups, mut fresh, mut num_rollouts) = (Vec::new(), Vec::new(), 0);
+        let step = self.run.engine().steps_taken() + 1;
+        while self.draws.needs_more(step, num_rollouts, fresh.len())? {
+            let completions = self.draws.rollout(&mut self.task.policy, &self.run)?;
+            let mut rewarded = self.scoring.reward(completions, &self.draws.flight)?;
+            self.scoring.advantage(&mut rewarded);
+            self.draws.journal.append(step, &rewarded, self.draws.questions)?;
+            fresh.extend(self.task.entries(&rewarded)?);
+            groups.extend(rewarded);
+            num_rollouts += 1;
+        }
+        let mixed = self.draws.buffer.mix(fresh, step, &self.config.replay());
+        let rethought = self.draws.rethinker().rethink(&mut self.task.policy, &groups)?;
+        let mut lesson = Lesson::new(mixed, rethought);
+        self.task.prepare(&mut lesson)?;
+        self.lesson = Some(lesson);
+        self.learn(Some((&groups, num_rollouts)))
+    }
+
+    /// The updates of a rollout that are left; what was drawn is logged with the first of them.
+    fn learn(&mut self, mut drawn: Option<(&[Group], usize)>) -> Result<(), Error> {
+        while let Some(lesson) = &mut self.lesson {
+            let batches = lesson.next_update(self.config);
+            let mut report = self.run.step(&mut self.task, &batches)?;
+            lesson.num_done += 1;
+            if let Some((groups, num_rollouts)) = drawn.take() {
+                note(groups, num_rollouts, lesson, &mut report);
             }
-            (self.notices)(&Notice::Redraw { num_rollouts });
+            if lesson.is_over(self.config) || self.run.is_finished() {
+                self.lesson = None;
+            }
+            self.record(report)?;
+            if self.is_finished() {
+                break;
+            }
         }
-        Err(Error::NothingToLearn { num_rollouts: MAX_EMPTY_ROLLOUTS })
+        Ok(())
     }
 
-    /// The groups of the next prompts, scored.
-    fn rollout(&mut self, policy: &mut Policy) -> Result<Vec<Group>, Error> {
-        // A prompt's draws are named by its place in the run.
-        let first = self.order.position();
-        let indices: Vec<usize> = self.order.by_ref().take(self.config.num_prompts()).collect();
-        let mut prompts = Vec::with_capacity(indices.len());
-        for (stream, &index) in (first..).zip(&indices) {
-            let prompt = &self.questions.prompts[index];
-            let features = policy.features(&prompt.images)?;
-            prompts.push(rollout::Prompt::new(prompt, features, stream));
+    /// Looks at an update, logs it, and keeps it when a checkpoint is due.
+    fn record(&mut self, mut report: StepReport) -> Result<(), Error> {
+        self.draws.note(&mut report);
+        self.guard.watch(&mut report, &mut self.task.policy, &mut self.draws.notices)?;
+        let is_checkpoint = report.step.is_multiple_of(self.config.checkpoint.save_steps)
+            || report.step == report.max_steps;
+        let saved = if is_checkpoint { Some(self.save()?) } else { None };
+        self.run.record(&report, || saved.unwrap_or_default())?;
+        if is_checkpoint {
+            self.draws.flight.clear()?;
+            self.guard.keep_best(&mut self.draws.notices)?;
         }
-        let completions = self.generate(policy, &prompts)?;
-        let groups = indices.into_iter().zip(completions);
-        Ok(groups.map(|(index, group)| self.scorer.score(self.questions, index, group)).collect())
+        Ok(())
     }
 
-    fn generate(
-        &mut self,
-        policy: &Policy,
-        prompts: &[rollout::Prompt],
-    ) -> Result<Vec<Vec<Completion>>, Error> {
-        let drawing = &self.config.rollout;
-        let (sampling, length) = (self.config.sampling(), drawing.max_completion_length);
-        let config = GenerateConfig {
-            num_samples: drawing.num_generations,
-            ..GenerateConfig::new(&policy.processor, sampling, length)
-        };
-        let notices = &mut self.notices;
-        let mut progress = |progress: rollout::Progress| {
-            notices(&Notice::Rollout { done: progress.num_done, total: progress.num_total });
-        };
-        let (vlm, tokenizer) = (&policy.vlm, &policy.processor.tokenizer);
-        Ok(rollout::generate(vlm, tokenizer, prompts, &config, &mut progress)?)
-    }
-
-    /// Adds to a report what the engine does not know.
-    fn note(&self, drawn: &Drawn, report: &mut StepReport) {
-        group::metrics(&drawn.groups, &mut report.metrics);
-        let values = [
-            ("effective_fraction/after", drawn.mixed.effective_after),
-            ("num_rollouts", drawn.num_rollouts as f64),
-            ("replay_buffer/size", self.buffer.len() as f64),
-            ("epoch", self.order.position() as f64 / self.questions.len() as f64),
-        ];
-        report.metrics.extend(values.map(|(name, value)| (name.to_owned(), value)));
-    }
-
-    fn save(&self, policy: &Policy) -> TaskState {
-        let bytes = serde_json::to_vec(&self.buffer).expect("plain numbers");
-        let buffer = SavedFile { name: BUFFER_FILE.to_owned(), bytes };
-        state(policy, self.order.position(), vec![buffer])
+    fn save(&mut self) -> Result<TaskState, Error> {
+        let mut files = self.draws.save()?;
+        files.extend(self.lesson.as_ref().map(|lesson| file(LESSON_FILE, lesson)));
+        let mut saved = state(&self.task.policy, self.draws.order.position(), files);
+        saved.value["guard"] = self.guard.save();
+        Ok(saved)
     }
 
     fn restore(&mut self, saved: &TaskState) -> Result<(), Error> {
-        self.order.seek(position(saved)?);
-        let broken = |reason| Error::State { what: BUFFER_FILE, reason };
-        let file = saved.files.iter().find(|file| file.name == BUFFER_FILE);
-        let file = file.ok_or_else(|| broken("it is missing".to_owned()))?;
-        self.buffer =
-            serde_json::from_slice(&file.bytes).map_err(|error| broken(error.to_string()))?;
-        Ok(())
+        self.draws.restore(saved)?;
+        self.lesson = read(saved, LESSON_FILE)?;
+        self.guard.restore(&saved.value["guard"])?;
+        self.guard.keep_best(&mut self.draws.notices)
     }
+}
+
+/// Adds to a report what its rollout was like.
+fn note(groups: &[Group], num_rollouts: usize, lesson: &Lesson, report: &mut StepReport) {
+    group::metrics(groups, &mut report.metrics);
+    let values = [
+        ("effective_fraction/after", lesson.mixed.effective_after),
+        ("num_rollouts", num_rollouts as f64),
+    ];
+    report.metrics.extend(values.map(|(name, value)| (name.to_owned(), value)));
+    if !lesson.rethought.is_empty() {
+        report.metrics.insert("num_rethought".to_owned(), lesson.rethought.len() as f64);
+    }
+}
+
+/// A file of a checkpoint.
+fn file(name: &str, value: &impl serde::Serialize) -> SavedFile {
+    let bytes = serde_json::to_vec(value).expect("plain numbers");
+    SavedFile { name: name.to_owned(), bytes }
+}
+
+/// What a file of a checkpoint holds, if the checkpoint has it.
+fn read<T: serde::de::DeserializeOwned>(
+    saved: &TaskState,
+    name: &'static str,
+) -> Result<Option<T>, Error> {
+    let Some(file) = saved.files.iter().find(|file| file.name == name) else { return Ok(None) };
+    let broken = |error: serde_json::Error| Error::State { what: name, reason: error.to_string() };
+    serde_json::from_slice(&file.bytes).map(Some).map_err(broken)
 }

@@ -32,6 +32,7 @@ pub mod error;
 pub mod config;
 pub mod run;
 pub mod policy;
+mod best;
 pub mod sft;
 pub mod reward_model;
 pub mod preferences;

@@ -16,6 +16,8 @@ use loss::RewardShift;
 use serde_json::json;
 
 use crate::Error;
+pub use crate::best::BEST_FOLDER;
+use crate::best::{Standing, keep_best};
 use crate::policy::Policy;
 use crate::run::{Notice, Watch, position, start, state};
 
@@ -33,10 +35,9 @@ pub use config::{
 };
 use pairs::Pairs;
 use reference::reference;
-pub use rounds::{RoundsConfig, rounds};
+pub use rounds::{RoundsConfig, rounds, rounds_judged};
 use task::MpoTask;
-pub use validation::BEST_FOLDER;
-use validation::{Standing, Validation, keep_best};
+use validation::Validation;
 
 /// Trains until the last step, or until held-out pairs say so; returns the policy with its last
 /// parameters. A run that has ended returns at once.

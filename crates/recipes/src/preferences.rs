@@ -11,6 +11,7 @@
 use std::path::Path;
 
 use data::{Dataset, Preference, absolute, prompt_of};
+use judge::Respond;
 use reward::{Opening, Scorer};
 use schema::Sample;
 use serde_json::{Map, Value};
@@ -20,6 +21,7 @@ use crate::policy::Policy;
 use crate::run::{Watch, write_config};
 
 mod config;
+mod consistency;
 mod journal;
 mod sample;
 mod select;
@@ -27,6 +29,7 @@ mod statistics;
 
 use config::Threshold;
 pub use config::{BuildConfig, PreferencesConfig};
+use consistency::keep_consistent;
 use journal::{Entry, Journal};
 use sample::Sampling;
 pub use select::PairKind;
@@ -67,6 +70,18 @@ pub fn build(
     scorer: Option<&mut dyn Scorer>,
     watch: Watch,
 ) -> Result<Statistics, Error> {
+    build_judged(config, (scorer, None), watch)
+}
+
+/// As [`build`]; a judge leaves out pairs whose chosen response is not factually consistent.
+///
+/// # Errors
+/// As for [`build`], and when the judge can be asked no more; a later call goes on there.
+pub fn build_judged(
+    config: &PreferencesConfig,
+    (scorer, judge): (Option<&mut dyn Scorer>, Option<&mut dyn Respond>),
+    watch: Watch,
+) -> Result<Statistics, Error> {
     let Watch { mut notices, .. } = watch;
     let dataset = Dataset::read(&config.run.dataset)?;
     let folder = &config.run.output_dir;
@@ -84,7 +99,13 @@ pub fn build(
         let mut sampling = Sampling { config, dataset: &dataset, policy, scorer };
         sampling.fill(&mut journal, &mut notices)?;
     }
-    let (pairs, statistics) = select_pairs(config, &dataset, &journal);
+    let (mut pairs, mut statistics) = select_pairs(config, &dataset, &journal);
+    if let Some(judge) = judge {
+        pairs = keep_consistent(pairs, judge, config, &mut statistics)?;
+    }
+    for pair in &pairs {
+        statistics.count(kind(pair));
+    }
     data::write_lines(&folder.join(PAIRS_FILE), &pairs)?;
     write_statistics(&folder.join(STATISTICS_FILE), &statistics)?;
     Ok(statistics)
@@ -132,7 +153,6 @@ fn select_pairs(
         let prompt = absolute(prompt_of(&dataset.samples[entry.prompt]), dataset.folder());
         for picked in picker.pick(entry.prompt, &candidates, &mut statistics) {
             pairs.push(pair(&prompt, &candidates, picked));
-            statistics.count(picked.kind);
         }
         pairs.extend(dropout_pair(&prompt, entry, &mut statistics));
         statistics.num_without_pairs += usize::from(pairs.len() == before);
@@ -177,7 +197,6 @@ fn dropout_pair(prompt: &Sample, entry: &Entry, statistics: &mut Statistics) -> 
         statistics.num_dropout_lost += 1;
         return None;
     }
-    statistics.count(PairKind::Dropout);
     Some(pair)
 }
 
@@ -187,6 +206,12 @@ fn labelled(prompt: &Sample, kind: PairKind) -> Sample {
     let kind = serde_json::to_value(kind).expect("a plain name");
     prompt.extra.insert("kind".to_owned(), kind);
     prompt
+}
+
+/// The label again.
+fn kind(pair: &Preference) -> PairKind {
+    let kind = pair.prompt.extra["kind"].clone();
+    serde_json::from_value(kind).expect("every pair is labelled")
 }
 
 fn write_statistics(path: &Path, statistics: &Statistics) -> Result<(), Error> {

@@ -102,7 +102,38 @@ pub enum Notice {
         /// Why.
         reason: String,
     },
-    /// No group of a rollout had mixed outcomes, so the step draws further prompts.
+    /// A warm start is done, or was read: how many prompts the policy answers both right and wrong.
+    Pool {
+        /// The file.
+        path: PathBuf,
+        /// Prompts that train.
+        kept: usize,
+        /// Prompts in all.
+        of: usize,
+    },
+    /// A metric has gone where no good run goes.
+    Alarm {
+        /// The step.
+        step: u64,
+        /// Which alarm.
+        what: String,
+        /// The metric's mean over the last steps.
+        value: f64,
+        /// What it should not have passed.
+        limit: f64,
+    },
+    /// A rule about held-out questions ends the run.
+    Stopped {
+        /// Steps taken.
+        step: u64,
+        /// What was measured.
+        what: &'static str,
+        /// Its value.
+        value: f64,
+        /// What it should not have passed.
+        limit: f64,
+    },
+    /// A rollout taught nothing, or too little, so the step draws further prompts.
     Redraw {
         /// Rollouts of this step so far.
         num_rollouts: usize,
@@ -145,7 +176,7 @@ pub(crate) fn start<R: Training, T: Task>(
     let (config, saving) = recipe.output();
     let checkpoints = Checkpoints::open(&config.output_dir, saving.clone(), WEIGHTS_FILE)?;
     let shaping = shaping(Table::try_from(recipe)?);
-    let config_hash = engine::config_hash(&toml::to_string(&shaping)?);
+    let config_hash = settings_hash(recipe)?;
     let parts = RunParts { engine, checkpoints, config_hash, observer };
     let start = match config.resume_from_checkpoint.as_str() {
         "never" => Start::Fresh,
@@ -155,6 +186,11 @@ pub(crate) fn start<R: Training, T: Task>(
         Run::start(parts, task, &start).map_err(|error| name_changes(error, &shaping))?;
     write_config(recipe, &config.output_dir)?;
     Ok((run, resumed.map(|resumed| resumed.task)))
+}
+
+/// Hash of the settings that shape the result.
+pub(crate) fn settings_hash<R: Recipe>(recipe: &R) -> Result<String, Error> {
+    Ok(engine::config_hash(&toml::to_string(&shaping(Table::try_from(recipe)?))?))
 }
 
 /// The settings that shape the result.

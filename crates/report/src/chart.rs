@@ -79,6 +79,42 @@ pub(crate) fn lines(lines: &[Points], as_shares: bool) -> Result<String, String>
     })
 }
 
+/// Bars in a histogram.
+const NUM_BINS: usize = 24;
+
+/// How often values fall between two others, as shares of all of them.
+pub(crate) fn histogram(values: &[f64]) -> Result<String, String> {
+    let finite: Vec<f64> = values.iter().copied().filter(|value| value.is_finite()).collect();
+    let range = range_of(&finite);
+    let width = (range.end - range.start) / NUM_BINS as f64;
+    let mut shares = [0.0; NUM_BINS];
+    for value in &finite {
+        let bin = (((value - range.start) / width) as usize).min(NUM_BINS - 1);
+        shares[bin] += 1.0 / finite.len() as f64;
+    }
+    let most = shares.iter().copied().fold(0.0, f64::max).max(1e-9);
+    svg(|root| {
+        let mut chart = axes(root, (range.clone(), 0.0..most * 1.05), 6, &percent)?;
+        for (bin, &share) in shares.iter().enumerate().filter(|(_, share)| **share > 0.0) {
+            let left = range.start + bin as f64 * width;
+            let corners = [(left + 0.06 * width, 0.0), (left + 0.94 * width, share)];
+            chart.draw_series([Rectangle::new(corners, LINES[0].filled())])?;
+        }
+        Ok(())
+    })
+}
+
+/// The range that holds all values, never empty.
+fn range_of(values: &[f64]) -> Range<f64> {
+    let low = values.iter().copied().fold(f64::INFINITY, f64::min);
+    let high = values.iter().copied().fold(f64::NEG_INFINITY, f64::max);
+    match low < high {
+        true => low..high,
+        false if low.is_finite() => low - 0.5..low + 0.5,
+        false => 0.0..1.0,
+    }
+}
+
 /// Draws into a string and puts the page's colours in.
 fn svg(draw: impl Fn(&DrawingArea<SVGBackend<'_>, Shift>) -> Drawn) -> Result<String, String> {
     let mut text = String::new();
@@ -210,6 +246,15 @@ mod tests {
             }
         }
         assert!(accuracies(&[]).unwrap().starts_with("<svg"));
+    }
+
+    #[test]
+    fn every_value_is_in_one_bar() {
+        let bars = |values: &[f64]| histogram(values).unwrap().matches("var(--line-0)").count();
+        assert_eq!(bars(&[-1.0, -1.0, 1.0, f64::NAN]), 2);
+        assert_eq!(bars(&[0.25; 5]), 1);
+        assert_eq!(bars(&[]), 0);
+        assert!(bars(&(0..240).map(f64::from).collect::<Vec<_>>()) == NUM_BINS);
     }
 
     #[test]

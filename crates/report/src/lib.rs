@@ -34,4 +34,6 @@ pub mod items;
 pub use error::Error;
 pub use items::{ItemPage, ItemView, ResponseView, render_items, write_items};
 pub use page::{render, write};
-pub use summary::{Answer, Comparison, Curve, Example, Fact, Interval, Line, RunSummary, Stage};
+pub use summary::{
+    Answer, Comparison, Curve, Example, Fact, Histogram, Interval, Line, RunSummary, Stage,
+};

@@ -7,7 +7,9 @@ use minijinja::value::Value;
 use minijinja::{AutoEscape, Environment, context};
 
 use crate::metrics::Metrics;
-use crate::summary::{Answer, Comparison, Curve, Example, Interval, Line, RunSummary, Stage};
+use crate::summary::{
+    Answer, Comparison, Curve, Example, Histogram, Interval, Line, RunSummary, Stage,
+};
 use crate::{Error, chart, image};
 
 /// The look of all pages.
@@ -22,6 +24,8 @@ pub fn render(summary: &RunSummary, base: &Path) -> Result<String, Error> {
     let mut files = HashMap::new();
     let curves: Vec<Value> =
         summary.curves.iter().map(|c| curve(c, base, &mut files)).collect::<Result<_, _>>()?;
+    let histograms: Vec<Value> =
+        summary.histograms.iter().map(histogram).collect::<Result<_, _>>()?;
     let examples: Vec<Value> =
         summary.examples.iter().map(|e| example(e, base)).collect::<Result<_, _>>()?;
     let accuracies = chart::accuracies(&summary.stages).map_err(chart_error("accuracy"))?;
@@ -38,7 +42,12 @@ pub fn render(summary: &RunSummary, base: &Path) -> Result<String, Error> {
         description => summary.description.as_str(),
         facts => facts,
         accuracies => Value::from_safe_string(accuracies),
-        stages, comparisons, curves, examples,
+        alarms => summary.alarms.clone(),
+        examples_title => match summary.examples_title.as_str() {
+            "" => "Held-out items",
+            title => title,
+        },
+        stages, comparisons, curves, histograms, examples,
     };
     Ok(page.render_str(include_str!("page.html"), context)?)
 }
@@ -108,6 +117,14 @@ fn curve(
     let empty = lines.iter().all(Vec::is_empty);
     Ok(
         context! { title => curve.title.as_str(), labels, empty, svg => Value::from_safe_string(svg) },
+    )
+}
+
+fn histogram(histogram: &Histogram) -> Result<Value, Error> {
+    let svg = chart::histogram(&histogram.values).map_err(chart_error(&histogram.title))?;
+    let num_values = grouped(histogram.values.len() as u64);
+    Ok(
+        context! { title => histogram.title.as_str(), num_values, svg => Value::from_safe_string(svg) },
     )
 }
 

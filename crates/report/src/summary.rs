@@ -20,9 +20,18 @@ pub struct RunSummary {
     /// Curves over training steps.
     #[serde(default)]
     pub curves: Vec<Curve>,
-    /// Held-out items with what the model said.
+    /// How often which values came.
+    #[serde(default)]
+    pub histograms: Vec<Histogram>,
+    /// What went wrong, or nearly so, in the order in which it did.
+    #[serde(default)]
+    pub alarms: Vec<String>,
+    /// Items with what the model said.
     #[serde(default)]
     pub examples: Vec<Example>,
+    /// What the items are; held-out items when empty.
+    #[serde(default)]
+    pub examples_title: String,
 }
 
 impl RunSummary {
@@ -129,6 +138,15 @@ impl Curve {
     pub fn in_percent(self) -> Self {
         Self { percent: true, ..self }
     }
+}
+
+/// A chart of how often which values came.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Histogram {
+    /// What the values are.
+    pub title: String,
+    /// The values, in any order; what is not finite is passed over.
+    pub values: Vec<f64>,
 }
 
 /// One line of a [`Curve`]: a key of a `metrics.jsonl` file over its `step`.

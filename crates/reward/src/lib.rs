@@ -4,7 +4,8 @@
 //! completion ─► extract ─► verify ──► rule reward ───┐
 //!      │                                             ├─► combine ─► one reward per completion
 //!      └──────────────────► format ─► format reward ─┘
-//!      └──────────────────► statistics ─► reports (length, repetition)
+//!      ├──────────────────► shaping: length, repetition ─► combine
+//!      └──────────────────► statistics ─► reports (length, repetition, correlation)
 //! ```
 //!
 //! ```
@@ -26,6 +27,7 @@ mod normalise;
 mod verify;
 mod format;
 mod combine;
+mod shaping;
 mod statistics;
 mod scorer;
 mod pairwise;
@@ -35,5 +37,6 @@ pub use extract::{after_thought, extract_answer, last_boxed};
 pub use format::{Flaw, Opening, format_flaw, format_reward};
 pub use pairwise::{PairwiseSummary, pairwise};
 pub use scorer::{Asked, ScoreError, Scorer};
-pub use statistics::{LengthStatistics, length_statistics, repetition_rate};
+pub use shaping::{bounded, repetition_reward, soft_overlong};
+pub use statistics::{LengthStatistics, correlation, length_statistics, repetition_rate};
 pub use verify::{Verdict, Why, verify};

@@ -18,6 +18,24 @@ pub fn repetition_rate<T: Eq + Hash>(tokens: &[T], n: usize) -> f64 {
     1.0 - unique.len() as f64 / total as f64
 }
 
+/// Pearson's correlation of two rewards of the same completions; `None` where either has no spread.
+///
+/// # Panics
+/// When their numbers differ.
+pub fn correlation(first: &[f64], second: &[f64]) -> Option<f64> {
+    assert_eq!(first.len(), second.len(), "rewards of the same completions");
+    let mean = |values: &[f64]| values.iter().sum::<f64>() / values.len().max(1) as f64;
+    let (mean_first, mean_second) = (mean(first), mean(second));
+    let (mut both, mut squares) = (0.0, [0.0; 2]);
+    for (a, b) in first.iter().zip(second) {
+        let (a, b) = (a - mean_first, b - mean_second);
+        both += a * b;
+        squares = [squares[0] + a * a, squares[1] + b * b];
+    }
+    let spread = squares[0].sqrt() * squares[1].sqrt();
+    (spread > 0.0 && spread.is_finite()).then(|| (both / spread).clamp(-1.0, 1.0))
+}
+
 /// Lengths of a batch of completions, in tokens.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct LengthStatistics {
@@ -60,6 +78,17 @@ mod tests {
         }
         let words: Vec<&str> = "wait no wait no wait no".split(' ').collect();
         assert_eq!(repetition_rate(&words, 2), 1.0 - 2.0 / 5.0);
+    }
+
+    #[test]
+    fn correlations_need_spread() {
+        let close = |got: Option<f64>, want: f64| assert!((got.unwrap() - want).abs() < 1e-12);
+        close(correlation(&[0.0, 1.0, 1.0, 0.0], &[-3.0, 5.0, 5.0, -3.0]), 1.0);
+        close(correlation(&[0.0, 1.0], &[2.0, -2.0]), -1.0);
+        close(correlation(&[1.0, 2.0, 3.0], &[1.0, 3.0, 2.0]), 0.5);
+        assert_eq!(correlation(&[1.0, 1.0], &[0.0, 1.0]), None);
+        assert_eq!(correlation(&[], &[]), None);
+        assert_eq!(correlation(&[1e300, -1e300], &[1e300, -1e300]), None);
     }
 
     #[test]

@@ -59,7 +59,10 @@ pub(crate) struct Batch<'a> {
     pending: VecDeque<Sequence<'a>>,
     running: Vec<Sequence<'a>>,
     finished: Vec<Finished>,
+    /// How many of them were told of.
+    num_told: usize,
     num_tokens: usize,
+    num_total: usize,
 }
 
 /// A prompt within the batch.
@@ -89,9 +92,10 @@ impl<'a> Batch<'a> {
         let opening = free.take(num_alike(vlm, prompts)).expect("room for a prompt and more");
         let group = |(i, prompt): (usize, &Prompt)| {
             let slots = prompt.slots(vlm, i)?;
-            Ok(Group { slots, rows: 0..0, num_open: config.num_samples })
+            Ok(Group { slots, rows: 0..0, num_open: samples(prompt, config).count() })
         };
-        let groups = prompts.iter().enumerate().map(group).collect::<Result<_, Error>>()?;
+        let groups = prompts.iter().enumerate().map(group).collect::<Result<Vec<_>, Error>>()?;
+        let num_total = groups.iter().map(|group| group.num_open).sum();
         Ok(Self {
             vlm,
             prompts,
@@ -106,7 +110,9 @@ impl<'a> Batch<'a> {
             pending: VecDeque::new(),
             running: Vec::new(),
             finished: Vec::new(),
+            num_told: 0,
             num_tokens: 0,
+            num_total,
         })
     }
 
@@ -152,9 +158,9 @@ impl<'a> Batch<'a> {
     /// Shows prompts to the model and draws the first token of each of their samples.
     fn prefill(&mut self, begun: &[usize]) -> Result<(), Error> {
         let hidden = self.extend_by_prompts(begun)?;
-        let num_samples = self.config.num_samples;
-        let of =
-            begun.iter().flat_map(|&prompt| (0..num_samples).map(move |sample| (prompt, sample)));
+        let of = begun.iter().flat_map(|&prompt| {
+            samples(&self.prompts[prompt], self.config).map(move |sample| (prompt, sample))
+        });
         let (full, mut sequences): (Vec<_>, Vec<_>) = of
             .map(|(prompt, sample)| self.sequence(prompt, sample))
             .partition(Sequence::is_finished);
@@ -166,6 +172,13 @@ impl<'a> Batch<'a> {
             match sequence.is_finished() {
                 true => self.finish(sequence)?,
                 false => self.pending.push_back(sequence),
+            }
+        }
+        // A prompt of which everything is known has nothing to wait for.
+        for &prompt in begun {
+            let group = &mut self.groups[prompt];
+            if group.num_open == 0 {
+                self.free.give(std::mem::take(&mut group.rows));
             }
         }
         Ok(())
@@ -280,9 +293,15 @@ impl<'a> Batch<'a> {
         Progress {
             num_tokens: self.num_tokens,
             num_done: self.finished.len(),
-            num_total: self.prompts.len() * self.config.num_samples,
+            num_total: self.num_total,
             num_running: self.running.len(),
         }
+    }
+
+    /// Completions that have ended since the last call: prompt, sample, and the completion.
+    pub(crate) fn newly_finished(&mut self) -> impl Iterator<Item = (usize, usize, &Completion)> {
+        let first = std::mem::replace(&mut self.num_told, self.finished.len());
+        self.finished[first..].iter().map(|f| (f.prompt, f.sample, &f.completion))
     }
 
     /// The completions, grouped by prompt, in order.
@@ -294,6 +313,11 @@ impl<'a> Batch<'a> {
         }
         results
     }
+}
+
+/// The samples of a prompt that are drawn.
+fn samples(prompt: &Prompt, config: &GenerateConfig) -> impl Iterator<Item = usize> {
+    (0..config.num_samples).filter(|sample| !prompt.known.contains(sample))
 }
 
 /// Those of some key rows that there are.
@@ -321,7 +345,8 @@ fn num_cache_rows(vlm: &Vlm, prompts: &[Prompt], config: &GenerateConfig) -> Res
     let bytes_per_row = KvCache::bytes_per_row(vlm.llm.config());
     let rows = config.cache_bytes / bytes_per_row;
     let mut wanted = 0;
-    for (prompt, Prompt { ids, .. }) in prompts.iter().enumerate() {
+    for (prompt, one) in prompts.iter().enumerate() {
+        let ids = &one.ids;
         let (length, context) = (ids.len(), config.context_length);
         if length == 0 {
             return Err(Error::EmptyPrompt { prompt });
@@ -335,7 +360,7 @@ fn num_cache_rows(vlm: &Vlm, prompts: &[Prompt], config: &GenerateConfig) -> Res
             let bytes = needed * bytes_per_row;
             return Err(Error::CacheTooSmall { prompt, needed, bytes, rows });
         }
-        wanted += length + sample * config.num_samples;
+        wanted += length + sample * samples(one, config).count();
     }
     Ok(wanted.min(rows))
 }

@@ -87,7 +87,7 @@ pub struct Progress {
     pub num_running: usize,
 }
 
-/// Generates `num_samples` completions of every prompt; results stand in the order of the prompts.
+/// Generates `num_samples` completions of every prompt, less those it knows; results stand in the order of the prompts.
 ///
 /// `progress` is called after every step of the batch. For the same seed, stream and settings a
 /// prompt's completions are the same whatever else is in the batch.
@@ -104,12 +104,51 @@ pub fn generate(
     config: &GenerateConfig,
     progress: &mut dyn FnMut(Progress),
 ) -> Result<Vec<Vec<Completion>>, Error> {
+    generate_heard(vlm, tokenizer, prompts, config, &mut |heard| {
+        if let Heard::Progress(so_far) = heard {
+            progress(so_far);
+        }
+    })
+}
+
+/// What [`generate_heard`] tells while it runs.
+#[derive(Clone, Copy, Debug)]
+pub enum Heard<'a> {
+    /// After every step of the batch.
+    Progress(Progress),
+    /// A completion has ended: nothing more will happen to it.
+    Completion {
+        /// Which of the prompts.
+        prompt: usize,
+        /// Which of its samples, from 0.
+        sample: usize,
+        /// The completion.
+        completion: &'a Completion,
+    },
+}
+
+/// As [`generate`], telling of each completion as soon as it has ended, so that it can be kept.
+///
+/// # Errors
+///
+/// As [`generate`].
+pub fn generate_heard(
+    vlm: &Vlm,
+    tokenizer: &Tokenizer,
+    prompts: &[Prompt],
+    config: &GenerateConfig,
+    hear: &mut dyn FnMut(Heard<'_>),
+) -> Result<Vec<Vec<Completion>>, Error> {
     config.validate()?;
     let mut batch = Batch::new(vlm, tokenizer, prompts, config)?;
     loop {
         batch.admit()?;
-        progress(batch.progress());
-        if !batch.step()? {
+        hear(Heard::Progress(batch.progress()));
+        let goes_on = batch.step()?;
+        for (prompt, sample, completion) in batch.newly_finished() {
+            hear(Heard::Completion { prompt, sample, completion });
+        }
+        if !goes_on {
             return Ok(batch.into_results());
         }
     }

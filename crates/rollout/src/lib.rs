@@ -52,7 +52,7 @@ pub mod score;
 pub mod judge;
 
 pub use error::Error;
-pub use generate::{CACHE_BYTES, GenerateConfig, Progress, generate};
+pub use generate::{CACHE_BYTES, GenerateConfig, Heard, Progress, generate, generate_heard};
 pub use judge::{Candidates, Judge, JudgedPass, judge};
 pub use prompt::{ImageEncoder, Prompt, TOGETHER};
 pub use sampler::Sampling;

@@ -27,17 +27,21 @@ pub struct Prompt {
     /// Names the prompt's random draws. Prompts of one run need different numbers; the same number
     /// and seed draw the same, whatever else is in the batch.
     pub stream: u64,
+    /// Samples, from 0, that are not drawn because they are known: what is left of an interrupted group. The others
+    /// are the same as in the whole group.
+    pub known: Vec<usize>,
 }
 
 impl Prompt {
     /// A prompt from what `preprocess` made, its features, and the name of its draws.
     pub fn new(prompt: &preprocess::Prompt, features: Option<Arc<Tensor>>, stream: u64) -> Self {
-        Self { ids: prompt.ids.clone(), features, places: prompt.places.clone(), stream }
+        let (ids, places) = (prompt.ids.clone(), prompt.places.clone());
+        Self { ids, features, places, stream, known: Vec::new() }
     }
 
     /// A prompt without images.
     pub fn text(ids: Vec<u32>, stream: u64) -> Self {
-        Self { ids, features: None, places: None, stream }
+        Self { ids, features: None, places: None, stream, known: Vec::new() }
     }
 
     /// Where row `index` stands on each axis, rows of a completion included.

@@ -243,6 +243,41 @@ fn progress_counts_up_to_all() {
 }
 
 #[test]
+fn every_completion_is_heard_once_when_it_has_ended() {
+    let model = Model::load();
+    let mut config = model.config(Sampling::at_temperature(1.0, 3), 6);
+    config.num_samples = 3;
+    let prompts: Vec<Prompt> = (0..4).map(|i| model.text(&"a ".repeat(i + 1), i as u64)).collect();
+    let mut heard = vec![vec![None; 3]; prompts.len()];
+    let tokenizer = &model.processor.tokenizer;
+    let groups = rollout::generate_heard(&model.vlm, tokenizer, &prompts, &config, &mut |what| {
+        if let rollout::Heard::Completion { prompt, sample, completion } = what {
+            let before = heard[prompt][sample].replace(completion.clone());
+            assert!(before.is_none(), "prompt {prompt}, sample {sample} was heard before");
+        }
+    });
+    let heard: Vec<Vec<Completion>> =
+        heard.into_iter().map(|group| group.into_iter().map(Option::unwrap).collect()).collect();
+    assert_eq!(heard, groups.unwrap());
+}
+
+#[test]
+fn what_is_known_of_a_group_is_not_drawn_and_changes_no_bit_of_the_rest() {
+    let model = Model::load();
+    let mut config = model.config(Sampling::at_temperature(1.0, 3), 6);
+    config.num_samples = 4;
+    let prompt = |i: u64| model.picture(i);
+    let whole = model.generate(&[prompt(0), prompt(1), prompt(2)], &config).unwrap();
+    let known = |i: u64, known: &[usize]| Prompt { known: known.to_vec(), ..prompt(i) };
+    let some = [known(0, &[0, 3]), known(1, &[0, 1, 2, 3]), known(2, &[2])];
+    let rest = model.generate(&some, &config).unwrap();
+    let pick = |group: usize, samples: &[usize]| -> Vec<Completion> {
+        samples.iter().map(|&sample| whole[group][sample].clone()).collect()
+    };
+    assert_eq!(rest, [pick(0, &[1, 2]), vec![], pick(2, &[0, 1, 3])]);
+}
+
+#[test]
 fn what_cannot_work_is_refused_before_anything_runs() {
     let model = Model::load();
     let config = model.config(Sampling::greedy(), 8);

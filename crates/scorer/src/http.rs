@@ -7,6 +7,7 @@ use reward::{Asked, ScoreError, Scorer};
 use serde_json::Value;
 
 use crate::body::Turns;
+use crate::own::{self, ImagesAs};
 use crate::{Error, reply};
 
 /// Which of vLLM's routes is asked.
@@ -18,6 +19,9 @@ pub enum Route {
     Classify,
     /// `/pooling`: a conversation, for a reward model that gives a number for each token.
     Pooling,
+    /// None of vLLM's: a server of the user's own, which is sent the data set's line with the responses as
+    /// `completions`, images as data URLs, and replies `{"rewards": […]}`.
+    Own,
 }
 
 /// Where the scorer is and how patiently it is asked.
@@ -86,6 +90,21 @@ impl HttpScorer {
     /// When the address names no route.
     pub fn new(settings: Settings) -> Result<Self, Error> {
         let route = settings.route()?;
+        Self::on(route, settings)
+    }
+
+    /// A reward of the user's own behind any address; the model's name is not used.
+    ///
+    /// # Errors
+    /// When the address is not one of HTTP.
+    pub fn own(settings: Settings) -> Result<Self, Error> {
+        match settings.url.starts_with("http://") || settings.url.starts_with("https://") {
+            true => Self::on(Route::Own, settings),
+            false => Err(Error::OwnUrl { url: settings.url }),
+        }
+    }
+
+    fn on(route: Route, settings: Settings) -> Result<Self, Error> {
         let patience = Patience {
             timeout: settings.timeout,
             max_tries: settings.max_tries,
@@ -97,18 +116,22 @@ impl HttpScorer {
     }
 
     fn ask(&self, asked: &Asked<'_>, responses: &[&str]) -> Result<Vec<f64>, Error> {
-        let turns = Turns::read(asked)?;
         let model = &self.settings.model;
+        let each = |read: fn(&Value) -> Result<f64, String>| {
+            let turns = Turns::read(asked)?;
+            self.each(responses, |one| self.post(&turns.conversation(model, one), read))
+        };
         match self.route {
             Route::Score => {
-                let body = turns.query(model, responses);
+                let body = Turns::read(asked)?.query(model, responses);
                 self.post(&body, |reply| reply::scores(reply, responses.len()))
             }
-            Route::Classify => {
-                self.each(responses, |one| self.post(&turns.conversation(model, one), reply::class))
+            Route::Classify => each(reply::class),
+            Route::Pooling => each(reply::pooled),
+            Route::Own => {
+                let body = own::question(asked, responses, ImagesAs::DataUrls)?;
+                self.post(&body, own::rewards)
             }
-            Route::Pooling => self
-                .each(responses, |one| self.post(&turns.conversation(model, one), reply::pooled)),
         }
     }
 

@@ -1,8 +1,10 @@
-//! A reward model behind a server: [`reward::Scorer`] over HTTP, as vLLM speaks it.
+//! Scores from outside this process: a reward model behind a server, as vLLM speaks it over HTTP, or a reward of the
+//! user's own, a server or a program.
 //!
 //! ```text
 //! conversation, responses ─► body ─► POST /score | /classify | /pooling ─► reply ─► one score each
 //!                                     │  timeout, retries with growing waits, bounded replies
+//! question, completions ─► own ─► POST, or a line to a program ─► {"rewards": […]}
 //! ```
 //!
 //! ```no_run
@@ -24,7 +26,10 @@
 mod error;
 mod body;
 mod reply;
+mod own;
 mod http;
+mod process;
 
 pub use error::Error;
 pub use http::{HttpScorer, Route, Settings};
+pub use process::ProcessScorer;

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use reward::{Asked, Scorer};
 use schema::Sample;
-use scorer::{HttpScorer, Settings};
+use scorer::{HttpScorer, ProcessScorer, Settings};
 use serde_json::{Value, json};
 use testkit::{Reply, Server};
 
@@ -180,4 +180,81 @@ fn what_cannot_be_sent_is_an_error() {
     let mut scorer = HttpScorer::new(Settings::new("http://127.0.0.1:9/score", "rm")).unwrap();
     let error = scorer.scores(&asked, &["a"]).unwrap_err().to_string();
     assert!(error.starts_with("no/such/a.png: "), "{error}");
+}
+
+/// A question with columns of its own.
+fn own_question() -> Sample {
+    let mut sample = prompt();
+    sample.answer = Some("7".to_owned());
+    sample.extra.insert("difficulty".to_owned(), json!(3));
+    sample
+}
+
+#[test]
+fn a_reward_of_ones_own_is_asked_with_the_line_and_its_images() {
+    let folder = folder();
+    let server = Server::start(|_, _| Reply::Send(200, r#"{"rewards": [1, -0.5]}"#.to_owned()));
+    let mut scorer = HttpScorer::own(settings(&server, "any/where")).unwrap();
+    let sample = own_question();
+    let asked = Asked { prompt: &sample, folder: folder.path() };
+    assert_eq!(scorer.scores(&asked, &["a", "b"]).unwrap(), [1.0, -0.5]);
+    let (head, body) = server.requests()[0].clone();
+    assert!(head.starts_with("POST /any/where "), "{head}");
+    assert_eq!(body["completions"], json!(["a", "b"]));
+    assert_eq!((&body["answer"], &body["difficulty"]), (&json!("7"), &json!(3)));
+    assert!(body["images"][0].as_str().unwrap().starts_with("data:image/png;base64,"), "{body}");
+    assert_eq!(body["messages"][1]["role"], "user");
+    assert!(HttpScorer::own(Settings::new("ftp://x", "")).is_err());
+}
+
+/// A program in the shell that answers its lines as `script` says.
+fn program(script: &str, timeout: Duration) -> ProcessScorer {
+    ProcessScorer::new(&["sh", "-c", script].map(str::to_owned), timeout).unwrap()
+}
+
+#[test]
+fn a_program_answers_line_by_line() {
+    let folder = folder();
+    let log = folder.path().join("log");
+    let script = format!(
+        "while read -r line; do printf '%s\\n' \"$line\" >> {}; echo '{{\"rewards\": [0.25, 2]}}'; done",
+        log.display()
+    );
+    let mut scorer = program(&script, Duration::from_secs(20));
+    let sample = own_question();
+    let asked = Asked { prompt: &sample, folder: folder.path() };
+    for _ in 0..3 {
+        assert_eq!(scorer.scores(&asked, &["a\nb", "c"]).unwrap(), [0.25, 2.0]);
+    }
+    let text = std::fs::read_to_string(log).unwrap();
+    let lines: Vec<Value> = text.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    assert_eq!(lines.len(), 3, "one program for all questions");
+    let image = lines[0]["images"][0].as_str().unwrap();
+    assert!(Path::new(image).is_absolute() && Path::new(image).is_file(), "{image}");
+    assert_eq!(lines[0]["completions"].as_array().unwrap().len(), 2);
+}
+
+#[test]
+fn programs_that_fail_are_named_and_ended() {
+    let folder = folder();
+    let sample = own_question();
+    let asked = Asked { prompt: &sample, folder: folder.path() };
+    let short = Duration::from_millis(300);
+    for (script, words) in [
+        ("sleep 60", "gave no answer within 0.3 s"),
+        ("exit 3", "ended without an answer"),
+        ("read -r line; echo nonsense", "its line begins \"nonsense"),
+        ("read -r line; echo '{\"rewards\": [1]}'", "1 scores for 2 responses"),
+        ("read -r line; echo '{\"error\": \"no picture\"}'", "it says: \"no picture\""),
+    ] {
+        let started = Instant::now();
+        let error = program(script, short).scores(&asked, &["a", "b"]).unwrap_err().to_string();
+        assert!(error.contains(words), "{script}: {error}");
+        assert!(started.elapsed() < Duration::from_secs(30));
+    }
+    let missing = ["/no/such/program".to_owned()];
+    let mut scorer = ProcessScorer::new(&missing, short).unwrap();
+    let error = scorer.scores(&asked, &["a"]).unwrap_err().to_string();
+    assert!(error.contains("`/no/such/program` cannot be started"), "{error}");
+    assert!(ProcessScorer::new(&[], short).is_err());
 }

@@ -3,32 +3,9 @@
 use std::borrow::Cow;
 use std::path::Path;
 
-use judge::{Decoding, Done, Failure, Request, Respond, Response};
+use judge::{Decoding, Failure, Request, Scripted};
 use schema::Sample;
 use stages::{Keyed, Store, key};
-
-/// Repeats the version of the prompt, and fails for one of them.
-struct Echo(usize);
-
-impl Respond for Echo {
-    fn identity(&self) -> String {
-        "echo".to_owned()
-    }
-
-    fn respond(&mut self, requests: &[Request<'_>], done: &mut Done<'_>) {
-        for (index, request) in requests.iter().enumerate() {
-            self.0 += 1;
-            let text = request.prompt_version.to_owned();
-            done(
-                index,
-                match text.as_str() {
-                    "bad" => Err(Failure::Failed { reason: text }),
-                    _ => Ok(Response { text, prompt_tokens: 3, cost: 0.5, ..Response::default() }),
-                },
-            );
-        }
-    }
-}
 
 fn request(prompt_version: &str) -> Keyed<'static, Request<'_>> {
     let decoding = Decoding::greedy(8, 1);
@@ -41,7 +18,10 @@ fn request(prompt_version: &str) -> Keyed<'static, Request<'_>> {
 fn what_succeeded_is_not_asked_again() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("stages.sqlite");
-    let mut echo = Echo(0);
+    let mut echo = Scripted::new(|request: &Request<'_>| match request.prompt_version {
+        "bad" => Err(Failure::Failed { reason: "bad".to_owned() }),
+        version => Ok(version.to_owned()),
+    });
     for num_asked in [3, 4, 5] {
         let store = Store::open(&path).unwrap();
         let mut ends = vec![];
@@ -54,12 +34,10 @@ fn what_succeeded_is_not_asked_again() {
         ends.sort_by_key(|(index, _)| *index);
         let texts: Vec<_> = ends.into_iter().map(|(_, outcome)| outcome.ok()).collect();
         assert_eq!(texts, [Some("a".to_owned()), None, Some("b".to_owned())]);
-        assert_eq!(echo.0, num_asked, "the failed one alone is tried again");
+        assert_eq!(echo.num_requests, num_asked, "the failed one alone is tried again");
         let spent = store.spending().unwrap();
-        assert_eq!(
-            (spent[0].stage.as_str(), spent[0].num_results, spent[0].cost),
-            ("stage", 2, 1.0)
-        );
+        assert_eq!((spent[0].stage.as_str(), spent[0].num_results), ("stage", 2));
+        assert_eq!(spent[0].completion_tokens, 2);
     }
     std::fs::write(&path, "no database".repeat(100)).unwrap();
     assert!(Store::open(&path).unwrap_err().to_string().contains("stages.sqlite"));

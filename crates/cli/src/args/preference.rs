@@ -20,6 +20,7 @@ pub(crate) enum PreferencesCommand {
     --dataset train.jsonl --output_dir pairs --num_generations 16 --max_completion_length 64\n  \
     sightline preferences build --config pairs.toml --threshold 10 \\\n    \
     --reward_model http://localhost:8000/classify --reward_model_name skywork-vl-reward\n\n\
+With `judge`, a table as in `distill`, pairs whose chosen response is not factually consistent are left out.\n\
 Without reward_model, right answers are chosen and wrong ones rejected. The same command run again goes\n\
 on where it stopped; with another threshold or cap it chooses anew from what was sampled. Writes into\n\
 output_dir: config.toml, responses.jsonl, pairs.jsonl in TRL's columns with scores, statistics.json.\n\

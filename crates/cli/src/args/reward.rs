@@ -14,6 +14,8 @@ pub(crate) enum RewardCommand {
     Score(RewardScoreArgs),
     /// Score the responses of pairs or groups, and say which is better.
     Compare(RewardCompareArgs),
+    /// Make preference pairs: gathered or collected, cleaned, judged, scored, weak ones written anew.
+    Data(RewardDataArgs),
     /// Train a reward model on preference pairs.
     Train(RewardTrainArgs),
     /// Measure a reward model on VL-RewardBench or RewardBench.
@@ -58,6 +60,27 @@ pub(crate) struct RewardCompareArgs {
     /// The same with scores.
     #[arg(long)]
     pub output: PathBuf,
+}
+
+/// `sightline reward data`.
+#[derive(Debug, Args)]
+#[command(
+    override_usage = "sightline reward data [--config FILE] [--KEY VALUE]... [OPTIONS]",
+    after_help = "Every key of the TOML file can be given as --key value; later sources win:\n  \
+    sightline reward data --output_dir pairs --sources '[{path = \"rlaif-v.jsonl\"}, {path = \"critic.jsonl\"}]'\n  \
+    sightline reward data --config data.toml --min_margin 3 --min_chosen_score 0 \\\n    \
+    --reward_model http://localhost:8000/classify \\\n    \
+    --judge '{base_url = \"http://localhost:8001/v1\", model = \"judge\"}'\n\n\
+Sources hold pairs in the columns of TRL, ms-swift, MMPR, RLAIF-V, Skywork-Reward-Preference or\n\
+LLaVA-Critic. With `prompts` (known answers) and `responders`, each a model and, for one that sees text\n\
+alone, a captioner, right responses are paired with wrong ones. The same command run again goes on where\n\
+it stopped and asks for nothing twice. Writes into output_dir: config.toml, pairs.jsonl in TRL's columns,\n\
+dropped.jsonl, statistics.json, stages.sqlite, and a ledger for each server."
+)]
+pub(crate) struct RewardDataArgs {
+    /// Where the settings come from.
+    #[command(flatten)]
+    pub recipe: RecipeArgs,
 }
 
 /// `sightline reward train`.

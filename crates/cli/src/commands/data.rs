@@ -66,6 +66,7 @@ fn digit_task(args: &DigitsArgs) -> DigitTask {
         num_train: args.train.unwrap_or(task.num_train),
         num_held_out: args.held_out.unwrap_or(task.num_held_out),
         held_out_share: args.held_out_share.unwrap_or(task.held_out_share),
+        presence: args.presence.unwrap_or(task.presence),
     }
 }
 

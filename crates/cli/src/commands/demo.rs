@@ -15,7 +15,7 @@ use ::assets::{AssetKind, MNIST_TABLE};
 use ::data::Dataset;
 use ::data::digits;
 use ::eval::{Evaluation, Paired, compare, read_questions, table};
-use ::recipes::grpo::grpo;
+use ::recipes::grpo::{Scorers, grpo};
 use ::recipes::policy::Policy;
 use ::recipes::sft::sft;
 use anyhow::{Context as _, Result};
@@ -174,7 +174,9 @@ impl Demo<'_> {
         let mut paths = self.paths(&output, train);
         paths.push(("adapter_name_or_path", sft.to_owned()));
         let config = self.plan.grpo(&paths)?;
-        self.train("grpo", &output, |spectator| grpo(&config, spectator.watch()))
+        self.train("grpo", &output, |spectator| {
+            grpo(&config, Scorers::default(), spectator.watch())
+        })
     }
 
     fn paths(&self, output: &Path, train: &Path) -> Vec<(&'static str, PathBuf)> {

@@ -3,10 +3,10 @@
 use std::path::{Path, PathBuf};
 
 use ::distill::{
-    DISTILLED_FILE, DistillConfig, Plan, Report, Row, Stage, Teachers, distill, export, read_rows,
+    DISTILLED_FILE, DistillConfig, Plan, Report, Row, Teachers, distill, export, read_rows,
 };
 use anyhow::{Context as _, Result, bail};
-use judge::{Respond, TeacherConfig};
+use judge::TeacherConfig;
 use recipes::Error;
 use recipes::config::{Part, Recipe, resolved};
 use serde::{Deserialize, Serialize};
@@ -14,7 +14,7 @@ use serde::{Deserialize, Serialize};
 use super::training::{settings, show_plan};
 use crate::args::DistillArgs;
 use crate::output::{Table, write_atomic};
-use crate::progress::{Meter, Progress, Unit};
+use crate::progress::Steps;
 use crate::{Context, teachers};
 
 /// The keys of `sightline distill`.
@@ -78,40 +78,13 @@ fn run_pipeline(recipe: &DistillRecipe, context: &Context) -> Result<Report> {
     };
     let mut generator = open("generator", &config.generator)?;
     let mut judge = config.judge.as_ref().map(|judge| open("judge", judge)).transpose()?;
-    let judge: Option<&mut dyn Respond> = match &mut judge {
-        Some(judge) => Some(judge.as_mut()),
-        None => None,
-    };
-    let mut stages = Stages { progress: &context.progress, under_way: None };
+    let judge = teachers::borrow(&mut judge);
+    let mut steps = Steps::new(&context.progress);
     let teachers = Teachers { generator: generator.as_mut(), judge };
-    let report = distill(config, teachers, &mut |progress| stages.show(progress));
-    stages.finish();
+    let mut show = |now: ::distill::Progress| steps.show(now.stage.name(), now.done, now.total);
+    let report = distill(config, teachers, &mut show);
+    steps.finish();
     Ok(report?)
-}
-
-/// A bar for each stage.
-struct Stages<'a> {
-    progress: &'a Progress,
-    under_way: Option<(Stage, Meter)>,
-}
-
-impl Stages<'_> {
-    fn show(&mut self, now: ::distill::Progress) {
-        if self.under_way.as_ref().is_none_or(|(stage, _)| *stage != now.stage) {
-            self.finish();
-            let mut meter =
-                self.progress.meter(now.stage.name(), Unit::Items, Some(now.total as u64));
-            meter.start_at(now.done as u64);
-            self.under_way = Some((now.stage, meter));
-        }
-        if let Some((_, meter)) = &mut self.under_way {
-            meter.set(now.done as u64, "");
-        }
-    }
-
-    fn finish(&mut self) {
-        self.under_way.take().into_iter().for_each(|(_, meter)| meter.finish());
-    }
 }
 
 /// Rows that were let through, and where they went.

@@ -5,8 +5,8 @@ use recipes::grpo::{GrpoConfig, grpo};
 
 use super::plan::Plan;
 use super::training::{Spectator, settings, show_plan};
-use crate::Context;
 use crate::args::RecipeArgs;
+use crate::{Context, scorers};
 
 /// Trains, or says what training would be.
 pub(crate) fn run(args: &RecipeArgs, context: &Context) -> Result<()> {
@@ -14,8 +14,9 @@ pub(crate) fn run(args: &RecipeArgs, context: &Context) -> Result<()> {
     if args.dry_run {
         return show_plan(&config, Plan::grpo(&config)?, context);
     }
+    let mut scorers = scorers::open_all(&config)?;
     let spectator = Spectator::new("grpo", &context.progress);
-    let trained = grpo(&config, spectator.watch());
+    let trained = grpo(&config, scorers.borrow(), spectator.watch());
     spectator.finish();
     trained?;
     spectator.conclude(config.run.output_dir, context)

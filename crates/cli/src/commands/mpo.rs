@@ -1,13 +1,13 @@
 //! `sightline mpo`: mixed preference optimisation, on given pairs or in rounds.
 
 use anyhow::Result;
-use recipes::mpo::{MpoConfig, rounds};
+use recipes::mpo::{MpoConfig, rounds_judged};
 
 use super::plan::Plan;
 use super::preferences::BuildPlan;
 use super::training::{Spectator, settings, show_plan};
 use crate::args::RecipeArgs;
-use crate::{Context, scorers};
+use crate::{Context, scorers, teachers};
 
 /// Trains, or says what training would be.
 pub(crate) fn run(args: &RecipeArgs, context: &Context) -> Result<()> {
@@ -24,8 +24,12 @@ pub(crate) fn run(args: &RecipeArgs, context: &Context) -> Result<()> {
     }
     let scorer = build.map(|build| scorers::open(build, config.model.dtype.into()));
     let mut scorer = scorer.transpose()?.flatten();
+    let output_dir = &config.run.output_dir;
+    let judge = build.map(|build| teachers::judge(build, output_dir, &context.progress));
+    let mut judge = judge.transpose()?.flatten();
     let spectator = Spectator::new("mpo", &context.progress);
-    let trained = rounds(&config, scorers::borrow(&mut scorer), &mut || spectator.watch());
+    let assessors = (scorers::borrow(&mut scorer), teachers::borrow(&mut judge));
+    let trained = rounds_judged(&config, assessors, &mut || spectator.watch());
     spectator.finish();
     trained?;
     spectator.conclude(config.run.output_dir, context)

@@ -128,7 +128,14 @@ impl Plan {
         let completions = size * config.rollout.max_completion_length;
         let rows = groups * measured.longest() + completions;
         let steps = config.num_steps(measured.lengths.len());
-        Self::finish(&config.model, &measured, steps, (rows, groups))
+        let mut plan = Self::finish(&config.model, &measured, steps, (rows, groups))?;
+        if config.rollout.is_apart() {
+            let dtype = config.rollout.rollout_dtype.unwrap_or(config.model.dtype);
+            let draws = ModelConfig { dtype, ..config.model.clone() };
+            let draws = Self::finish(&draws, &measured, steps, (rows, groups))?;
+            plan.memory.weights += draws.memory.weights;
+        }
+        Ok(plan)
     }
 
     /// `rows` of the largest micro-batch, and how many samples are `together` in it.

@@ -7,12 +7,12 @@ use ::data::{Dataset, prompt_of};
 use anyhow::{Context as _, Result};
 use preprocess::Processor;
 use recipes::config::ModelConfig;
-use recipes::preferences::{BuildConfig, PAIRS_FILE, PreferencesConfig, Statistics, build};
+use recipes::preferences::{BuildConfig, PAIRS_FILE, PreferencesConfig, Statistics, build_judged};
 use serde::Serialize;
 
 use super::training::{Spectator, settings, show_plan};
 use crate::args::{PreferencesCommand, RecipeArgs};
-use crate::{Context, scorers};
+use crate::{Context, scorers, teachers};
 
 /// Runs one of the subcommands.
 pub(crate) fn run(command: &PreferencesCommand, context: &Context) -> Result<()> {
@@ -35,8 +35,10 @@ fn run_build(args: &RecipeArgs, context: &Context) -> Result<()> {
         return show_plan(&config, plan, context);
     }
     let mut scorer = scorers::open(&config.build, config.model.dtype.into())?;
+    let mut judge = teachers::judge(&config.build, &config.run.output_dir, &context.progress)?;
     let spectator = Spectator::new("preferences", &context.progress);
-    let built = build(&config, scorers::borrow(&mut scorer), spectator.watch());
+    let assessors = (scorers::borrow(&mut scorer), teachers::borrow(&mut judge));
+    let built = build_judged(&config, assessors, spectator.watch());
     spectator.finish();
     let outcome = Outcome { statistics: built?, pairs: config.run.output_dir.join(PAIRS_FILE) };
     let show = |outcome: &Outcome| format!("{}\n{}", outcome.pairs.display(), outcome.statistics);
@@ -54,6 +56,8 @@ pub(super) struct BuildPlan {
     /// If every response is as long as it may be.
     most_sampled_tokens: usize,
     scorer: Option<String>,
+    /// Who is asked about every pair that is chosen.
+    judge: Option<String>,
 }
 
 impl BuildPlan {
@@ -74,6 +78,7 @@ impl BuildPlan {
             num_responses,
             most_sampled_tokens: num_responses * build.max_completion_length,
             scorer: build.reward_model.clone(),
+            judge: build.judge.as_ref().map(teachers::identity).transpose()?,
         })
     }
 }
@@ -88,8 +93,12 @@ impl fmt::Display for BuildPlan {
         )?;
         writeln!(f, "responses {}, up to {} tokens", self.num_responses, self.most_sampled_tokens)?;
         match &self.scorer {
-            Some(scorer) => write!(f, "scorer    {scorer}"),
-            None => write!(f, "scorer    none: right answers are chosen, wrong ones rejected"),
+            Some(scorer) => write!(f, "scorer    {scorer}")?,
+            None => write!(f, "scorer    none: right answers are chosen, wrong ones rejected")?,
+        }
+        match &self.judge {
+            Some(judge) => write!(f, "\njudge     {judge}, once for each pair"),
+            None => Ok(()),
         }
     }
 }

@@ -13,6 +13,7 @@ use super::training::{Spectator, settings};
 use crate::Context;
 use crate::args::{ModelArgs, RecipeArgs, RewardCommand};
 
+pub(crate) mod data;
 mod score;
 mod compare;
 mod bench;
@@ -34,6 +35,7 @@ pub(crate) fn run(command: &RewardCommand, context: &Context) -> Result<()> {
     match command {
         RewardCommand::Score(args) => score::run(args, context),
         RewardCommand::Compare(args) => compare::run(args, context),
+        RewardCommand::Data(args) => data::run(&args.recipe, context),
         RewardCommand::Train(args) => train(&args.recipe, context),
         RewardCommand::Eval(args) => bench::run(args, context),
     }

@@ -17,7 +17,7 @@ use crate::failure::usage;
 use crate::progress::{Meter, Progress, Unit};
 
 /// Metrics worth a place beside the bar.
-const SHOWN: [(&str, &str); 8] = [
+const SHOWN: [(&str, &str); 9] = [
     ("reward", "reward"),
     ("effective_fraction/before", "effective"),
     ("completions/mean_length", "length"),
@@ -26,6 +26,7 @@ const SHOWN: [(&str, &str); 8] = [
     ("accuracy", "accuracy"),
     ("margin", "margin"),
     ("eval_accuracy", "held-out accuracy"),
+    ("eval/accuracy", "held-out accuracy"),
 ];
 
 /// The recipe that file and options make; errors are the user's to mend.
@@ -224,7 +225,17 @@ impl Seen {
                 self.progress.warn(&format!("{place}: no scores, so no pairs: {reason}"));
             }
             Notice::Redraw { num_rollouts } => self.progress.note(&format!(
-                "rollout {num_rollouts} of this step had no group of mixed outcomes; drawing again"
+                "after {num_rollouts} rollouts this step has too few groups of mixed outcomes; drawing again"
+            )),
+            Notice::Pool { path, kept, of } => self.progress.note(&format!(
+                "{}: {kept} of {of} prompts are answered both right and wrong",
+                path.display()
+            )),
+            Notice::Alarm { step, what, value, limit } => self.progress.warn(&format!(
+                "step {step}: alarm {what}: {value:.4}, the limit is {limit:.4}"
+            )),
+            Notice::Stopped { step, what, value, limit } => self.progress.note(&format!(
+                "stopped after step {step}: {what} is {value:.4}, the limit {limit}"
             )),
             Notice::Rollout { done, total } => {
                 let (steps, message) =

@@ -5,6 +5,7 @@ mod models;
 mod commands;
 mod assemble;
 mod training;
+mod curate;
 mod distill;
 mod preference;
 mod reward;

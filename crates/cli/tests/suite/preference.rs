@@ -101,4 +101,5 @@ fn settings_and_files_that_cannot_be_used_are_named() {
     fail(&[&build[..], &["--tau", "3"]].concat(), 2, &["unknown key `tau`", "threshold"]);
     let wrong = ["--reward_model", "http://localhost/rerank"];
     fail(&[&build[..], &wrong].concat(), 2, &["/rerank", "/classify"]);
+    fail(&[&build[..], &["--judge", "{model = \"m\"}"]].concat(), 2, &["judge", "base_url"]);
 }

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 
-use crate::models::{image, plain_vlm, vlm};
+use crate::models::{golden, image, plain_vlm, vlm};
 use crate::run::{binary, binary_path, fail, lines, run, succeed, succeed_json, text, write_lines};
 
 /// Questions about one image that are answered 7 and 8 by turns: nothing tells which is right.
@@ -62,6 +62,10 @@ fn fine_tuned_then_reinforced_then_evaluated() {
     assert_eq!(reinforced["steps"], 5);
     assert!(reinforced["metrics"]["effective_fraction/after"].is_number(), "{reinforced}");
     assert!(!lines(&grpo.join("completions.jsonl")).is_empty());
+    for (run, words) in [(&sft, "Loss"), (&grpo, "Completions that teach")] {
+        succeed(&["report", text(run)]);
+        assert!(fs::read_to_string(run.join("report.html")).unwrap().contains(words));
+    }
 
     let adapter = grpo.join("checkpoint-5");
     let paths = ["eval", "--model", text(&merged), "--adapter", text(&adapter)];
@@ -75,6 +79,58 @@ fn fine_tuned_then_reinforced_then_evaluated() {
     assert!(eval.join("summary.json").exists() && eval.join("config.toml").exists());
     let table = succeed(&[&paths[..], &others, &["--limit", "2", "--blind=false"]].concat());
     assert!(table.contains("accuracy") && table.contains("checkpoint-5"), "{table}");
+}
+
+#[test]
+fn a_reward_of_ones_own_and_the_page_of_its_run() {
+    let folder = tempfile::tempdir().unwrap();
+    let (model, data, output) = (vlm(), data(folder.path()), folder.path().join("grpo"));
+    // Every question is written down, so the file says what the program was shown.
+    let asked = folder.path().join("asked.jsonl");
+    let script = format!(
+        "while read -r line; do printf '%s\\n' \"$line\" >> {}; echo '{{\"rewards\": [1, 0, 1, 0]}}'; done",
+        asked.display()
+    );
+    let custom = format!("{{command = [\"sh\", \"-c\", {}]}}", toml_text(&script));
+    let learn = ["--learning_rate", "1e-3", "--max_steps", "2", "--num_generations", "4"];
+    let limits = ["--max_completion_length", "4", "--max_num_gen_batches", "2"];
+    let judge = golden("reward-tiny");
+    let own = ["--custom_reward", custom.as_str(), "--reward_model", text(&judge)];
+    let run = [&["grpo"][..], &keys(&model, &data, &output), &learn, &limits, &own].concat();
+    // The model is untaught, so no answer is right and nothing is learned; it was asked all the same.
+    fail(&run, 1, &["2 rollouts without a group of mixed outcomes"]);
+    let asked = lines(&asked);
+    assert_eq!(asked.len(), 2);
+    assert_eq!(
+        (&asked[0]["answer"], asked[0]["completions"].as_array().unwrap().len()),
+        (&json!("7"), 4)
+    );
+    assert!(Path::new(asked[0]["images"][0].as_str().unwrap()).is_file());
+    let said = lines(&output.join("completions.jsonl"));
+    let custom: Vec<f64> = said.iter().map(|line| line["custom"].as_f64().unwrap()).collect();
+    assert_eq!(custom, [1.0, 0.0, 1.0, 0.0].repeat(2));
+    assert!(said.iter().all(|line| line["model"].as_f64().is_some_and(f64::is_finite)));
+
+    fs::write(output.join("metrics.jsonl"), METRICS).unwrap();
+    let page = output.join("page.html");
+    succeed(&["report", text(&output), "--output", text(&page), "--steps", "1"]);
+    let page = fs::read_to_string(page).unwrap();
+    for words in ["Reward components", "custom", "Advantages", "kl: steps 1 to 2", "How many?"] {
+        assert!(page.contains(words), "{words}");
+    }
+    assert!(page.contains("<img src=\"data:image") && !page.contains("<script"));
+    fail(&["report", text(folder.path())], 1, &["metrics.jsonl"]);
+}
+
+/// Two steps with an alarm.
+const METRICS: &str = "\
+{\"step\": 1, \"reward\": 0.5, \"rewards/custom/mean\": 0.5, \"alarms/kl\": 1.0}
+{\"step\": 2, \"reward\": 0.6, \"rewards/custom/mean\": 0.7, \"alarms/kl\": 1.0}
+";
+
+/// A text as TOML writes it.
+fn toml_text(text: &str) -> String {
+    toml::Value::from(text).to_string()
 }
 
 #[test]
@@ -172,6 +228,12 @@ fn a_dry_run_counts_and_loads_nothing() {
     let learn = ["--learning_rate", "1e-3", "--num_generations", "2", "--dry-run"];
     let plan = succeed_json(&[&["grpo"][..], &keys, &learn].concat());
     assert_eq!(plan["plan"]["steps"], 2);
+    // A second model draws, and each rollout is learned from twice.
+    let more = ["--max_staleness", "1", "--num_iterations", "2"];
+    let twice = succeed_json(&[&["grpo"][..], &keys, &learn, &more].concat());
+    assert_eq!(twice["plan"]["steps"], 4);
+    let weights = |plan: &Value| plan["plan"]["memory"]["weights"].as_u64().unwrap();
+    assert_eq!(weights(&twice), 2 * weights(&plan));
     let paths = ["--model", text(&model), "--input", text(&data), "--output", text(&output)];
     let more = ["--max_new_tokens", "4", "--dry-run"];
     let plan = succeed_json(&[&["eval"][..], &paths, &more].concat());

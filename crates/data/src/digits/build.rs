@@ -1,9 +1,11 @@
 //! Writes the task: two JSONL files and their pictures.
 
 use std::collections::HashSet;
+use std::ops::Range;
 use std::path::{Path, PathBuf};
 
 use image::ImageFormat;
+use rand_chacha::ChaCha8Rng;
 use schema::{Content, Message, Role, Sample};
 use serde_json::{Map, json};
 
@@ -15,6 +17,9 @@ use crate::random::{below, shuffle, stream};
 use crate::{Error, Result};
 
 const QUESTION: &str = "Compute <image>";
+const FIRST_HELD_OUT_STREAM: u64 = 1 << 40;
+/// Streams of presence questions lie as far above those of the other samples, training and held-out alike.
+const FIRST_PRESENCE_STREAM: u64 = 1 << 48;
 /// Streams below this shuffle the bitmaps of a digit; each sample has one above.
 const FIRST_SAMPLE_STREAM: u64 = 1 << 32;
 
@@ -25,6 +30,8 @@ pub struct DigitFiles {
     pub train: PathBuf,
     /// The held-out samples.
     pub held_out: PathBuf,
+    /// Held-out questions whether a digit is in the picture, where the task has such questions.
+    pub probe: Option<PathBuf>,
     /// Distinct bitmaps that training images draw from.
     pub num_train_bitmaps: usize,
     /// Distinct bitmaps that held-out images draw from.
@@ -32,6 +39,9 @@ pub struct DigitFiles {
 }
 
 /// Builds the task in `output`: `train.jsonl`, `held_out.jsonl` and `images/*.png`.
+///
+/// With presence questions, training samples are followed by them, and the held-out ones are `probe.jsonl`: every other
+/// one asks for a digit that is not in the picture, and `no` is its answer.
 ///
 /// A sample has a question, an assistant turn `<think>\n…\n</think>\n\n\boxed{…}`, the number as its answer, and columns
 /// `digits`, `operators` and `bitmaps` (lines of the table, from 0).
@@ -48,18 +58,27 @@ pub fn build(task: &DigitTask, table: &[Bitmap], output: &Path) -> Result<DigitF
     let files = DigitFiles {
         train: output.join("train.jsonl"),
         held_out: output.join("held_out.jsonl"),
+        probe: (task.presence > 0.0).then(|| output.join("probe.jsonl")),
         num_train_bitmaps: count(&train),
         num_held_out_bitmaps: count(&held_out),
     };
     let writer = Writer { task, table, output };
-    writer.write(&files.train, &train, "train", 0..task.num_train as u64)?;
+    let (num_train, num_held_out) = (task.num_train as u64, task.num_held_out as u64);
+    #[expect(
+        clippy::cast_possible_truncation,
+        clippy::cast_sign_loss,
+        reason = "a share of a count"
+    )]
+    let num_presence = (num_train as f64 * task.presence).round() as u64;
+    let mut samples = writer.samples(&train, "train", 0..num_train)?;
+    samples.extend(writer.presence(&train, "presence", 0..num_presence)?);
+    write_lines(&files.train, samples)?;
     // Held-out samples draw from streams of their own, so that their number and the training samples' do not meet.
-    writer.write(
-        &files.held_out,
-        &held_out,
-        "held-out",
-        (1 << 40)..(1 << 40) + task.num_held_out as u64,
-    )?;
+    let streams = FIRST_HELD_OUT_STREAM..FIRST_HELD_OUT_STREAM + num_held_out;
+    write_lines(&files.held_out, writer.samples(&held_out, "held-out", streams.clone())?)?;
+    if let Some(probe) = &files.probe {
+        write_lines(probe, writer.presence(&held_out, "probe", streams)?)?;
+    }
     Ok(files)
 }
 
@@ -98,56 +117,83 @@ struct Writer<'a> {
     output: &'a Path,
 }
 
+/// A picture that was written, and what it shows.
+struct Pictured {
+    expression: Expression,
+    digits: Vec<usize>,
+    lines: Vec<usize>,
+    image: String,
+}
+
 impl Writer<'_> {
-    fn write(
-        &self,
-        path: &Path,
-        split: &Split,
-        name: &str,
-        streams: std::ops::Range<u64>,
-    ) -> Result<()> {
-        let samples = streams
-            .enumerate()
-            .map(|(i, stream)| self.sample(split, format!("{name}-{i:05}"), stream));
-        write_lines(path, samples.collect::<Result<Vec<_>>>()?)
+    /// Arithmetic on pictures, one for each stream.
+    fn samples(&self, split: &Split, name: &str, streams: Range<u64>) -> Result<Vec<Sample>> {
+        let of = |(i, number): (usize, u64)| {
+            let id = format!("{name}-{i:05}");
+            let mut rng = stream(self.task.seed, FIRST_SAMPLE_STREAM + number);
+            let pictured = self.picture(split, &id, &mut rng)?;
+            let expression = &pictured.expression;
+            let (answer, thought) =
+                (expression.value().to_string(), expression.thought(self.task.thought));
+            Ok(pictured.asked(id, QUESTION.to_owned(), &thought, answer))
+        };
+        streams.enumerate().map(of).collect()
     }
 
-    fn sample(&self, split: &Split, id: String, number: u64) -> Result<Sample> {
+    /// Questions whether a digit is in a picture, one for each stream, absent ones and present ones in turn.
+    fn presence(&self, split: &Split, name: &str, streams: Range<u64>) -> Result<Vec<Sample>> {
+        let of = |(i, number): (usize, u64)| {
+            let id = format!("{name}-{i:05}");
+            let number = FIRST_PRESENCE_STREAM + number;
+            let mut rng = stream(self.task.seed, FIRST_SAMPLE_STREAM + number);
+            let pictured = self.picture(split, &id, &mut rng)?;
+            let absent: Vec<usize> =
+                (0..split.len()).filter(|digit| !pictured.digits.contains(digit)).collect();
+            let is_present = i % 2 == 1 || absent.is_empty();
+            let from = if is_present { &pictured.digits } else { &absent };
+            let digit = from[below(&mut rng, from.len())];
+            let thought = pictured.expression.seen();
+            let answer = if is_present { "yes" } else { "no" };
+            let question = format!("Is there a {digit}? <image>");
+            let mut sample = pictured.asked(id, question, &thought, answer.to_owned());
+            sample.extra.insert("asked".to_owned(), json!(digit));
+            Ok(sample)
+        };
+        streams.enumerate().map(of).collect()
+    }
+
+    /// Draws and writes a picture.
+    fn picture(&self, split: &Split, id: &str, rng: &mut ChaCha8Rng) -> Result<Pictured> {
         let task = self.task;
-        let mut rng = stream(task.seed, FIRST_SAMPLE_STREAM + number);
-        let digits: Vec<_> = (0..task.num_digits).map(|_| below(&mut rng, split.len())).collect();
-        let lines: Vec<_> =
-            digits.iter().map(|&d| split[d][below(&mut rng, split[d].len())]).collect();
-        let operators = (1..digits.len())
-            .map(|_| task.operators[below(&mut rng, task.operators.len())])
-            .collect();
+        let digits: Vec<_> = (0..task.num_digits).map(|_| below(rng, split.len())).collect();
+        let lines: Vec<_> = digits.iter().map(|&d| split[d][below(rng, split[d].len())]).collect();
+        let operators =
+            (1..digits.len()).map(|_| task.operators[below(rng, task.operators.len())]).collect();
         let expression =
             Expression { numbers: digits.iter().map(|&d| d as i64).collect(), operators };
-
         let bitmaps: Vec<_> = lines.iter().map(|&line| &self.table[line]).collect();
         let image = format!("images/{id}.png");
         let path = self.output.join(&image);
-        let picture = draw(task, &bitmaps, &expression.operators, &mut rng);
+        let picture = draw(task, &bitmaps, &expression.operators, rng);
         picture
             .save_with_format(&path, ImageFormat::Png)
             .map_err(|source| Error::Encode { path, source })?;
+        Ok(Pictured { expression, digits, lines, image })
+    }
+}
 
-        let (answer, thought) = (expression.value().to_string(), expression.thought(task.thought));
+impl Pictured {
+    /// The sample that asks this about the picture.
+    fn asked(&self, id: String, question: String, thought: &str, answer: String) -> Sample {
         let reply = format!("<think>\n{thought}\n</think>\n\n\\boxed{{{answer}}}");
         let turn = |role, text| Message { role, content: Content::Text(text) };
-        let messages = vec![turn(Role::User, QUESTION.to_owned()), turn(Role::Assistant, reply)];
+        let messages = vec![turn(Role::User, question), turn(Role::Assistant, reply)];
         let extra = Map::from_iter([
-            ("digits".to_owned(), json!(digits)),
-            ("operators".to_owned(), json!(expression.operators)),
-            ("bitmaps".to_owned(), json!(lines)),
+            ("digits".to_owned(), json!(self.digits)),
+            ("operators".to_owned(), json!(self.expression.operators)),
+            ("bitmaps".to_owned(), json!(self.lines)),
         ]);
-        Ok(Sample {
-            id: Some(id),
-            messages,
-            images: vec![image],
-            answer: Some(answer),
-            completion: None,
-            extra,
-        })
+        let images = vec![self.image.clone()];
+        Sample { id: Some(id), messages, images, answer: Some(answer), completion: None, extra }
     }
 }

@@ -58,15 +58,23 @@ impl Expression {
     /// The chain of thought: what is seen, then what it comes to.
     pub(crate) fn thought(&self, style: Thought) -> String {
         match style {
-            Thought::Named if self.operators.is_empty() => format!("The digit is {self}"),
+            Thought::Named if self.operators.is_empty() => self.seen(),
             Thought::Named => {
-                let digits = list(&self.numbers);
                 let operators = list(&self.operators);
                 let are = if self.operators.len() == 1 { "operator is" } else { "operators are" };
-                format!("The digits are {digits}, the {are} {operators}. {}", self.equation())
+                format!("{}, the {are} {operators}. {}", self.seen(), self.equation())
             }
             Thought::Equation => self.equation(),
             Thought::Compact => self.equation().replace(' ', ""),
+        }
+    }
+
+    /// The digits alone: what there is to say about which of them are there.
+    pub(crate) fn seen(&self) -> String {
+        let digits = list(&self.numbers);
+        match self.numbers.len() {
+            1 => format!("The digit is {digits}"),
+            _ => format!("The digits are {digits}"),
         }
     }
 

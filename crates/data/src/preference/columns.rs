@@ -6,6 +6,7 @@ use schema::{Content, Message, Part, Role, Sample};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
+use super::critic::critique;
 use super::{Preference, answer};
 use crate::{Error, num_image_tags};
 
@@ -41,6 +42,9 @@ pub enum PairFault {
         /// Images listed.
         images: usize,
     },
+    /// A judgement of LLaVA-Critic that compares no two responses, or finds none better.
+    #[error("`conversations`: {0}")]
+    NoComparison(&'static str),
     /// Images without a turn to put them in.
     #[error("{images} images, but no user turn to show them in")]
     NoUserTurn {
@@ -69,6 +73,8 @@ pub(super) struct Row {
     rejected_messages: Option<Vec<Message>>,
     images: Option<Images>,
     image: Option<Images>,
+    image_path: Option<String>,
+    conversations: Option<Vec<Utterance>>,
     rejected_images: Option<Images>,
     score_chosen: Option<f64>,
     score_rejected: Option<f64>,
@@ -106,12 +112,26 @@ enum Turns {
     Messages(Vec<Message>),
 }
 
-/// One image or several.
+/// A turn as LLaVA has it.
+#[derive(Deserialize)]
+struct Utterance {
+    value: String,
+}
+
+/// One image or several, by name, or with its content as the `datasets` library writes it.
 #[derive(Deserialize)]
 #[serde(untagged)]
 enum Images {
     One(String),
     Several(Vec<String>),
+    Stored(Stored),
+}
+
+/// An image with its base64 content, its path, or both.
+#[derive(Deserialize)]
+struct Stored {
+    bytes: Option<String>,
+    path: Option<String>,
 }
 
 impl Images {
@@ -119,6 +139,10 @@ impl Images {
         match self {
             Self::One(image) => vec![image],
             Self::Several(images) => images,
+            Self::Stored(Stored { bytes: Some(bytes), .. }) => {
+                vec![format!("data:image/unknown;base64,{bytes}")]
+            }
+            Self::Stored(Stored { path, .. }) => path.into_iter().collect(),
         }
     }
 }
@@ -133,7 +157,9 @@ struct Sides {
 impl Row {
     /// The pair, whatever it is worth.
     pub(super) fn pair(mut self) -> Result<Preference, PairFault> {
-        let images = self.images.take().or(self.image.take()).map_or(vec![], Images::list);
+        let path = self.image_path.take().map(Images::One);
+        let images = self.images.take().or(self.image.take()).or(path);
+        let images = images.map_or(vec![], Images::list);
         let others = self.rejected_images.take().map_or(vec![], Images::list);
         if !others.is_empty() && others != images {
             return Err(PairFault::OtherImages);
@@ -154,6 +180,13 @@ impl Row {
 
     /// Prompt and responses as turns, from whichever columns there are.
     fn sides(&mut self) -> Result<Sides, PairFault> {
+        if let Some(conversation) = self.conversations.take() {
+            let texts: Vec<&str> = conversation.iter().map(|turn| turn.value.as_str()).collect();
+            let critique = critique(&texts)?;
+            let [chosen, rejected] =
+                [&critique.chosen, &critique.rejected].map(|t| vec![answer(t)]);
+            return Ok(Sides { prompt: vec![user(critique.question)], chosen, rejected });
+        }
         if let Some(mut prompt) = self.messages.take() {
             let rejected = self.rejected_messages.take().map(Turns::Messages);
             let rejected = rejected.or(self.rejected_response.take()).or(self.rejected.take());

@@ -1,11 +1,11 @@
 //! Lines, images and settings that cannot be used.
 
 use distill::{DistillConfig, Flaw, Items, distill};
-use judge::Request;
+use judge::{Request, Scripted};
 use serde_json::json;
 
 use crate::fixture::{
-    Stub, bmp, config, dataset, generator, judge, line, lines, run, run_judged, verdict, words,
+    bmp, config, dataset, generator, judge, line, lines, run, run_judged, verdict, words,
 };
 
 #[test]
@@ -73,7 +73,7 @@ fn bad_lines_are_set_aside_with_a_reason_and_counted() {
 fn a_judge_in_prose_is_reported_and_the_run_goes_on() {
     let folder = tempfile::tempdir().unwrap();
     let config = config(&dataset(folder.path(), &(0..4).map(line).collect::<Vec<_>>()));
-    let mut chatty = Stub::new(|request: &Request<'_>| match words(request) {
+    let mut chatty = Scripted::new(|request: &Request<'_>| match words(request) {
         words if words.contains("Item 2:") && words.contains("{\"integration\"") => {
             Ok("What a lovely question!".to_owned())
         }
@@ -94,7 +94,7 @@ fn text_alone_is_an_item_with_the_lowest_scores_of_its_image() {
     });
     let config = config(&dataset(folder.path(), &[line(1), text]));
     let report =
-        run(&config, &mut Stub::new(|_: &Request<'_>| Ok("a</think>\\boxed{0}".to_owned())));
+        run(&config, &mut Scripted::new(|_: &Request<'_>| Ok("a</think>\\boxed{0}".to_owned())));
     assert_eq!((report.count("kept"), report.count("dropped")), (1, 1));
     let rows = lines(&config, "items.jsonl");
     assert_eq!((&rows[1]["vision"], &rows[1]["id"]), (&json!(0.0), &json!("2")));

@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use distill::{DistillConfig, Report, Teachers, distill};
-use judge::{Done, Failure, Request, Respond, Response};
+use judge::{Failure, Request, Respond, Scripted};
 use schema::Content;
 use serde_json::{Value, json};
 
@@ -123,43 +123,12 @@ pub(crate) fn verdict(text: &str) -> String {
     forms.iter().find(|(form, _)| text.contains(form)).unwrap().1.to_owned()
 }
 
-/// A model that says what a function makes of a request, and counts.
-pub(crate) struct Stub<F> {
-    pub(crate) say: F,
-    pub(crate) num_requests: usize,
-}
-
-impl<F: FnMut(&Request<'_>) -> Result<String, Failure>> Stub<F> {
-    pub(crate) fn new(say: F) -> Self {
-        Self { say, num_requests: 0 }
-    }
-}
-
-impl<F: FnMut(&Request<'_>) -> Result<String, Failure>> Respond for Stub<F> {
-    fn identity(&self) -> String {
-        "stub".to_owned()
-    }
-
-    fn respond(&mut self, requests: &[Request<'_>], done: &mut Done<'_>) {
-        for (index, request) in requests.iter().enumerate() {
-            self.num_requests += 1;
-            let said = (self.say)(request).map(|text| Response {
-                completion_tokens: text.split_whitespace().count() as u64,
-                text,
-                model: "stub".to_owned(),
-                ..Response::default()
-            });
-            done(index, said);
-        }
-    }
-}
-
 /// The generator of [`answer`].
-pub(crate) fn generator() -> Stub<impl FnMut(&Request<'_>) -> Result<String, Failure>> {
-    Stub::new(|request| Ok(answer(&words(request), !request.prompt.images.is_empty())))
+pub(crate) fn generator() -> Scripted<impl FnMut(&Request<'_>) -> Result<String, Failure>> {
+    Scripted::new(|request| Ok(answer(&words(request), !request.prompt.images.is_empty())))
 }
 
 /// The judge of [`verdict`].
-pub(crate) fn judge() -> Stub<impl FnMut(&Request<'_>) -> Result<String, Failure>> {
-    Stub::new(|request| Ok(verdict(&words(request))))
+pub(crate) fn judge() -> Scripted<impl FnMut(&Request<'_>) -> Result<String, Failure>> {
+    Scripted::new(|request| Ok(verdict(&words(request))))
 }

@@ -1,10 +1,10 @@
 //! A run that ends early goes on, and a rerun recomputes only what has changed.
 
 use distill::{DistillConfig, read_rows};
-use judge::{Failure, Request};
+use judge::{Failure, Request, Scripted};
 
 use crate::fixture::{
-    Stub, answer, config, dataset, generator, judge, line, lines, run_judged, verdict, words,
+    answer, config, dataset, generator, judge, line, lines, run_judged, verdict, words,
 };
 
 #[test]
@@ -48,7 +48,7 @@ fn a_stop_loses_nothing_and_pays_nothing_twice() {
             *asked.entry(text.to_owned()).or_insert(0) += 1;
             Ok(())
         };
-        let mut generator = Stub::new(|request: &Request<'_>| {
+        let mut generator = Scripted::new(|request: &Request<'_>| {
             let key = format!("{} {:?}", words(request), request.decoding);
             spend(&key, &mut asked)?;
             Ok(answer(&words(request), !request.prompt.images.is_empty()))
@@ -73,7 +73,7 @@ fn a_killed_run_goes_on() {
     let config = config(&dataset(folder.path(), &(0..9).map(line).collect::<Vec<_>>()));
     let mut num_before = 0;
     let killed = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
-        let mut judge = Stub::new(|request: &Request<'_>| {
+        let mut judge = Scripted::new(|request: &Request<'_>| {
             num_before += 1;
             assert!(num_before < 15, "killed");
             Ok(verdict(&words(request)))
@@ -98,7 +98,7 @@ fn a_killed_run_goes_on() {
 fn a_failed_item_is_tried_again() {
     let folder = tempfile::tempdir().unwrap();
     let config = config(&dataset(folder.path(), &(0..4).map(line).collect::<Vec<_>>()));
-    let mut broken = Stub::new(|request: &Request<'_>| match words(request) {
+    let mut broken = Scripted::new(|request: &Request<'_>| match words(request) {
         words if words.contains("Item 2:") && request.prompt_version == "generation/1" => {
             Err(Failure::Failed { reason: "no reply in 5 tries".to_owned() })
         }

@@ -1,12 +1,12 @@
 //! What each stage makes of good items.
 
 use distill::{Filter, Plan, Stage, export, read_rows};
-use judge::{Failure, TeacherConfig};
+use judge::{Failure, Scripted, TeacherConfig};
 use parquet_reader::num_rows;
 use serde_json::json;
 
 use crate::fixture::{
-    Stub, answer, config, dataset, generator, judge, line, lines, run, run_judged, verdict, words,
+    answer, config, dataset, generator, judge, line, lines, run, run_judged, verdict, words,
 };
 
 /// Reads a table back.
@@ -68,7 +68,7 @@ fn the_penalty_reaches_the_generator() {
     let mut config = config(&dataset(folder.path(), &(1..3).map(line).collect::<Vec<_>>()));
     config.instruction = Some("Think first.".to_owned());
     let mut seen = vec![];
-    let mut stub = Stub::new(|request: &judge::Request<'_>| {
+    let mut stub = Scripted::new(|request: &judge::Request<'_>| {
         seen.push((request.prompt_version.to_owned(), request.decoding, words(request)));
         Ok(answer(&words(request), !request.prompt.images.is_empty()))
     });
@@ -103,7 +103,7 @@ fn wrong_chains_are_written_anew_and_checked() {
     ] {
         let folder = tempfile::tempdir().unwrap();
         let config = crate::fixture::config(&dataset(folder.path(), &[line(3)]));
-        let mut judge = Stub::new(|request: &judge::Request<'_>| match words(request) {
+        let mut judge = Scripted::new(|request: &judge::Request<'_>| match words(request) {
             words if words.contains("You mend chains") => Ok(bad.to_owned()),
             words => Ok(verdict(&words)),
         });
@@ -120,13 +120,13 @@ fn right_answers_without_a_thought_are_not_kept() {
     let folder = tempfile::tempdir().unwrap();
     let config = config(&dataset(folder.path(), &[line(1)]));
     for text in ["\\boxed{2}", "<think>\n</think>\\boxed{2}"] {
-        let mut stub = Stub::new(|_: &judge::Request<'_>| Ok(text.to_owned()));
+        let mut stub = Scripted::new(|_: &judge::Request<'_>| Ok(text.to_owned()));
         let config = distill::DistillConfig { seed: text.len() as u64, ..config.clone() };
         assert_eq!(run(&config, &mut stub).count("dropped"), 1, "{text}");
     }
     // A prompt that opens the thought leaves the opening out of the completion.
     let mut stub =
-        Stub::new(|_: &judge::Request<'_>| Ok("One and one.</think>\\boxed{2}".to_owned()));
+        Scripted::new(|_: &judge::Request<'_>| Ok("One and one.</think>\\boxed{2}".to_owned()));
     assert_eq!(
         run(&distill::DistillConfig { seed: 0, ..config.clone() }, &mut stub).count("kept"),
         1
@@ -139,7 +139,7 @@ fn right_answers_without_a_thought_are_not_kept() {
 fn a_judge_may_find_right_what_no_rule_does() {
     let folder = tempfile::tempdir().unwrap();
     let lenient = || {
-        Stub::new(|request: &judge::Request<'_>| match words(request) {
+        Scripted::new(|request: &judge::Request<'_>| match words(request) {
             words if words.contains("{\"correct\"") => {
                 Ok(r#"{"correct": true, "reason": "the same"}"#.to_owned())
             }
@@ -193,7 +193,7 @@ fn a_plan_counts_what_is_not_stored() {
         output_price: Some(2.0),
         ..TeacherConfig::default()
     });
-    let plan = |config: &_| Plan::new(config, "stub", Some("stub")).unwrap();
+    let plan = |config: &_| Plan::new(config, "scripted", Some("scripted")).unwrap();
     let before = plan(&config);
     let of = |plan: &Plan, stage| *plan.stages.iter().find(|p| p.stage == stage).unwrap();
     assert_eq!(before.stages.len(), 8);
@@ -202,7 +202,7 @@ fn a_plan_counts_what_is_not_stored() {
     assert!(relevance.prompt_tokens > 9 * 1105 && relevance.completion_tokens == 9 * 1024);
     let want = relevance.prompt_tokens as f64 / 1e6 + 2.0 * 9.0 * 1024.0 / 1e6;
     assert!((relevance.cost - want).abs() < 1e-9 && before.to_string().contains("relevance"));
-    let mut gone = Stub::new(|request: &judge::Request<'_>| match request.prompt_version {
+    let mut gone = Scripted::new(|request: &judge::Request<'_>| match request.prompt_version {
         "relevance/1" | "text/1" => Ok(verdict(&words(request))),
         _ => Err(Failure::Failed { reason: "gone".to_owned() }),
     });

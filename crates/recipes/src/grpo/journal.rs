@@ -50,18 +50,19 @@ impl Journal {
 
 fn lines(step: u64, group: &Group, questions: &Questions) -> impl Iterator<Item = String> {
     group.completions.iter().enumerate().map(move |(index, completion)| {
-        let line = json!({
+        let mut line = json!({
             "step": step,
             "sample": questions.places[group.question],
             "answer": questions.answers[group.question],
             "completion": completion.text,
             "num_tokens": completion.token_ids.len(),
             "finish_reason": completion.finish_reason,
-            "rule": group.rule[index],
-            "format": group.format[index],
-            "reward": group.rewards[index],
-            "advantage": group.advantages[index],
         });
+        for component in &group.components {
+            line[component.name] = component.rewards[index].into();
+        }
+        line["reward"] = group.rewards[index].into();
+        line["advantage"] = group.advantages[index].into();
         format!("{line}\n")
     })
 }

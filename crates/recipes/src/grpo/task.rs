@@ -1,44 +1,26 @@
 //! The update: packs of prompts with their completions, and the clipped objective on them.
 
-use std::collections::BTreeMap;
-
-use advantage::{Entry, Mixed};
+use advantage::Entry;
 use engine::{Counts, Parameters, StepLoss, Task, TaskError};
-use loss::{Completion, Objective, PolicyTerms, Reduction};
+use loss::{Completion, Objective, PolicyTerms, Reduction, Sampled as DrawnWith};
 use model::pack::{Pack, Prefix};
 use model::vlm::Images;
 use tensor::Gradients;
 use tensor::ops::LogProbs;
 
 use super::GrpoConfig;
-use super::group::{Group, Sampled};
+use super::group::{Group, Sampled, is_truncated};
+use super::lesson::{Learned, Lesson, Tree};
 use super::questions::Questions;
 use crate::Error;
 use crate::policy::{ImageInput, Policy, slots};
 use crate::run::{engine_counts, loss_counts};
 
-/// Completions of one prompt that an update sees together; the prompt's rows are computed once.
-pub(super) struct Tree {
-    pub question: usize,
-    pub completions: Vec<Learned>,
-}
-
-/// A completion in an update.
-pub(super) struct Learned {
-    pub token_ids: Vec<u32>,
-    pub advantage: f64,
-    /// Log-probs it was drawn with; `None` where the policy is still the one that drew it.
-    pub old: Option<Vec<f32>>,
-}
-
 /// The algorithm: how completions become a loss.
 pub(super) struct GrpoTask<'a> {
     pub policy: Policy,
+    config: &'a GrpoConfig,
     questions: &'a Questions,
-    objective: Objective,
-    reduction: Reduction,
-    temperature: f32,
-    batch_size: usize,
     /// Where the loss holds the policy near the one the run began with.
     anchor: Option<Anchor>,
 }
@@ -51,7 +33,7 @@ struct Anchor {
 
 impl<'a> GrpoTask<'a> {
     pub(super) fn new(
-        config: &GrpoConfig,
+        config: &'a GrpoConfig,
         policy: Policy,
         questions: &'a Questions,
     ) -> Result<Self, Error> {
@@ -62,116 +44,120 @@ impl<'a> GrpoTask<'a> {
                 Some(Anchor { current: reference.clone(), reference })
             }
         };
-        Ok(Self {
-            policy,
-            questions,
-            objective: config.objective(),
-            reduction: config.reduction(),
-            temperature: config.rollout.temperature,
-            batch_size: config.batch.per_device_train_batch_size,
-            anchor,
-        })
+        Ok(Self { policy, config, questions, anchor })
     }
 
-    /// The completions of mixed groups, as the buffer takes them.
+    /// The completions of mixed groups, as the buffer takes them, less those that the loss is not to see.
     ///
     /// Their log-probs are the sampler's, which are those of the model at temperature 1; at another
     /// temperature they are computed anew.
-    pub(super) fn entries(
-        &mut self,
-        groups: &[Group],
-        step: u64,
-    ) -> Result<Vec<Entry<Sampled>>, Error> {
+    pub(super) fn entries(&mut self, groups: &[Group]) -> Result<Vec<Entry<Sampled>>, Error> {
         let mut entries = Vec::new();
         for group in groups.iter().filter(|group| group.is_effective()) {
-            let log_probs = match self.temperature {
+            let log_probs = match self.config.rollout.temperature {
                 1.0 => group.completions.iter().map(|c| c.logprobs.clone()).collect(),
-                _ => self.log_probs(group)?,
+                _ => {
+                    let ids = group.completions.iter().map(|c| c.token_ids.as_slice());
+                    self.log_probs(group.question, ids)?
+                }
             };
             let completions = group.completions.iter().zip(log_probs).zip(&group.advantages);
-            entries.extend(completions.map(|((completion, log_probs), &advantage)| Entry {
+            let seen = completions.filter(|((completion, _), _)| self.config.sees(completion));
+            entries.extend(seen.map(|((completion, log_probs), &advantage)| Entry {
                 payload: Sampled {
                     question: group.question,
                     token_ids: completion.token_ids.clone(),
                 },
                 advantage: advantage as f32,
                 log_probs,
-                step,
+                step: group.origin.version + 1,
+                group: group.origin.stream,
             }));
         }
         Ok(entries)
     }
 
-    /// The update's completions by prompt, in micro-batches that hold whole trees.
-    pub(super) fn micro_batches(&self, mixed: &Mixed<Sampled>) -> Vec<Vec<Tree>> {
-        let mut trees: BTreeMap<usize, Tree> = BTreeMap::new();
-        for (index, entry) in mixed.entries.iter().enumerate() {
-            let question = entry.payload.question;
-            let tree =
-                trees.entry(question).or_insert_with(|| Tree { question, completions: vec![] });
-            tree.completions.push(Learned {
-                token_ids: entry.payload.token_ids.clone(),
-                advantage: f64::from(entry.advantage),
-                old: (index >= mixed.num_fresh).then(|| entry.log_probs.clone()),
-            });
+    /// Sees to the log-probs that later updates on a rollout take their ratio to.
+    pub(super) fn prepare(&mut self, lesson: &mut Lesson) -> Result<(), Error> {
+        let is_repeated = self.config.rollout.num_iterations * self.config.num_parts() > 1;
+        if !is_repeated || !self.config.corrects_importance() {
+            return Ok(());
         }
-        let (mut batches, mut size) = (vec![Vec::new()], 0);
-        for tree in trees.into_values() {
-            size += tree.completions.len();
-            if size > self.batch_size && batches.last().is_some_and(|batch| !batch.is_empty()) {
-                batches.push(Vec::new());
-                size = tree.completions.len();
-            }
-            batches.last_mut().expect("never empty").push(tree);
+        for entry in &lesson.mixed.entries[..lesson.mixed.num_fresh] {
+            let Sampled { question, token_ids } = &entry.payload;
+            lesson.before.extend(self.log_probs(*question, [token_ids.as_slice()].into_iter())?);
         }
-        batches
+        Ok(())
     }
 
-    /// Log-probs of a group's completions under the policy as it is, without gradients.
-    pub(super) fn log_probs(&mut self, group: &Group) -> Result<Vec<Vec<f32>>, Error> {
-        let completions = group.completions.iter().map(|completion| Learned {
-            token_ids: completion.token_ids.clone(),
-            advantage: 0.0,
-            old: None,
-        });
-        let tree = Tree { question: group.question, completions: completions.collect() };
-        let (pack, input) = self.pack(&[tree])?;
-        let scored = self.policy.vlm.log_probs(&pack, input.borrow(), self.temperature)?;
+    /// Log-probs of completions of one question under the policy as it is, without gradients.
+    pub(super) fn log_probs<'b>(
+        &mut self,
+        question: usize,
+        completions: impl Iterator<Item = &'b [u32]>,
+    ) -> Result<Vec<Vec<f32>>, Error> {
+        let completions: Vec<&[u32]> = completions.collect();
+        let temperature = self.config.rollout.temperature;
+        let (pack, scored) =
+            score(&mut self.policy, self.questions, (question, &completions), temperature)?;
         Ok(pack.sequences.iter().map(|range| scored.log_prob[range.clone()].to_vec()).collect())
-    }
-
-    fn pack(&mut self, batch: &[Tree]) -> Result<(Pack, ImageInput), Error> {
-        let (mut pack, mut num_features) = (Pack::new(), 0);
-        let prompts = || batch.iter().map(|tree| &self.questions.prompts[tree.question]);
-        for (tree, prompt) in batch.iter().zip(prompts()) {
-            let slots = slots(&prompt.image_rows, &mut num_features);
-            let branches: Vec<_> =
-                tree.completions.iter().map(|learned| learned.token_ids.as_slice()).collect();
-            let places = prompt.places.as_deref();
-            let prefix = Prefix { ids: &prompt.ids, images: &slots, places };
-            pack.push_placed_tree(prefix, &branches);
-        }
-        let input = self.policy.image_input(prompts().map(|prompt| prompt.images.as_slice()))?;
-        Ok((pack, input))
     }
 
     /// Log-probs of a pack under the reference: an adapter swap, not a second model.
     fn reference(&mut self, pack: &Pack, images: Images<'_>) -> Result<Option<Vec<f32>>, Error> {
         let Some(Anchor { reference, current }) = &self.anchor else { return Ok(None) };
         self.policy.publish(reference);
-        let scored = self.policy.vlm.log_probs(pack, images, self.temperature);
+        let scored = self.policy.vlm.log_probs(pack, images, self.config.rollout.temperature);
         self.policy.publish(current);
         Ok(Some(scored?.log_prob))
     }
+}
+
+impl GrpoConfig {
+    /// Whether the loss sees a completion.
+    fn sees(&self, completion: &schema::Completion) -> bool {
+        !(self.objective.mask_truncated_completions && is_truncated(completion))
+    }
+}
+
+/// Log-probs and entropies of completions of one question, without gradients.
+pub(super) fn score(
+    policy: &mut Policy,
+    questions: &Questions,
+    (question, completions): (usize, &[&[u32]]),
+    temperature: f32,
+) -> Result<(Pack, LogProbs), Error> {
+    let (pack, input) = pack(policy, questions, &[(question, completions.to_vec())])?;
+    let scored = policy.vlm.log_probs(&pack, input.borrow(), temperature)?;
+    Ok((pack, scored))
+}
+
+/// Prompts with completions, and what their images contribute.
+fn pack(
+    policy: &mut Policy,
+    questions: &Questions,
+    trees: &[(usize, Vec<&[u32]>)],
+) -> Result<(Pack, ImageInput), Error> {
+    let (mut pack, mut num_features) = (Pack::new(), 0);
+    let prompts = || trees.iter().map(|(question, _)| &questions.prompts[*question]);
+    for ((_, branches), prompt) in trees.iter().zip(prompts()) {
+        let slots = slots(&prompt.image_rows, &mut num_features);
+        let places = prompt.places.as_deref();
+        let prefix = Prefix { ids: &prompt.ids, images: &slots, places };
+        pack.push_placed_tree(prefix, branches);
+    }
+    let input = policy.image_input(prompts().map(|prompt| prompt.images.as_slice()))?;
+    Ok((pack, input))
 }
 
 impl Task for GrpoTask<'_> {
     type Batch = Vec<Tree>;
 
     fn count(&self, batch: &Vec<Tree>) -> Counts {
+        let reduction = self.config.reduction();
         let completions = batch.iter().flat_map(|tree| &tree.completions);
         let count = |learned: &Learned| {
-            engine_counts(loss::Counts::sequence(learned.token_ids.len(), self.reduction))
+            engine_counts(loss::Counts::sequence(learned.token_ids.len(), reduction))
         };
         completions.map(count).sum()
     }
@@ -190,10 +176,12 @@ impl Task for GrpoTask<'_> {
         totals: &Counts,
         gradients: &mut Gradients,
     ) -> Result<StepLoss, TaskError> {
-        let (pack, input) = self.pack(batch)?;
+        let trees: Vec<_> = batch.iter().map(|tree| (tree.question, tree.branches())).collect();
+        let (pack, input) = pack(&mut self.policy, self.questions, &trees)?;
         let reference = self.reference(&pack, input.borrow())?;
-        let mut update = Update::new(self, batch, &pack, reference.as_deref(), totals);
-        let (vlm, pass) = (&self.policy.vlm, self.policy.pass(self.temperature));
+        let mut update = Update::new(self.config, batch, &pack, reference.as_deref(), totals);
+        let temperature = self.config.rollout.temperature;
+        let (vlm, pass) = (&self.policy.vlm, self.policy.pass(temperature));
         let dlogp = |scored: &LogProbs| update.gradient(scored);
         let scored = vlm.forward_backward(&pack, input.borrow(), pass, dlogp, gradients)?;
         Ok(update.finish(&scored))
@@ -210,10 +198,12 @@ impl Task for GrpoTask<'_> {
 
 /// The loss of one micro-batch: from log-probs to their gradient.
 struct Update<'a> {
+    config: &'a GrpoConfig,
     completions: Vec<&'a Learned>,
     pack: &'a Pack,
     reference: Option<&'a [f32]>,
-    objective: Objective,
+    /// Of fresh completions, and of buffered ones.
+    objectives: [Objective; 2],
     reduction: Reduction,
     totals: loss::Counts,
     loss: StepLoss,
@@ -222,18 +212,19 @@ struct Update<'a> {
 
 impl<'a> Update<'a> {
     fn new(
-        task: &GrpoTask<'_>,
+        config: &'a GrpoConfig,
         batch: &'a [Tree],
         pack: &'a Pack,
         reference: Option<&'a [f32]>,
         totals: &Counts,
     ) -> Self {
         Self {
+            config,
             completions: batch.iter().flat_map(|tree| &tree.completions).collect(),
             pack,
             reference,
-            objective: task.objective,
-            reduction: task.reduction,
+            objectives: [config.objective(), config.replay_objective()],
+            reduction: config.reduction(),
             totals: loss_counts(totals),
             loss: StepLoss::default(),
             logged: PolicyTerms::default(),
@@ -241,21 +232,26 @@ impl<'a> Update<'a> {
     }
 
     fn gradient(&mut self, scored: &LogProbs) -> Vec<f32> {
+        let cap = self.config.objective.importance_sampling_cap();
         let mut gradient = Vec::with_capacity(scored.log_prob.len());
         for (learned, range) in self.completions.iter().zip(&self.pack.sequences) {
             let completion = Completion {
                 log_probs: &scored.log_prob[range.clone()],
                 old: learned.old.as_deref(),
                 reference: self.reference.map(|reference| &reference[range.clone()]),
+                sampled: learned.sampled.as_deref().map(|log_probs| DrawnWith { log_probs, cap }),
                 advantage: learned.advantage,
             };
-            let policy = loss::grpo(&completion, &self.objective);
+            let policy =
+                loss::grpo(&completion, &self.objectives[usize::from(learned.is_replayed)]);
             let reduced = self.reduction.reduce(&policy.terms, &self.totals);
             self.loss.sample_values.push(reduced.value);
             gradient.extend(reduced.gradient);
             self.logged.num_clipped_low += policy.num_clipped_low;
             self.logged.num_clipped_high += policy.num_clipped_high;
+            self.logged.num_capped += policy.num_capped;
             self.logged.kl += policy.kl;
+            self.logged.importance += policy.importance;
         }
         gradient
     }
@@ -270,7 +266,12 @@ impl<'a> Update<'a> {
             ("clip_ratio/high_mean", high as f64),
             ("clip_ratio/region_mean", (low + high) as f64),
         ];
+        let caps = self.config.objective.delta.or(self.config.buffer.replay_importance_cap);
+        sums.extend(caps.map(|_| ("clip_ratio/capped_mean", self.logged.num_capped as f64)));
         sums.extend(self.reference.map(|_| ("kl", self.logged.kl)));
+        if self.config.corrects_importance() {
+            sums.push(("sampling/importance_sampling_ratio/mean", self.logged.importance));
+        }
         let means = sums.into_iter().map(|(name, sum)| (name.to_owned(), sum / num_tokens));
         self.loss.metrics = means.collect();
         self.loss.value = self.loss.sample_values.iter().sum();

@@ -1,18 +1,23 @@
 //! The update against the golden case, the rollout against the update, prompts against their answers.
 
-use advantage::{Entry, Mixed};
 use engine::{Counts, StepLoss, Task};
 use serde_json::{Value, json};
 use tensor::Gradients;
 use testkit::{Golden, Tolerance, assert_close, assert_close_by_norm};
 
-use super::group::{Group, Sampled, Scorer};
-use super::journal::Journal;
+use super::GrpoConfig;
+use super::draw::{Hand, generation};
+use super::draws::Draws;
+use super::group::Group;
+use super::lesson::{Learned, Tree};
 use super::questions::Questions;
-use super::task::{GrpoTask, Learned, Tree};
-use super::{Draws, GrpoConfig};
+use super::score::{Scorers, Scoring};
+use super::task::GrpoTask;
 use crate::golden::{Losses, path};
 use crate::policy::Policy;
+
+mod lessons;
+mod rewards;
 
 /// The golden question, and a second one about the same image.
 struct Case {
@@ -51,6 +56,8 @@ impl Case {
             token_ids: policy.processor.completion(text.as_str().unwrap()).unwrap(),
             advantage: self.losses.json["advantages"][index].as_f64().unwrap(),
             old: old.then(|| self.losses.tensors.f32(&format!("grpo.completion{index}.old_logps"))),
+            sampled: None,
+            is_replayed: false,
         };
         Tree { question: 0, completions: texts.iter().enumerate().map(learned).collect() }
     }
@@ -110,33 +117,15 @@ fn log_probs_are_the_references() {
     let case = Case::new(&[]);
     let policy = case.policy();
     let (questions, moved) = (case.questions(&policy), case.losses.moved(&policy));
-    let group = as_group(&case.tree(&policy, false));
+    let tree = case.tree(&policy, false);
     let mut task = GrpoTask::new(&case.config, policy, &questions).unwrap();
     for kind in ["ref_logps", "logps"] {
-        let scored = task.log_probs(&group).unwrap();
+        let scored = task.log_probs(0, tree.branches().into_iter()).unwrap();
         for (index, log_probs) in scored.iter().enumerate() {
             let want = case.losses.tensors.f32(&format!("grpo.completion{index}.{kind}"));
             assert_close(kind, log_probs, &want, Tolerance::absolute(1e-4));
         }
         task.publish(&moved).unwrap();
-    }
-}
-
-/// The completions of a tree, unscored.
-fn as_group(tree: &Tree) -> Group {
-    let completion = |learned: &Learned| schema::Completion {
-        text: String::new(),
-        token_ids: learned.token_ids.clone(),
-        logprobs: Vec::new(),
-        finish_reason: schema::FinishReason::Stop,
-    };
-    Group {
-        question: tree.question,
-        completions: tree.completions.iter().map(completion).collect(),
-        rule: Vec::new(),
-        format: Vec::new(),
-        rewards: Vec::new(),
-        advantages: Vec::new(),
     }
 }
 
@@ -176,15 +165,31 @@ fn copy(tree: &Tree) -> Tree {
         token_ids: l.token_ids.clone(),
         advantage: l.advantage,
         old: l.old.clone(),
+        sampled: l.sampled.clone(),
+        is_replayed: l.is_replayed,
     };
     Tree { question: tree.question, completions: tree.completions.iter().map(learned).collect() }
 }
 
-/// Groups of one rollout by the moved policy.
+/// Groups of one rollout by the policy, scored.
 fn rollout<'a>(case: &'a Case, questions: &'a Questions, task: &mut GrpoTask<'_>) -> Vec<Group> {
-    let journal = Journal::open(case.losses.folder.path(), 0).unwrap();
-    let mut draws = Draws::new(&case.config, questions, journal, Box::new(|_| {}));
-    draws.rollout(&mut task.policy).unwrap()
+    std::fs::create_dir_all(&case.config.run.output_dir).unwrap();
+    let mut draws = Draws::new(&case.config, questions, 0, Box::new(|_| {})).unwrap();
+    let ask = draws.ask(&mut task.policy, 0).unwrap();
+    let config = generation(&case.config, &task.policy.processor);
+    let (vlm, processor) = (&task.policy.vlm, &task.policy.processor);
+    let hand = Hand { vlm, processor, config: &config, flight: &draws.flight };
+    let drawn = hand.draw(&ask, &mut |_| {}).unwrap();
+    let mut scoring = Scoring::new(&case.config, questions, Scorers::default()).unwrap();
+    let mut groups = scoring.reward(drawn, &draws.flight).unwrap();
+    scoring.advantage(&mut groups);
+    groups
+}
+
+/// Log-probs of a group under the policy as it is.
+fn log_probs(task: &mut GrpoTask<'_>, group: &Group) -> Vec<Vec<f32>> {
+    let ids = group.completions.iter().map(|completion| completion.token_ids.as_slice());
+    task.log_probs(group.question, ids).unwrap()
 }
 
 #[test]
@@ -198,7 +203,7 @@ fn the_samplers_log_probs_are_the_trainers() {
         assert_eq!(groups.len(), 2);
         let image_token = task.policy.vlm.image_token.unwrap();
         for group in &groups {
-            let scored = task.log_probs(group).unwrap();
+            let scored = log_probs(&mut task, group);
             assert_eq!(group.completions.len(), 4);
             for (completion, scored) in group.completions.iter().zip(&scored) {
                 let tolerance = Tolerance::absolute(1e-4);
@@ -217,11 +222,11 @@ fn the_buffer_gets_log_probs_at_the_temperature_of_training() {
         let questions = case.questions(&policy);
         let mut task = GrpoTask::new(&case.config, policy, &questions).unwrap();
         let mut groups = rollout(&case, &questions, &mut task);
-        assert!(task.entries(&groups, 1).unwrap().is_empty(), "no group has mixed outcomes");
-        groups[1].rule = vec![1.0, 0.0, 0.0, 0.0];
-        let entries = task.entries(&groups, 1).unwrap();
+        assert!(task.entries(&groups).unwrap().is_empty(), "no group has mixed outcomes");
+        groups[1].components[0].rewards = vec![1.0, 0.0, 0.0, 0.0];
+        let entries = task.entries(&groups).unwrap();
         assert_eq!(entries.len(), 4);
-        let scored = task.log_probs(&groups[1]).unwrap();
+        let scored = log_probs(&mut task, &groups[1]);
         for ((entry, scored), completion) in entries.iter().zip(scored).zip(&groups[1].completions)
         {
             let tolerance = Tolerance::absolute(1e-4);
@@ -229,89 +234,6 @@ fn the_buffer_gets_log_probs_at_the_temperature_of_training() {
             assert_eq!(entry.log_probs == completion.logprobs, is_samplers);
         }
     }
-}
-
-#[test]
-fn rewards_are_combined_and_their_spread_is_logged() {
-    let case = Case::new(&[("reward_weights", "{rule = 0.7, format = 0.1}")]);
-    let policy = case.policy();
-    let questions = case.questions(&policy);
-    let said = |text: &str, length: usize, finish_reason| schema::Completion {
-        text: text.to_owned(),
-        token_ids: vec![7; length],
-        logprobs: vec![-1.0; length],
-        finish_reason,
-    };
-    let (stop, cut) = (schema::FinishReason::Stop, schema::FinishReason::Length);
-    let right = "So it is.\n</think>\n\n\\boxed{8765}";
-    let scorer = Scorer::new(&case.config);
-    let mixed = scorer.score(
-        &questions,
-        0,
-        vec![
-            said(right, 4, stop),
-            said("</think> \\boxed{8,765.0}", 2, stop),
-            said("\\boxed{8765}", 6, cut),
-            said("a\n</think>\n\\boxed{1}", 8, stop),
-        ],
-    );
-    assert_eq!(mixed.rule, [1.0, 1.0, 0.0, 0.0]);
-    assert_eq!(mixed.format, [1.0, 1.0, 0.0, 1.0]);
-    assert_eq!(mixed.rewards, [0.7 + 0.1, 0.7 + 0.1, 0.0, 0.1]);
-    assert!(mixed.is_effective() && mixed.advantages[0] > 0.0 && mixed.advantages[3] < 0.0);
-    // Three times 0.1 is not 0.3 in binary, and yet there is no spread.
-    let uniform = scorer.score(&questions, 1, vec![said("</think>\\boxed{1}", 1, stop); 3]);
-    let mut metrics = std::collections::BTreeMap::new();
-    super::group::metrics(&[mixed, uniform], &mut metrics);
-    let (rule_std, format_std) = ((10.0f64 / 7.0 / 6.0).sqrt(), (6.0f64 / 7.0 / 6.0).sqrt());
-    for (name, want) in [
-        ("rewards/rule/mean", 2.0 / 7.0),
-        ("rewards/rule/std", rule_std),
-        ("rewards/format/mean", 6.0 / 7.0),
-        ("rewards/format/std", format_std),
-        ("reward", (1.7 + 0.3) / 7.0),
-        ("frac_reward_zero_std", 0.5),
-        ("effective_fraction/before", 4.0 / 7.0),
-        ("completions/mean_length", 23.0 / 7.0),
-        ("completions/min_length", 1.0),
-        ("completions/max_length", 8.0),
-        ("completions/mean_terminated_length", 17.0 / 6.0),
-        ("completions/clipped_ratio", 1.0 / 7.0),
-        // One of two, three of four and five of six triples came before.
-        ("completions/repetition_rate", (0.5 + 0.75 + 5.0 / 6.0) / 7.0),
-        ("num_sampled_tokens", 23.0),
-    ] {
-        assert!((metrics[name] - want).abs() < 1e-12, "{name}: {}, want {want}", metrics[name]);
-    }
-}
-
-#[test]
-fn micro_batches_hold_whole_trees() {
-    let case = Case::new(&[]);
-    let policy = case.policy();
-    let questions = case.questions(&policy);
-    let task = GrpoTask::new(&case.config, policy, &questions).unwrap();
-    let entry = |(index, question): (usize, usize)| Entry {
-        payload: Sampled { question, token_ids: vec![index as u32] },
-        advantage: 1.0,
-        log_probs: vec![-1.0],
-        step: 1,
-    };
-    // Six fresh, three old; eight fit into a micro-batch.
-    let questions_of = [1, 1, 1, 5, 5, 5, 1, 7, 5];
-    let entries = questions_of.into_iter().enumerate().map(entry).collect();
-    let mixed = Mixed { entries, num_fresh: 6, effective_before: 0.75, effective_after: 1.0 };
-    let shape = |batch: &Vec<Tree>| -> Vec<(usize, Vec<(u32, bool)>)> {
-        let of = |tree: &Tree| {
-            let learned = tree.completions.iter().map(|l| (l.token_ids[0], l.old.is_some()));
-            (tree.question, learned.collect())
-        };
-        batch.iter().map(of).collect()
-    };
-    let first = vec![(0, false), (1, false), (2, false), (6, true)];
-    let second = vec![(3, false), (4, false), (5, false), (8, true)];
-    let batches: Vec<_> = task.micro_batches(&mixed).iter().map(shape).collect();
-    assert_eq!(batches, [vec![(1, first), (5, second)], vec![(7, vec![(7, true)])]]);
 }
 
 #[test]

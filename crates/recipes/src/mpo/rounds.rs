@@ -11,6 +11,7 @@
 
 use std::path::{Path, PathBuf};
 
+use judge::Respond;
 use reward::Scorer;
 use serde::{Deserialize, Serialize};
 
@@ -61,11 +62,22 @@ pub fn rounds(
     scorer: Option<&mut dyn Scorer>,
     watch: &mut dyn FnMut() -> Watch,
 ) -> Result<Policy, Error> {
+    rounds_judged(config, (scorer, None), watch)
+}
+
+/// As [`rounds`], with the judge that [`BuildConfig::judge`] names.
+///
+/// # Errors
+/// As for [`preferences::build_judged`] and [`super::mpo`]; a round without a single pair.
+pub fn rounds_judged(
+    config: &MpoConfig,
+    (mut scorer, mut judge): (Option<&mut dyn Scorer>, Option<&mut dyn Respond>),
+    watch: &mut dyn FnMut() -> Watch,
+) -> Result<Policy, Error> {
     let Some(build) = &config.rounds.preferences else { return super::mpo(config, watch()) };
     std::fs::create_dir_all(&config.run.output_dir)
         .map_err(|source| Error::Io { path: config.run.output_dir.clone(), source })?;
     write_config(config, &config.run.output_dir)?;
-    let mut scorer = scorer;
     let mut model = shared_features(config)?;
     let mut round = 1;
     loop {
@@ -74,7 +86,11 @@ pub fn rounds(
             Some(scorer) => Some(&mut **scorer),
             None => None,
         };
-        preferences::build(&stages.preferences(), own, watch())?;
+        let judge: Option<&mut dyn Respond> = match &mut judge {
+            Some(judge) => Some(&mut **judge),
+            None => None,
+        };
+        preferences::build_judged(&stages.preferences(), (own, judge), watch())?;
         let training = stages.training();
         let (policy, step) = train(&training, watch())?;
         if round == config.rounds.num_rounds {

@@ -1,5 +1,6 @@
 //! The keys of `sightline preferences build`.
 
+use judge::TeacherConfig;
 use rollout::Sampling;
 use serde::{Deserialize, Serialize};
 
@@ -57,6 +58,9 @@ pub struct BuildConfig {
     /// again; `skip` leaves the prompt out and counts it.
     #[serde(default = "stop")]
     pub bad_scores: BadPairs,
+    /// Who judges whether chosen responses are factually consistent; nobody by default.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub judge: Option<TeacherConfig>,
     /// τ: the least difference of scores that makes a pair; 15 when neither this nor a quantile is given.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub threshold: Option<f64>,
@@ -165,6 +169,7 @@ impl BuildConfig {
         let holds = *scorer_timeout > 0.0 && *scorer_timeout <= 86_400.0;
         in_range(holds, "scorer_timeout", scorer_timeout, "seconds, up to a day")?;
         in_range(self.scorer_tries > 0, "scorer_tries", &0, "at least 1")?;
+        self.judge.as_ref().map(TeacherConfig::kind).transpose()?;
         if let Some(threshold) = self.threshold {
             let holds = threshold > 0.0 && threshold.is_finite();
             in_range(holds, "threshold", &threshold, "a finite number above 0")?;

@@ -45,6 +45,12 @@ pub struct Statistics {
     pub num_over_cap: usize,
     /// DropoutNTP pairs given up: cut off, or the same as the chosen response.
     pub num_dropout_lost: usize,
+    /// Pairs whose chosen response the judge finds inconsistent with image or question.
+    #[serde(default)]
+    pub num_inconsistent: usize,
+    /// Pairs that the judge gave no usable verdict on.
+    #[serde(default)]
+    pub num_unjudged: usize,
     /// Pairs by score.
     pub num_score_pairs: usize,
     /// Pairs by rule.
@@ -103,6 +109,13 @@ impl fmt::Display for Statistics {
         if let (Some(threshold), Some([least, .., greatest])) = (self.threshold, self.gap_quartiles)
         {
             writeln!(f, "threshold  {threshold:.3}; gaps from {least:.3} to {greatest:.3}")?;
+        }
+        if self.num_inconsistent + self.num_unjudged > 0 {
+            let Self { num_inconsistent, num_unjudged, .. } = self;
+            writeln!(
+                f,
+                "judged     {num_inconsistent} not consistent, {num_unjudged} without a verdict"
+            )?;
         }
         write!(
             f,

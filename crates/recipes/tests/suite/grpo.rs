@@ -3,7 +3,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use model::vlm::Trainable;
-use recipes::grpo::{GrpoConfig, grpo};
+use recipes::grpo::{GrpoConfig, Scorers};
+use recipes::policy::Policy;
 use recipes::run::Watch;
 use serde_json::Value;
 
@@ -19,6 +20,11 @@ pub(crate) fn place(answers: [&str; 4]) -> Place {
         .with("gradient_accumulation_steps", 2)
         .with("max_completion_length", 24)
         .with("max_steps", 4)
+}
+
+/// A run whose rewards are all computed here.
+pub(crate) fn grpo(config: &GrpoConfig, watch: Watch) -> Result<Policy, recipes::Error> {
+    recipes::grpo::grpo(config, Scorers::default(), watch)
 }
 
 fn run(place: &Place, keys: &[(&str, &str)]) -> (Log, Vec<BTreeMap<String, f64>>) {
@@ -41,7 +47,7 @@ fn a_run_is_logged_and_its_completions_are_kept() {
         "completions/clipped_ratio", "completions/max_length", "completions/mean_length",
         "completions/mean_terminated_length", "completions/min_length", "completions/repetition_rate",
         "effective_fraction/after", "effective_fraction/before", "entropy", "epoch",
-        "frac_reward_zero_std", "grad_norm", "kl", "learning_rate", "loss", "num_rollouts",
+        "frac_groups_truncated", "frac_reward_zero_std", "grad_norm", "kl", "learning_rate", "loss", "num_rollouts",
         "num_sampled_tokens", "num_tokens", "replay_buffer/size", "reward", "reward_std",
         "rewards/format/mean", "rewards/format/std", "rewards/rule/mean", "rewards/rule/std", "step",
     ]);
@@ -140,6 +146,9 @@ fn other_objectives_run() {
         &[("loss_type", "dapo"), ("epsilon_high", "0.28")][..],
         &[("loss_type", "dr_grpo"), ("scale_rewards", "none")],
         &[("temperature", "0.8"), ("top_p", "0.95"), ("top_k", "20"), ("beta", "0.04")],
+        &[("beta", "0.05"), ("kl_estimator", "k1"), ("delta", "2"), ("replay_capacity", "6")],
+        &[("replay_unit", "group"), ("replay_importance_cap", "1.5"), ("num_iterations", "2")],
+        &[("multi_objective_aggregation", "normalize_then_sum"), ("scale_rewards", "none")],
     ] {
         let (_, metrics) = run(&place(["3", "4", "9", "3"]).with("max_steps", 2), keys);
         assert!(metrics.iter().all(|step| step["loss"].is_finite() && step["grad_norm"] > 0.0));

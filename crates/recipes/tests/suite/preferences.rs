@@ -4,8 +4,9 @@ use std::fs;
 use std::path::PathBuf;
 
 use data::Preferences;
+use judge::{Failure, Request, Scripted};
 use recipes::mpo::{MpoConfig, rounds};
-use recipes::preferences::{PreferencesConfig, Statistics, build};
+use recipes::preferences::{PreferencesConfig, Statistics, build, build_judged};
 use recipes::run::Watch;
 use reward::{Asked, ScoreError, Scorer};
 use serde_json::{Value, json};
@@ -114,6 +115,44 @@ fn by_rule_the_right_answer_is_chosen() {
     assert!(statistics.num_without_pairs >= 1 && statistics.threshold.is_none());
     let text = fs::read_to_string(place.path("pairs/statistics.json")).unwrap();
     assert_eq!(serde_json::from_str::<Statistics>(&text).unwrap(), statistics);
+}
+
+#[test]
+fn a_judge_leaves_out_what_is_not_consistent() {
+    let place = place(&[Some("3"), Some("4"), Some("3")]);
+    let config = config(&place, &[("dropout_ntp", "false")]);
+    let all = build(&config, None, Watch::nobody()).unwrap();
+    let (mut fours, mut asked) = (0, vec![]);
+    for pair in &pairs(&place).pairs {
+        fours += usize::from(pair.chosen.contains("{4}"));
+    }
+    assert!(fours > 0 && fours < all.num_pairs(), "{all}");
+    let mut judge = Scripted::new(|request: &Request<'_>| {
+        let words = format!("{:?} {:?}", request.prompt.messages, request.prompt.images);
+        asked.push(words.clone());
+        Ok(format!("{{\"consistent\": {}, \"claim\": \"\"}}", !words.contains("boxed{4}")))
+    });
+    for _ in 0..2 {
+        let judged = build_judged(&config, (None, Some(&mut judge)), Watch::nobody()).unwrap();
+        assert_eq!((judged.num_inconsistent, judged.num_unjudged), (fours, 0));
+        assert_eq!(judged.num_pairs(), all.num_pairs() - fours);
+        assert!(pairs(&place).pairs.iter().all(|pair| !pair.chosen.contains("{4}")));
+    }
+    let distinct: std::collections::HashSet<_> = asked.iter().collect();
+    assert_eq!(distinct.len(), asked.len(), "nothing is asked twice");
+    let stopped = Failure::Stopped { reason: "no money".to_owned() };
+    let mut judge = Scripted::new(|_: &Request<'_>| Err(stopped.clone()));
+    let other = config_with_seed(&config, 6);
+    let error = build_judged(&other, (None, Some(&mut judge)), Watch::nobody()).unwrap_err();
+    assert!(error.to_string().contains("no money"), "{error}");
+}
+
+/// The same in another folder, with other draws.
+fn config_with_seed(config: &PreferencesConfig, seed: u64) -> PreferencesConfig {
+    let mut other = config.clone();
+    other.run.seed = seed;
+    other.run.output_dir = config.run.output_dir.with_extension("other");
+    other
 }
 
 #[test]

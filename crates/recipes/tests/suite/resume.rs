@@ -10,13 +10,13 @@ use std::process::{Command, Stdio};
 use std::time::Duration;
 
 use engine::Event;
-use recipes::grpo::grpo;
 use recipes::mpo::{mpo, rounds};
 use recipes::reward_model::reward_model;
 use recipes::run::{Notice, Watch};
 use recipes::sft::sft;
 
 use crate::common::{Place, lines, samples};
+use crate::grpo::grpo;
 
 const STOP: &str = "RECIPES_TEST_STOP";
 
@@ -29,6 +29,8 @@ enum Stop {
     Rollout(u64),
     /// When so many prompts are in the journal of a build of pairs.
     Sampled(u64),
+    /// When it is told something for the n-th time, be it a step, a checkpoint or a token of a rollout.
+    Told(u64),
 }
 
 /// Watches until the place to stop, says so by a file, and waits to be killed.
@@ -42,8 +44,17 @@ fn watch_until(stop: Stop, marker: &Path) -> Watch {
         }
     };
     let (first, second) = (marker.to_owned(), marker.to_owned());
+    let told = std::sync::Arc::new(std::sync::atomic::AtomicU64::new(0));
+    let told_too = std::sync::Arc::clone(&told);
+    let tell = move |told: &std::sync::atomic::AtomicU64, marker: &Path| {
+        let before = told.fetch_add(1, std::sync::atomic::Ordering::SeqCst);
+        if matches!(stop, Stop::Told(number) if number == before + 1) {
+            wait(marker);
+        }
+    };
     Watch {
         events: Box::new(move |event: &Event<'_>| {
+            tell(&told, &first);
             if let Event::Step(report) = event {
                 steps.store(report.step, std::sync::atomic::Ordering::SeqCst);
                 if matches!(stop, Stop::Step(step) if step == report.step) {
@@ -52,6 +63,7 @@ fn watch_until(stop: Stop, marker: &Path) -> Watch {
             }
         }),
         notices: Box::new(move |notice: &Notice| {
+            tell(&told_too, &second);
             let at = seen.load(std::sync::atomic::Ordering::SeqCst);
             let is_late = matches!(notice, Notice::Rollout { done, .. } if *done > 0);
             if is_late && matches!(stop, Stop::Rollout(step) if step == at) {
@@ -76,6 +88,7 @@ fn child() {
     let stop = match kind {
         "step" => Stop::Step(step),
         "sampled" => Stop::Sampled(step),
+        "told" => Stop::Told(step),
         _ => Stop::Rollout(step),
     };
     let folder = Path::new(folder);
@@ -102,10 +115,16 @@ fn child() {
 /// Runs a recipe in a child until `stop` and kills it there. The child has another number of threads,
 /// which changes no bit either.
 fn run_and_kill(place: &Place, recipe: &str, stop: Stop) {
+    assert!(is_killed(place, recipe, stop), "the child ended before it was killed");
+}
+
+/// As [`run_and_kill`]; false where the child came to its end before.
+fn is_killed(place: &Place, recipe: &str, stop: Stop) -> bool {
     let (kind, step) = match stop {
         Stop::Step(step) => ("step", step),
         Stop::Rollout(step) => ("rollout", step),
         Stop::Sampled(prompts) => ("sampled", prompts),
+        Stop::Told(number) => ("told", number),
     };
     let (folder, marker) = (place.folder.path(), place.path("marker"));
     let order = format!("{recipe} {kind} {step} {}", folder.display());
@@ -117,12 +136,16 @@ fn run_and_kill(place: &Place, recipe: &str, stop: Stop) {
         .spawn()
         .unwrap();
     while !marker.exists() {
-        assert!(child.try_wait().unwrap().is_none(), "the child ended before it was killed");
+        if let Some(status) = child.try_wait().unwrap() {
+            assert!(status.success(), "the child failed");
+            return false;
+        }
         std::thread::sleep(Duration::from_millis(5));
     }
     child.kill().unwrap();
     child.wait().unwrap();
     fs::remove_file(marker).unwrap();
+    true
 }
 
 /// Compares everything that two runs left, but for when features came from the cache.
@@ -282,6 +305,84 @@ fn grpo_killed_and_resumed_equals_uninterrupted() {
         lines
     };
     assert_eq!(completions(&whole), completions(&killed));
+}
+
+/// Kills a run again and again, wherever it happens to be, until it comes to its end.
+fn kill_everywhere(least: u64, keys: &[(&str, &str)]) {
+    let place = || {
+        let mut place = crate::grpo::place(["9", "4", "3", "3"])
+            .with("max_steps", 24)
+            .with("save_steps", 8)
+            .with("learning_rate", 3e-3);
+        place.set(&[("per_device_train_batch_size", "4"), ("gradient_accumulation_steps", "1")]);
+        // Measured at every checkpoint.
+        let held_out = crate::common::quoted(&place.path("train.jsonl"));
+        place.set(&[("eval_dataset", &held_out), ("eval_temperature", "1")]);
+        place.set(keys);
+        place.write_keys();
+        place
+    };
+    let (whole, killed) = (place(), place());
+    grpo(&whole.config(&[]), Watch::nobody()).unwrap();
+    assert!(whole.metrics()[23].contains_key("eval/accuracy"));
+    let (mut luck, mut num_kills) = (12_345u64, 0);
+    loop {
+        luck = luck.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        if !is_killed(&killed, "grpo", Stop::Told(2 + (luck >> 33) % 40)) {
+            break;
+        }
+        num_kills += 1;
+        assert!(num_kills < 200, "no progress");
+    }
+    assert!(num_kills >= least, "{keys:?}: {num_kills} kills");
+    assert_same(&whole, &killed, 24);
+    let file =
+        |place: &Place| fs::read(place.path("out/checkpoint-24/replay_buffer.json")).unwrap();
+    assert!(file(&whole) == file(&killed), "{keys:?}");
+}
+
+#[test]
+fn grpo_killed_anywhere_and_resumed_equals_uninterrupted() {
+    kill_everywhere(20, &[]);
+    // A rollout with several updates, with a checkpoint in its midst.
+    kill_everywhere(5, &[("steps_per_generation", "3"), ("num_iterations", "1"), ("beta", "0.05")]);
+}
+
+#[test]
+fn grpo_with_a_pool_and_rethinking_killed_anywhere_and_resumed_equals_uninterrupted() {
+    let rethinking = "{share = 0.95, triggers = [\"\\n</think>\\n\\n\"]}";
+    let shaped = "{repetition = 0.1, overlong = 0.1}";
+    kill_everywhere(
+        10,
+        &[
+            ("warm_start", "true"),
+            ("rethinking", rethinking),
+            ("reward_weights", shaped),
+            ("soft_punish_cache", "8"),
+            ("multi_objective_aggregation", "normalize_then_sum"),
+            ("replay_unit", "group"),
+            ("dynamic_sampling", "true"),
+            ("max_num_gen_batches", "3"),
+            ("max_completion_length", "40"),
+        ],
+    );
+}
+
+#[test]
+fn grpo_that_draws_ahead_killed_anywhere_and_resumed_equals_uninterrupted() {
+    kill_everywhere(5, &[("max_staleness", "2"), ("num_iterations", "2")]);
+}
+
+#[test]
+fn what_is_in_flight_is_not_drawn_again() {
+    let place = crate::grpo::place(["3"; 4]).with("max_steps", 1);
+    place.write_keys();
+    run_and_kill(&place, "grpo", Stop::Step(1));
+    // Only the step is left: no token is drawn.
+    let log = crate::common::Log::default();
+    grpo(&place.config(&[]), log.watch()).unwrap();
+    assert_eq!(log.lines("Rollout"), ["Rollout { done: 0, total: 0 }"]);
+    assert_eq!(log.lines("step"), ["step 1"]);
 }
 
 #[test]
