@@ -93,7 +93,9 @@ impl<'a> Hub<'a> {
         for file in source.files.iter() {
             let url = format!(
                 "{}/{}/resolve/{revision}/{}",
-                self.settings.hub_endpoint, source.repo, file.name
+                self.settings.hub_endpoint,
+                source.repo,
+                escaped(&file.name)
             );
             let at = |reason: String| format!("{url}: {reason}");
             let Some(remote) = self.look_up(&url, file).map_err(at)? else { continue };
@@ -180,6 +182,16 @@ fn next_page(headers: &HeaderMap) -> Option<String> {
     let link = headers.get("link")?.to_str().ok()?;
     let (address, rest) = link.strip_prefix('<')?.split_once('>')?;
     rest.contains("next").then(|| address.to_owned())
+}
+
+/// A path as part of an address.
+fn escaped(path: &str) -> String {
+    let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-._~/".contains(&byte);
+    let byte = |byte: u8| match plain(byte) {
+        true => char::from(byte).to_string(),
+        false => format!("%{byte:02X}"),
+    };
+    path.bytes().map(byte).collect()
 }
 
 /// Whether a path stays in the folder that it is joined to.

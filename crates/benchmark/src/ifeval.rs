@@ -121,9 +121,19 @@ mod tests {
 
     use super::*;
 
+    /// Instructions with what they need, a text that follows each and one that does not.
+    #[track_caller]
+    fn check(cases: &[(&str, Value, &str, &str)]) {
+        for (name, needs, followed, broken) in cases {
+            let instructions = [((*name).to_owned(), needs.clone())];
+            let strict = |text: &str| marks(text, &instructions).unwrap().strict;
+            assert_eq!((strict(followed), strict(broken)), (1.0, 0.0), "{name}");
+        }
+    }
+
     #[test]
-    fn every_instruction_followed_and_broken() {
-        let cases = [
+    fn words_and_lengths() {
+        check(&[
             (
                 "keywords:existence",
                 json!({"keywords": ["sun", "sea"]}),
@@ -186,6 +196,12 @@ mod tests {
                 "Bye.",
             ),
             ("detectable_format:number_bullet_lists", json!({"num_bullets": 2}), "* a\n- b", "* a"),
+        ]);
+    }
+
+    #[test]
+    fn forms_and_cases() {
+        check(&[
             ("detectable_format:constrained_response", json!({}), "My answer is yes.", "Yes."),
             (
                 "detectable_format:number_highlighted_sections",
@@ -234,12 +250,7 @@ mod tests {
                 "this is a sentence written in the english language",
                 "This is a sentence in English.",
             ),
-        ];
-        for (name, needs, followed, broken) in cases {
-            let check =
-                |text: &str| marks(text, &[(name.to_owned(), needs.clone())]).unwrap().strict;
-            assert_eq!((check(followed), check(broken)), (1.0, 0.0), "{name}");
-        }
+        ]);
     }
 
     #[test]

@@ -17,8 +17,8 @@ pub struct Task {
     pub name: &'static str,
     /// Its name in tables, with where it was published.
     pub title: &'static str,
-    /// Where the hub has it.
-    pub hub: Hub,
+    /// Where the hub has it; nowhere, where it is made by other means.
+    pub hubs: &'static [Hub],
     /// Files that hold its items, by a part of their paths; all if there is none.
     pub keep: &'static [&'static str],
     /// Files that do not, by a part of their paths.
@@ -32,7 +32,7 @@ pub struct Task {
 /// A data set of the Hugging Face hub.
 #[derive(Clone, Copy, Debug)]
 pub struct Hub {
-    /// `owner/name`, empty where the hub has none.
+    /// `owner/name`.
     pub repo: &'static str,
     /// Parts of the paths of the files that are needed.
     pub files: &'static [&'static str],
@@ -104,6 +104,8 @@ pub struct Loaded {
     pub items: Vec<Item>,
     /// The rows that cannot.
     pub flaws: Vec<Flaw>,
+    /// How often each name was given.
+    names: HashMap<String, usize>,
 }
 
 impl Task {
@@ -175,15 +177,25 @@ impl Task {
     }
 
     fn no_files(&self, folder: &Path) -> Error {
-        let expected = match self.hub.repo {
-            "" => "its files".to_owned(),
-            repo => format!("the files of {repo}, or VLMEvalKit's {}*.tsv", self.name),
+        let repos: Vec<&str> = self.hubs.iter().map(|hub| hub.repo).collect();
+        let expected = match repos.is_empty() {
+            true => "its files".to_owned(),
+            false => {
+                format!("the files of {}, or VLMEvalKit's {}*.tsv", repos.join(", "), self.name)
+            }
         };
         Error::NoFiles { task: self.name, folder: folder.to_owned(), expected }
     }
 }
 
 impl Loaded {
+    /// A name that no other item has: files of one benchmark may use a name twice.
+    fn named_once(&mut self, id: String) -> String {
+        let num = self.names.entry(id.clone()).or_insert(0);
+        *num += 1;
+        if *num == 1 { id } else { format!("{id}~{num}") }
+    }
+
     fn add(&mut self, task: &Task, row: Result<Row, Flaw>, reading: &mut Reading) {
         let row = match row {
             Ok(row) => row,
@@ -192,6 +204,7 @@ impl Loaded {
         match (task.item)(&row, reading) {
             Ok(Some(mut item)) => {
                 item.place = row.place;
+                item.id = self.named_once(item.id);
                 self.items.push(item);
             }
             Ok(None) => {}

@@ -35,13 +35,17 @@ fn mean(values: impl Iterator<Item = f64>) -> f64 {
     sum / num.max(1) as f64
 }
 
-/// The mean of the subjects' means.
+/// The mean of the subjects' means; subjects `group/…` are averaged to their group first.
 fn macro_mean(scored: &[(&Record, f64)]) -> f64 {
-    let mut subjects: BTreeMap<&str, Vec<f64>> = BTreeMap::new();
+    let mut groups: BTreeMap<&str, BTreeMap<&str, Vec<f64>>> = BTreeMap::new();
     for (record, score) in scored {
-        subjects.entry(&record.subject).or_default().push(*score);
+        let group = record.subject.split('/').next().unwrap_or_default();
+        groups.entry(group).or_default().entry(&record.subject).or_default().push(*score);
     }
-    mean(subjects.values().map(|scores| mean(scores.iter().copied())))
+    let of_group = |subjects: &BTreeMap<&str, Vec<f64>>| {
+        mean(subjects.values().map(|scores| mean(scores.iter().copied())))
+    };
+    mean(groups.values().map(of_group))
 }
 
 /// The share of groups, of one run each, in which every item is right.
@@ -120,6 +124,12 @@ mod tests {
         assert_eq!(of(Figures::Consistency, &records), [0.75, 0.5, 0.5]);
         let found = of(Figures::Macro, &records)[0];
         assert!((found - (2.0 / 3.0 + 1.0) / 2.0).abs() < 1e-12);
+        let mut nested = records.clone();
+        for (record, subject) in nested.iter_mut().zip(["x/1", "x/1", "x/2", "y"]) {
+            record.subject = subject.to_owned();
+        }
+        // x is the mean of 1 and 0.
+        assert_eq!(of(Figures::Macro, &nested), [0.75]);
         // One hit, one missed: precision 1, recall ½, F1 ⅔.
         let found = of(Figures::Detection, &records);
         assert_eq!(found[..2], [1.0, 0.5]);

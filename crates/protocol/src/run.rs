@@ -60,7 +60,7 @@ pub fn run(
     model: &mut dyn Respond,
     judging: Option<Judging>,
 ) -> Result<(Vec<Record>, Vec<Flaw>), Error> {
-    let Loaded { items, flaws } = asked.loaded;
+    let Loaded { items, flaws, .. } = asked.loaded;
     let mut records: Vec<Record> = (0..run.settings.num_runs)
         .flat_map(|number| items.iter().map(move |item| (number, item)))
         .map(|(number, item)| Record::of(asked.task, item, number))

@@ -35,7 +35,8 @@ fn response(text: &str, score: Option<f64>) -> ResponseView {
 
 fn item(number: usize) -> ItemView {
     let scores = [Some(1.0), Some(0.0), None, Some(0.5)];
-    let mut first = response("<think>\nA or B?\n</think>\n\nAnswer: \\boxed{B}", scores[number % 4]);
+    let mut first =
+        response("<think>\nA or B?\n</think>\n\nAnswer: \\boxed{B}", scores[number % 4]);
     first.is_disputed = number.is_multiple_of(5);
     ItemView {
         task: ["mmmu", "pope"][number % 2].to_owned(),

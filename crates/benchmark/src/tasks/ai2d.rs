@@ -8,7 +8,7 @@ use crate::task::{Figures, Hub, Reading, Task};
 pub(super) const TASK: Task = Task {
     name: "ai2d",
     title: "AI2D",
-    hub: Hub { repo: "lmms-lab/ai2d", files: &["test-"] },
+    hubs: &[Hub { repo: "lmms-lab/ai2d", files: &["test-"] }],
     keep: &[],
     skip: &["no_mask"],
     item,

@@ -9,7 +9,7 @@ use crate::task::{Figures, Hub, Reading, Task};
 pub(super) const TASK: Task = Task {
     name: "aime_2024",
     title: "AIME 2024",
-    hub: Hub { repo: "HuggingFaceH4/aime_2024", files: &[".parquet"] },
+    hubs: &[Hub { repo: "HuggingFaceH4/aime_2024", files: &[".parquet"] }],
     keep: &[],
     skip: &[],
     item,
@@ -19,7 +19,7 @@ pub(super) const TASK: Task = Task {
 pub(super) const TASK_2025: Task = Task {
     name: "aime_2025",
     title: "AIME 2025",
-    hub: Hub { repo: "opencompass/AIME2025", files: &[".jsonl"] },
+    hubs: &[Hub { repo: "opencompass/AIME2025", files: &[".jsonl"] }],
     ..TASK
 };
 

@@ -17,7 +17,10 @@ use crate::task::{Figures, Hub, Reading, Task};
 pub(super) const TASK: Task = Task {
     name: "bfcl",
     title: "BFCL",
-    hub: Hub { repo: "gorilla-llm/Berkeley-Function-Calling-Leaderboard", files: &["BFCL_v3_"] },
+    hubs: &[Hub {
+        repo: "gorilla-llm/Berkeley-Function-Calling-Leaderboard",
+        files: &["BFCL_v3_"],
+    }],
     keep: &["bfcl_"],
     skip: &["possible_answer", "multi_turn", "exec_", "rest", "sql", "chatable", "func_doc"],
     item,

@@ -9,7 +9,7 @@ use crate::task::{Figures, Hub, Reading, Task};
 pub(super) const TASK: Task = Task {
     name: "chartqa",
     title: "ChartQA",
-    hub: Hub { repo: "lmms-lab/ChartQA", files: &["test-"] },
+    hubs: &[Hub { repo: "lmms-lab/ChartQA", files: &["test-"] }],
     keep: &["test"],
     skip: &[],
     item,

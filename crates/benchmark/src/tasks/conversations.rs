@@ -5,12 +5,12 @@ use schema::{Content, Message, Part, Role, Sample};
 use super::Draft;
 use crate::item::{Comparing, Item, Scoring};
 use crate::table::Row;
-use crate::task::{Figures, Hub, Reading, Task};
+use crate::task::{Figures, Reading, Task};
 
 pub(super) const TASK: Task = Task {
     name: "digits",
     title: "digits",
-    hub: Hub { repo: "", files: &[] },
+    hubs: &[],
     keep: &["held_out"],
     skip: &[],
     item,

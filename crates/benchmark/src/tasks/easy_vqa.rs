@@ -6,12 +6,12 @@ use super::{Draft, conversations};
 use crate::item::{Comparing, Item};
 use crate::prompt::open;
 use crate::table::Row;
-use crate::task::{Figures, Hub, Reading, Task};
+use crate::task::{Figures, Reading, Task};
 
 pub(super) const TASK: Task = Task {
     name: "easy_vqa",
     title: "easy-VQA",
-    hub: Hub { repo: "", files: &[] },
+    hubs: &[],
     keep: &["test/questions", "held_out"],
     skip: &["train"],
     item,

@@ -9,7 +9,7 @@ use crate::task::{Figures, Hub, Reading, Task};
 pub(super) const TASK: Task = Task {
     name: "gpqa",
     title: "GPQA Diamond",
-    hub: Hub { repo: "Idavidrein/gpqa", files: &["gpqa_diamond.csv"] },
+    hubs: &[Hub { repo: "Idavidrein/gpqa", files: &["gpqa_diamond.csv"] }],
     keep: &["diamond"],
     skip: &[],
     item,

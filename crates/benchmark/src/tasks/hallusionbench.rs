@@ -9,7 +9,7 @@ use crate::task::{Figures, Hub, Reading, Task};
 pub(super) const TASK: Task = Task {
     name: "hallusionbench",
     title: "HallusionBench",
-    hub: Hub { repo: "lmms-lab/HallusionBench", files: &["image-"] },
+    hubs: &[Hub { repo: "lmms-lab/HallusionBench", files: &["image-"] }],
     keep: &["image"],
     skip: &["non_image"],
     item,

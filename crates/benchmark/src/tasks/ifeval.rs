@@ -12,7 +12,7 @@ use crate::task::{Figures, Hub, Reading, Task};
 pub(super) const TASK: Task = Task {
     name: "ifeval",
     title: "IFEval",
-    hub: Hub { repo: "google/IFEval", files: &["ifeval_input_data.jsonl"] },
+    hubs: &[Hub { repo: "google/IFEval", files: &["ifeval_input_data.jsonl"] }],
     keep: &[],
     skip: &[],
     item,

@@ -13,7 +13,14 @@ use crate::task::{Figures, Hub, Reading, Task};
 pub(super) const TASK: Task = Task {
     name: "livebench",
     title: "LiveBench",
-    hub: Hub { repo: "livebench/math", files: &["test-"] },
+    hubs: &[
+        Hub { repo: "livebench/math", files: &["test-"] },
+        Hub { repo: "livebench/reasoning", files: &["test-"] },
+        Hub { repo: "livebench/language", files: &["test-"] },
+        Hub { repo: "livebench/data_analysis", files: &["test-"] },
+        Hub { repo: "livebench/instruction_following", files: &["test-"] },
+        Hub { repo: "livebench/coding", files: &["test-"] },
+    ],
     keep: &[],
     skip: &["judgment", "model_answer"],
     item,
@@ -28,6 +35,8 @@ fn item(row: &Row, _: &mut Reading) -> Result<Option<Item>, String> {
     };
     draft.question.clone_from(asked);
     let task = row.text("task")?;
+    // A category is the mean of its tasks, the score that of the categories.
+    draft.subject = format!("{}/{task}", draft.subject);
     let parts = after(&[], asked);
     if row.cell("instruction_id_list").is_some() {
         let instructions = super::ifeval::instructions(row)?;

@@ -18,7 +18,7 @@ use crate::task::{Figures, Hub, Reading, Task};
 pub(super) const TASK: Task = Task {
     name: "livecodebench",
     title: "LiveCodeBench",
-    hub: Hub { repo: "livecodebench/code_generation_lite", files: &["test"] },
+    hubs: &[Hub { repo: "livecodebench/code_generation_lite", files: &["test"] }],
     keep: &["test"],
     skip: &[],
     item,

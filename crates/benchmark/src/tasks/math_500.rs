@@ -9,7 +9,7 @@ use crate::task::{Figures, Hub, Reading, Task};
 pub(super) const TASK: Task = Task {
     name: "math_500",
     title: "MATH-500",
-    hub: Hub { repo: "HuggingFaceH4/MATH-500", files: &["test.jsonl"] },
+    hubs: &[Hub { repo: "HuggingFaceH4/MATH-500", files: &["test.jsonl"] }],
     keep: &["test"],
     skip: &[],
     item,

@@ -11,7 +11,7 @@ use crate::task::{Figures, Hub, Reading, Task};
 pub(super) const TASK: Task = Task {
     name: "mathverse",
     title: "MathVerse",
-    hub: Hub { repo: "AI4Math/MathVerse", files: &["testmini.parquet"] },
+    hubs: &[Hub { repo: "AI4Math/MathVerse", files: &["testmini.parquet"] }],
     keep: &["testmini"],
     skip: &["text_only"],
     item,

@@ -9,7 +9,7 @@ use crate::task::{Figures, Hub, Reading, Task};
 pub(super) const TASK: Task = Task {
     name: "mathvision",
     title: "MATH-Vision",
-    hub: Hub { repo: "MathLLMs/MathVision", files: &["test-"] },
+    hubs: &[Hub { repo: "MathLLMs/MathVision", files: &["test-"] }],
     keep: &["test-"],
     skip: &["testmini"],
     item,

@@ -11,7 +11,7 @@ use crate::task::{Figures, Hub, Reading, Task};
 pub(super) const TASK: Task = Task {
     name: "mathvista",
     title: "MathVista",
-    hub: Hub { repo: "AI4Math/MathVista", files: &["testmini-"] },
+    hubs: &[Hub { repo: "AI4Math/MathVista", files: &["testmini-"] }],
     keep: &["testmini"],
     skip: &[],
     item,

@@ -10,7 +10,7 @@ use crate::task::{Figures, Hub, Reading, Task};
 pub(super) const TASK: Task = Task {
     name: "mmbench_video",
     title: "MMBench-Video",
-    hub: Hub { repo: "opencompass/MMBench-Video", files: &["MMBench-Video.tsv"] },
+    hubs: &[Hub { repo: "opencompass/MMBench-Video", files: &["MMBench-Video.tsv"] }],
     keep: &[],
     skip: &[],
     item,

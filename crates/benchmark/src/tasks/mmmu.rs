@@ -13,7 +13,7 @@ use crate::task::{Figures, Hub, Reading, Task};
 pub(super) const TASK: Task = Task {
     name: "mmmu",
     title: "MMMU",
-    hub: Hub { repo: "MMMU/MMMU", files: &["validation-"] },
+    hubs: &[Hub { repo: "MMMU/MMMU", files: &["validation-"] }],
     keep: &["validation"],
     skip: &["mmmu_pro"],
     item,

@@ -9,7 +9,7 @@ use crate::task::{Figures, Hub, Reading, Task};
 pub(super) const TASK: Task = Task {
     name: "mmmu_pro",
     title: "MMMU-Pro",
-    hub: Hub { repo: "MMMU/MMMU_Pro", files: &["standard (10 options)/", "vision/"] },
+    hubs: &[Hub { repo: "MMMU/MMMU_Pro", files: &["standard (10 options)/", "vision/"] }],
     keep: &[],
     skip: &["4 options"],
     item,

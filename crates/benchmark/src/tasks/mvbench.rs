@@ -9,7 +9,7 @@ use crate::task::{Figures, Hub, Reading, Task};
 pub(super) const TASK: Task = Task {
     name: "mvbench",
     title: "MVBench",
-    hub: Hub { repo: "OpenGVLab/MVBench", files: &["json/"] },
+    hubs: &[Hub { repo: "OpenGVLab/MVBench", files: &["json/"] }],
     keep: &["json/"],
     skip: &[],
     item,

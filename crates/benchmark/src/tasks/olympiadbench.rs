@@ -11,7 +11,7 @@ use crate::task::{Figures, Hub, Reading, Task};
 pub(super) const TASK: Task = Task {
     name: "olympiadbench",
     title: "OlympiadBench",
-    hub: Hub { repo: "Hothan/OlympiadBench", files: &["OE_"] },
+    hubs: &[Hub { repo: "Hothan/OlympiadBench", files: &["OE_"] }],
     keep: &["oe_"],
     skip: &["tp_"],
     item,

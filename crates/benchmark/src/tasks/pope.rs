@@ -10,7 +10,7 @@ use crate::task::{Figures, Hub, Reading, Task};
 pub(super) const TASK: Task = Task {
     name: "pope",
     title: "POPE",
-    hub: Hub { repo: "lmms-lab/POPE", files: &["test-"] },
+    hubs: &[Hub { repo: "lmms-lab/POPE", files: &["test-"] }],
     keep: &["test"],
     skip: &[],
     item,

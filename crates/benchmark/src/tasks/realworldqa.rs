@@ -9,7 +9,7 @@ use crate::task::{Figures, Hub, Reading, Task};
 pub(super) const TASK: Task = Task {
     name: "realworldqa",
     title: "RealWorldQA",
-    hub: Hub { repo: "xai-org/RealworldQA", files: &["test-"] },
+    hubs: &[Hub { repo: "xai-org/RealworldQA", files: &["test-"] }],
     keep: &[],
     skip: &[],
     item,

@@ -10,7 +10,7 @@ use crate::task::{Figures, Hub, Reading, Task};
 pub(super) const TASK: Task = Task {
     name: "rewardbench",
     title: "RewardBench",
-    hub: Hub { repo: "allenai/reward-bench", files: &["filtered-"] },
+    hubs: &[Hub { repo: "allenai/reward-bench", files: &["filtered-"] }],
     keep: &["filtered"],
     skip: &["vl_rewardbench"],
     item,
@@ -41,7 +41,12 @@ fn item(row: &Row, reading: &mut Reading) -> Result<Option<Item>, String> {
     let subset = draft.subject.clone();
     let known = CATEGORIES.iter().find(|(start, _)| subset.starts_with(start));
     let (_, category) = known.ok_or_else(|| format!("the benchmark has no subset {subset:?}"))?;
-    draft.subject = (*category).to_owned();
+    // The two halves of reasoning weigh the same.
+    draft.subject = match *category {
+        "Reasoning" if subset.starts_with("hep") => "Reasoning/code".to_owned(),
+        "Reasoning" => "Reasoning/mathematics".to_owned(),
+        other => other.to_owned(),
+    };
     let chosen = row.text("chosen")?;
     let shown = shuffled(vec![chosen.clone(), row.text("rejected")?], &draft.id, reading.seed);
     let better = usize::from(shown[0] != chosen);

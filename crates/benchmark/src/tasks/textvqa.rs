@@ -9,7 +9,7 @@ use crate::task::{Figures, Hub, Reading, Task};
 pub(super) const TASK: Task = Task {
     name: "textvqa",
     title: "TextVQA",
-    hub: Hub { repo: "lmms-lab/textvqa", files: &["validation-"] },
+    hubs: &[Hub { repo: "lmms-lab/textvqa", files: &["validation-"] }],
     keep: &["validation"],
     skip: &[],
     item,

@@ -10,7 +10,7 @@ use crate::task::{Figures, Hub, Reading, Task};
 pub(super) const TASK: Task = Task {
     name: "video_mme",
     title: "Video-MME",
-    hub: Hub { repo: "lmms-lab/Video-MME", files: &["test-"] },
+    hubs: &[Hub { repo: "lmms-lab/Video-MME", files: &["test-"] }],
     keep: &[],
     skip: &[],
     item,

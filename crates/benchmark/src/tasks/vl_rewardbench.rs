@@ -10,7 +10,7 @@ use crate::task::{Figures, Hub, Reading, Task};
 pub(super) const TASK: Task = Task {
     name: "vl_rewardbench",
     title: "VL-RewardBench",
-    hub: Hub { repo: "MMInstruction/VL-RewardBench", files: &["test-"] },
+    hubs: &[Hub { repo: "MMInstruction/VL-RewardBench", files: &["test-"] }],
     keep: &[],
     skip: &[],
     item,

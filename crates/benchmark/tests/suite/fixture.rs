@@ -31,11 +31,21 @@ impl Folder {
 
     /// Reads a benchmark.
     pub(crate) fn try_load(&self, task: &str, style: Style) -> Result<Loaded, Error> {
+        self.try_load_with(task, style, "no-such-ffmpeg")
+    }
+
+    /// Reads a benchmark whose videos a program takes apart.
+    pub(crate) fn try_load_with(
+        &self,
+        task: &str,
+        style: Style,
+        ffmpeg: &str,
+    ) -> Result<Loaded, Error> {
         let mut images = ImageStore::new(&self.made.path().join("images"))?;
         let frames = FrameSource {
             num_frames: 2,
             folder: self.made.path().join("frames"),
-            ffmpeg: "no-such-ffmpeg".into(),
+            ffmpeg: ffmpeg.into(),
         };
         let mut reading = Reading::new(style, &mut images, &frames, 42);
         find_tasks(task)?[0].load(self.data.path(), &mut reading, None)

@@ -29,22 +29,26 @@ fn texts(values: &[&str]) -> Column {
 }
 
 fn write(path: &Path, schema: &str, compression: Compression, columns: &[Column]) {
-    std::fs::create_dir_all(path.parent().unwrap()).unwrap();
-    let schema = Arc::new(parse_message_type(schema).unwrap());
+    std::fs::create_dir_all(path.parent().expect("it can be written")).expect("a folder");
+    let schema = Arc::new(parse_message_type(schema).expect("it can be written"));
     let properties = Arc::new(WriterProperties::builder().set_compression(compression).build());
-    let file = File::create(path).unwrap();
-    let mut writer = SerializedFileWriter::new(file, schema, properties).unwrap();
-    let mut group = writer.next_row_group().unwrap();
+    let file = File::create(path).expect("it can be written");
+    let mut writer =
+        SerializedFileWriter::new(file, schema, properties).expect("it can be written");
+    let mut group = writer.next_row_group().expect("it can be written");
     for column in columns {
-        let mut next = group.next_column().unwrap().expect("as many columns as the schema has");
+        let mut next = group
+            .next_column()
+            .expect("it can be written")
+            .expect("as many columns as the schema has");
         let repetitions = column.repetitions.as_deref();
         next.typed::<ByteArrayType>()
             .write_batch(&column.values, Some(&column.definitions), repetitions)
-            .unwrap();
-        next.close().unwrap();
+            .expect("it can be written");
+        next.close().expect("it can be written");
     }
-    group.close().unwrap();
-    writer.close().unwrap();
+    group.close().expect("it can be written");
+    writer.close().expect("it can be written");
 }
 
 #[test]

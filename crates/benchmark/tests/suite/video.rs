@@ -52,6 +52,27 @@ fn a_file_needs_ffmpeg() {
     assert_eq!((item.subject.as_str(), item.gold.as_str()), ("action_sequence", "B. y"));
 }
 
+/// Where a machine has ffmpeg, a video of its own test picture is sampled.
+#[test]
+fn a_file_is_sampled_evenly() {
+    let folder = Folder::new();
+    let video = folder.write("mvbench/json/video/a.mp4", "");
+    let made = std::process::Command::new("ffmpeg")
+        .args(["-nostdin", "-y", "-loglevel", "error", "-f", "lavfi", "-i"])
+        .args(["testsrc=duration=2:size=64x48:rate=5"])
+        .arg(&video)
+        .status();
+    if !made.is_ok_and(|status| status.success()) {
+        return;
+    }
+    let question =
+        r#"[{"video": "a.mp4", "question": "Why?", "candidates": ["x", "y"], "answer": "y"}]"#;
+    folder.write("mvbench/json/action_sequence.json", question);
+    let items = folder.try_load_with("mvbench", Style::Paper, "ffmpeg").unwrap().items;
+    assert_eq!(items[0].images.len(), 2);
+    assert_ne!(items[0].images[0], items[0].images[1], "two moments differ");
+}
+
 #[test]
 fn only_a_judge_rates_mmbench_video() {
     let folder = Folder::new();

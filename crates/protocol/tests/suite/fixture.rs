@@ -84,5 +84,5 @@ pub(crate) fn gpqa(folder: &Path) -> Loaded {
     let frames =
         FrameSource { num_frames: 1, folder: folder.join("frames"), ffmpeg: "ffmpeg".into() };
     let mut reading = Reading::new(Style::Paper, &mut images, &frames, 42);
-    find_tasks("gpqa").unwrap()[0].load(folder, &mut reading, None).expect("questions")
+    find_tasks("gpqa").expect("a task")[0].load(folder, &mut reading, None).expect("questions")
 }

@@ -20,7 +20,7 @@ fn ask(
     model: &mut Scripted,
     judge: Option<&mut Scripted>,
 ) -> Result<(Vec<Record>, Vec<Flaw>), Error> {
-    let task = find_tasks("gpqa").unwrap()[0];
+    let task = find_tasks("gpqa").expect("a task")[0];
     let asked = Asked { task, loaded: gpqa(folder) };
     let images = folder.join("images");
     let mut phases = Vec::new();
@@ -31,7 +31,7 @@ fn ask(
         sandbox: None,
         progress: &mut |phase, done, total| phases.push((phase, done, total)),
     };
-    let decoding = settings.judge.unwrap();
+    let decoding = settings.judge.expect("a judge");
     let judging = judge.map(|model| Judging { model, decoding });
     let found = run(asked, &mut run_of, model, judging);
     assert!(phases.iter().any(|(phase, ..)| *phase == Phase::Responses));

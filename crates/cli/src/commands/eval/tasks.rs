@@ -351,7 +351,7 @@ fn load(
             task.load(&config.data_dir, &mut reading, config.limit)
         };
         let loaded = match read() {
-            Err(error @ benchmark::Error::NoFiles { .. }) if !task.hub.repo.is_empty() => {
+            Err(error @ benchmark::Error::NoFiles { .. }) if !task.hubs.is_empty() => {
                 fetch(task, &config.data_dir, context).with_context(|| error.to_string())?;
                 read()
             }
@@ -365,13 +365,24 @@ fn load(
 fn fetch(task: &'static Task, data_dir: &Path, context: &Context) -> Result<()> {
     std::fs::create_dir_all(data_dir)?;
     let assets = assets::open(&CacheArgs::default())?;
-    let dataset = Dataset { name: task.name, repo: task.hub.repo, files: task.hub.files };
-    let mut meter = None;
-    let fetched = assets.fetch_dataset(dataset, &data_dir.join(task.name), &mut |state| {
-        assets::measure(&mut meter, &context.progress, &state);
-    });
-    meter.into_iter().for_each(Meter::finish);
-    Ok(fetched?)
+    // The folder of the benchmark appears when all of it is there.
+    let staging = data_dir.join(format!(".{}", task.name));
+    std::fs::create_dir_all(&staging)?;
+    for hub in task.hubs {
+        let dataset = Dataset { name: task.name, repo: hub.repo, files: hub.files };
+        let folder = staging.join(hub.repo.rsplit('/').next().unwrap_or(hub.repo));
+        if folder.is_dir() {
+            continue;
+        }
+        let mut meter = None;
+        let fetched = assets.fetch_dataset(dataset, &folder, &mut |state| {
+            assets::measure(&mut meter, &context.progress, &state);
+        });
+        meter.into_iter().for_each(Meter::finish);
+        fetched?;
+    }
+    std::fs::rename(&staging, data_dir.join(task.name))?;
+    Ok(())
 }
 
 /// Asks all benchmarks, and writes what was found out.
