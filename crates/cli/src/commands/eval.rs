@@ -1,9 +1,10 @@
 //! `sightline eval`: accuracy on a held-out file, with the blind baseline; with `tasks`, on benchmarks.
 
+mod config;
+mod tasks;
+mod page;
 mod compare;
 mod gate;
-mod page;
-mod tasks;
 
 use std::path::PathBuf;
 
@@ -27,7 +28,7 @@ use crate::failure::usage;
 use crate::output::write_atomic;
 use crate::progress::{Meter, Progress, Unit};
 
-pub(crate) use tasks::TasksConfig;
+pub(crate) use config::TasksConfig;
 
 /// Features held in memory.
 const FEATURE_BYTES: u64 = 1 << 30;
