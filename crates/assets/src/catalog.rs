@@ -1,5 +1,7 @@
 //! The assets: what they are and where they can be had.
 
+use std::borrow::Cow;
+
 use crate::dinov2::Geometry;
 
 /// The file of [`AssetKind::Mnist`] in its folder.
@@ -79,15 +81,15 @@ impl AssetKind {
 /// A repository of the hub.
 #[derive(Debug)]
 pub(crate) struct HubSource {
-    pub(crate) repo: &'static str,
+    pub(crate) repo: Cow<'static, str>,
     pub(crate) revision: &'static str,
-    pub(crate) files: &'static [HubFile],
+    pub(crate) files: Cow<'static, [HubFile]>,
 }
 
 /// A file of a [`HubSource`].
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct HubFile {
-    pub(crate) name: &'static str,
+    pub(crate) name: Cow<'static, str>,
     /// Repositories differ in the small files they have.
     pub(crate) required: bool,
     pub(crate) max_bytes: u64,
@@ -119,27 +121,27 @@ pub(crate) enum Content {
 const SMALL: u64 = 16 << 20;
 
 const fn needed(name: &'static str, max_bytes: u64) -> HubFile {
-    HubFile { name, required: true, max_bytes }
+    HubFile { name: Cow::Borrowed(name), required: true, max_bytes }
 }
 
 const fn optional(name: &'static str) -> HubFile {
-    HubFile { name, required: false, max_bytes: SMALL }
+    HubFile { name: Cow::Borrowed(name), required: false, max_bytes: SMALL }
 }
 
 static DINOV2_HUB: HubSource = HubSource {
-    repo: "facebook/dinov2-small",
+    repo: Cow::Borrowed("facebook/dinov2-small"),
     revision: "main",
-    files: &[
+    files: Cow::Borrowed(&[
         needed("config.json", SMALL),
         needed("preprocessor_config.json", SMALL),
         needed("model.safetensors", 256 << 20),
-    ],
+    ]),
 };
 
 static SMOLLM2_HUB: HubSource = HubSource {
-    repo: "HuggingFaceTB/SmolLM2-135M-Instruct",
+    repo: Cow::Borrowed("HuggingFaceTB/SmolLM2-135M-Instruct"),
     revision: "main",
-    files: &[
+    files: Cow::Borrowed(&[
         needed("config.json", SMALL),
         needed("tokenizer.json", SMALL),
         needed("tokenizer_config.json", SMALL),
@@ -147,7 +149,7 @@ static SMOLLM2_HUB: HubSource = HubSource {
         optional("special_tokens_map.json"),
         optional("chat_template.jinja"),
         needed("model.safetensors", 1 << 30),
-    ],
+    ]),
 };
 
 static DINOV2_WHEEL: WheelSource = WheelSource {

@@ -54,6 +54,11 @@ impl Assets {
         Self { settings }
     }
 
+    /// Where things are and what is allowed.
+    pub(crate) fn settings(&self) -> &Settings {
+        &self.settings
+    }
+
     /// The folder of an asset, whether it is there or not.
     pub fn path(&self, kind: AssetKind) -> PathBuf {
         self.settings.cache.join(kind.name())
@@ -93,7 +98,7 @@ impl Assets {
         let mut status = self.status(kind);
         let AssetState::Ready { bytes, .. } = status.state else { return Ok(status) };
         let Some(manifest) = Manifest::read(&status.path) else { return Ok(status) };
-        let mut reporter = Reporter { asset: kind, callback: progress };
+        let mut reporter = Reporter { asset: kind.name(), callback: progress };
         let hashing = |name: &str| reporter.report(Step::Hash(name.to_owned()), 0, Some(bytes));
         if let Some(reason) = manifest.wrong_content(&status.path, hashing)? {
             status.state = AssetState::Damaged { reason };
@@ -122,7 +127,7 @@ impl Assets {
             return Ok(folder);
         }
         let staging = cache.join(format!(".{}.partial", kind.name()));
-        let mut reporter = Reporter { asset: kind, callback: progress };
+        let mut reporter = Reporter { asset: kind.name(), callback: progress };
         let source = self.fill(kind, &staging, &mut reporter)?;
         let hashing = |name: &str| reporter.report(Step::Hash(name.to_owned()), 0, None);
         Manifest::describe(&staging, source, hashing)?.write(&staging)?;

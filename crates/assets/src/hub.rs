@@ -20,6 +20,8 @@ const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 const READ_TIMEOUT: Duration = Duration::from_secs(30);
 const MAX_TRIES: usize = 3;
 const CHUNK: usize = 1 << 18;
+/// Bytes of a listing of files.
+const MAX_LISTING: u64 = 16 << 20;
 
 /// The hub, as the settings describe it. Errors are reasons, to which the caller adds what was asked for.
 pub(crate) struct Hub<'a> {
@@ -56,19 +58,22 @@ impl<'a> Hub<'a> {
         folder: &Path,
     ) -> Result<Option<String>, String> {
         let Some((commit, snapshot)) = self.snapshot(source) else { return Ok(None) };
-        if source.files.iter().any(|f| f.required && !snapshot.join(f.name).is_file()) {
+        if source.files.iter().any(|f| f.required && !snapshot.join(&*f.name).is_file()) {
             return Ok(None);
         }
-        for file in source.files.iter().filter(|f| snapshot.join(f.name).is_file()) {
-            let from = snapshot.join(file.name);
-            fs::copy(&from, folder.join(file.name))
+        for file in source.files.iter().filter(|f| snapshot.join(&*f.name).is_file()) {
+            let from = snapshot.join(&*file.name);
+            fs::copy(&from, folder.join(&*file.name))
                 .map_err(|e| format!("{}: {e}", from.display()))?;
         }
         Ok(Some(commit))
     }
 
     fn snapshot(&self, source: &HubSource) -> Option<(String, PathBuf)> {
-        let repo = format!("models--{}", source.repo.replace('/', "--"));
+        let repo = match source.repo.starts_with("datasets/") {
+            true => source.repo.replace('/', "--"),
+            false => format!("models--{}", source.repo.replace('/', "--")),
+        };
         let repo = self.settings.hub_cache.as_ref()?.join(repo);
         let commit =
             fs::read_to_string(repo.join("refs").join(source.revision)).ok()?.trim().to_owned();
@@ -85,10 +90,12 @@ impl<'a> Hub<'a> {
         reporter: &mut Reporter<'_>,
     ) -> Result<String, String> {
         let mut revision = source.revision.to_owned();
-        for file in source.files {
+        for file in source.files.iter() {
             let url = format!(
                 "{}/{}/resolve/{revision}/{}",
-                self.settings.hub_endpoint, source.repo, file.name
+                self.settings.hub_endpoint,
+                source.repo,
+                escaped(&file.name)
             );
             let at = |reason: String| format!("{url}: {reason}");
             let Some(remote) = self.look_up(&url, file).map_err(at)? else { continue };
@@ -105,6 +112,28 @@ impl<'a> Hub<'a> {
             revision = remote.commit.unwrap_or(revision);
         }
         Ok(revision)
+    }
+
+    /// The paths of all files of a repository.
+    pub(crate) fn files(&self, repo: &str) -> Result<Vec<String>, String> {
+        let endpoint = &self.settings.hub_endpoint;
+        let mut url = Some(format!("{endpoint}/api/{repo}/tree/main?recursive=true"));
+        let mut names = Vec::new();
+        while let Some(page) = url {
+            let at = |reason: String| format!("{page}: {reason}");
+            let mut response =
+                self.authorized(self.agent.get(&page)).call().map_err(|e| at(e.to_string()))?;
+            if response.status().as_u16() != 200 {
+                return Err(at(refusal(response.status().as_u16())));
+            }
+            url = next_page(response.headers());
+            let text = response.body_mut().with_config().limit(MAX_LISTING).read_to_string();
+            let text = text.map_err(|e| at(e.to_string()))?;
+            let entries: Vec<Entry> = serde_json::from_str(&text).map_err(|e| at(e.to_string()))?;
+            let files = entries.into_iter().filter(|entry| entry.kind == "file");
+            names.extend(files.map(|entry| entry.path).filter(|path| is_inside(path)));
+        }
+        Ok(names)
     }
 
     /// Asks for the headers alone, which the hub sends before it redirects to its storage.
@@ -138,6 +167,37 @@ impl<'a> Hub<'a> {
             None => request,
         }
     }
+}
+
+/// An entry of a listing.
+#[derive(serde::Deserialize)]
+struct Entry {
+    #[serde(rename = "type")]
+    kind: String,
+    path: String,
+}
+
+/// The address between `<` and `>` in `Link: <…>; rel="next"`.
+fn next_page(headers: &HeaderMap) -> Option<String> {
+    let link = headers.get("link")?.to_str().ok()?;
+    let (address, rest) = link.strip_prefix('<')?.split_once('>')?;
+    rest.contains("next").then(|| address.to_owned())
+}
+
+/// A path as part of an address.
+fn escaped(path: &str) -> String {
+    let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-._~/".contains(&byte);
+    let byte = |byte: u8| match plain(byte) {
+        true => char::from(byte).to_string(),
+        false => format!("%{byte:02X}"),
+    };
+    path.bytes().map(byte).collect()
+}
+
+/// Whether a path stays in the folder that it is joined to.
+fn is_inside(path: &str) -> bool {
+    let mut parts = Path::new(path).components();
+    parts.all(|part| matches!(part, std::path::Component::Normal(_)))
 }
 
 fn refusal(status: u16) -> String {
@@ -220,7 +280,7 @@ impl Download<'_> {
         let (mut reader, mut buffer, mut done) =
             (response.into_body().into_reader(), vec![0; CHUNK], have);
         loop {
-            reporter.report(Step::Hub(self.file.name.to_owned()), done, total);
+            reporter.report(Step::Hub(self.file.name.clone().into_owned()), done, total);
             let len = reader.read(&mut buffer).map_err(|e| Failure::Broken(e.to_string()))?;
             done += len as u64;
             if done > self.file.max_bytes {
@@ -254,7 +314,11 @@ impl Download<'_> {
             remove(partial)?;
             return verdict;
         }
-        fs::rename(partial, self.folder.join(self.file.name)).map_err(|e| e.to_string())
+        let path = self.folder.join(&*self.file.name);
+        if let Some(folder) = path.parent() {
+            fs::create_dir_all(folder).map_err(|e| e.to_string())?;
+        }
+        fs::rename(partial, path).map_err(|e| e.to_string())
     }
 }
 

@@ -33,8 +33,10 @@ mod onnx;
 mod dinov2;
 mod manifest;
 mod fetch;
+mod datasets;
 
 pub use catalog::{AssetKind, MNIST_TABLE};
+pub use datasets::Dataset;
 pub use error::{Attempt, Error, Result};
 pub use fetch::{AssetState, AssetStatus, Assets};
 pub use progress::{Progress, Step};

@@ -2,13 +2,11 @@
 
 use std::fmt;
 
-use crate::AssetKind;
-
 /// A moment of a fetch or a verification.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Progress {
-    /// What is being fetched.
-    pub asset: AssetKind,
+    /// The name of what is being fetched.
+    pub asset: &'static str,
     /// What is being done.
     pub step: Step,
     /// Bytes done in this step.
@@ -43,7 +41,7 @@ impl fmt::Display for Step {
 
 /// Passes steps of one asset on to the caller's callback.
 pub(crate) struct Reporter<'a> {
-    pub(crate) asset: AssetKind,
+    pub(crate) asset: &'static str,
     pub(crate) callback: &'a mut dyn FnMut(Progress),
 }
 

@@ -7,7 +7,7 @@ use std::net::{TcpListener, TcpStream};
 use std::path::Path;
 use std::sync::{Arc, Mutex};
 
-use assets::{AssetKind, AssetState, Assets, Error, Settings};
+use assets::{AssetKind, AssetState, Assets, Dataset, Error, Settings};
 use sha2::{Digest, Sha256};
 use tempfile::TempDir;
 
@@ -307,4 +307,49 @@ fn damage_is_found_and_mended() {
     assert_eq!(verify(), damaged("asset.json is missing or broken"));
     let states = assets.list().into_iter().map(|status| status.state).collect::<Vec<_>>();
     assert_eq!(states[1..], [AssetState::Missing, AssetState::Missing, AssetState::Missing]);
+}
+
+#[test]
+fn files_of_a_benchmark_are_listed_and_fetched() {
+    let listing = r#"[{"type":"directory","path":"Art"},
+        {"type":"file","path":"Art (10)/validation-0.parquet"},
+        {"type":"file","path":"Art/dev-0.parquet"},
+        {"type":"file","path":"../validation-1.parquet"}]"#;
+    let file = |name: &str, content: &[u8]| (name.to_owned(), content.to_vec());
+    // The last part of the address of a listing, and of a file.
+    let files =
+        [file("main?recursive=true", listing.as_bytes()), file("validation-0.parquet", b"PAR1")];
+    let hub = FakeHub { files: files.into(), ..FakeHub::default() };
+    let (address, log) = hub.serve();
+    let cache = TempDir::new().expect("a folder");
+    let settings = settings(&cache, &address);
+    let folder = cache.path().join("mmmu");
+    let dataset = Dataset { name: "mmmu", repo: "MMMU/MMMU", files: &["validation-"] };
+    Assets::new(settings.clone()).fetch_dataset(dataset, &folder, &mut |_| {}).expect("a fetch");
+    assert_eq!(fs::read(folder.join("Art (10)/validation-0.parquet")).expect("a file"), b"PAR1");
+    assert!(!cache.path().join("validation-1.parquet").exists());
+    let asked = log.lock().expect("a log").clone();
+    assert!(
+        asked[0].starts_with("GET /api/datasets/MMMU/MMMU/tree/main?recursive=true"),
+        "{asked:?}"
+    );
+    assert!(
+        asked[1].starts_with(
+            "HEAD /datasets/MMMU/MMMU/resolve/main/Art%20%2810%29/validation-0.parquet"
+        ),
+        "{asked:?}"
+    );
+
+    let fails = |settings: &Settings, dataset: Dataset| {
+        let result = Assets::new(settings.clone()).fetch_dataset(
+            dataset,
+            &cache.path().join("x"),
+            &mut |_| {},
+        );
+        result.expect_err("nothing to fetch").to_string()
+    };
+    let none = Dataset { files: &["test-"], ..dataset };
+    assert!(fails(&settings, none).ends_with("hub datasets/MMMU/MMMU: no file with test-"));
+    let offline = Settings { offline: true, ..settings };
+    assert!(fails(&offline, dataset).ends_with("not asked, offline"));
 }

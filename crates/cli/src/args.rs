@@ -10,10 +10,12 @@ use serde::de::DeserializeOwned;
 use tensor::{DType, Device};
 
 mod distill;
+mod evaluation;
 mod preference;
 mod reward;
 
 pub(crate) use distill::DistillArgs;
+pub(crate) use evaluation::{EvalArgs, EvalCommand, EvalCompareArgs, EvalGateArgs};
 pub(crate) use preference::{MpoArgs, PreferencesCommand};
 pub(crate) use reward::{RewardCommand, RewardCompareArgs, RewardEvalArgs, RewardScoreArgs};
 
@@ -79,7 +81,7 @@ pub(crate) enum Command {
     Mpo(MpoArgs),
     /// Reinforce with group-relative advantages and the Selective Sample Buffer.
     Grpo(GrpoArgs),
-    /// Measure accuracy on a held-out file.
+    /// Measure accuracy on a held-out file or on benchmarks; compare runs; hold them to thresholds.
     Eval(EvalArgs),
     /// Compare predicted answers with known ones.
     Verify(VerifyArgs),
@@ -446,21 +448,6 @@ SIGHTLINE_SCORER_API_KEY is sent to the reward model's server as a bearer token,
 to that of custom_reward."
 )]
 pub(crate) struct GrpoArgs {
-    /// Where the settings come from.
-    #[command(flatten)]
-    pub recipe: RecipeArgs,
-}
-
-/// `sightline eval`.
-#[derive(Debug, Args)]
-#[command(
-    override_usage = "sightline eval [--config FILE] [--KEY VALUE]... [OPTIONS]",
-    after_help = "Every key of the TOML file can be given as --key value; later sources win:\n  \
-    sightline eval --model_name_or_path vlm --dataset held_out.jsonl --output_dir eval \\\n    \
-    --max_new_tokens 64\n  \
-    sightline eval --config eval.toml --adapter run/checkpoint-100 --limit 300 --json"
-)]
-pub(crate) struct EvalArgs {
     /// Where the settings come from.
     #[command(flatten)]
     pub recipe: RecipeArgs,

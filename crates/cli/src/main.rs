@@ -81,7 +81,7 @@ fn run(cli: &Cli) -> Result<()> {
         Command::Mpo(args) => commands::mpo::run(&args.recipe, &context),
         Command::Reward(command) => commands::reward::run(command, &context),
         Command::Grpo(args) => commands::grpo::run(&args.recipe, &context),
-        Command::Eval(args) => commands::eval::run(&args.recipe, &context),
+        Command::Eval(args) => commands::eval::run(args, &context),
         Command::Verify(args) => commands::verify::run(args, &context),
         Command::Report(args) => commands::report::run(args, &context),
         Command::Demo(args) => commands::demo::run(args, &context),

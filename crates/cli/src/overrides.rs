@@ -18,7 +18,7 @@ use recipes::sft::SftConfig;
 
 use crate::args::Cli;
 use crate::commands::distill::DistillRecipe;
-use crate::commands::eval::EvalConfig;
+use crate::commands::eval::{EvalConfig, TasksConfig};
 use crate::commands::reward::data::CurateRecipe;
 
 /// Names of other commands' options, and the keys they mean here.
@@ -62,7 +62,13 @@ pub(crate) fn command() -> Command {
         })
         .mut_subcommand("mpo", with_keys(known_keys::<MpoConfig>()))
         .mut_subcommand("grpo", with_keys(known_keys::<GrpoConfig>()))
-        .mut_subcommand("eval", with_keys(known_keys::<EvalConfig>()))
+        .mut_subcommand("eval", |eval| {
+            let keys = known_keys::<EvalConfig>();
+            let tasks = format!("{}\n\nKeys with tasks: ", keys.join(", "));
+            let tasks = tasks + &known_keys::<TasksConfig>().join(", ");
+            let help = eval.get_after_help().map(ToString::to_string).unwrap_or_default();
+            eval.after_help(format!("{help}\n\nKeys: {tasks}"))
+        })
 }
 
 /// What the arguments ask for.
@@ -79,6 +85,11 @@ pub(crate) fn parse(arguments: Vec<String>) -> Result<Cli, clap::Error> {
 /// The arguments with recipe keys spelled as `--set`; those of other commands as they are.
 fn spell_out(command: &Command, arguments: Vec<String>) -> Vec<String> {
     let Some(subcommand) = recipe(command, &arguments) else { return arguments };
+    // What is done with runs has options of its own.
+    let commands = |argument: &String| subcommand.find_subcommand(argument).is_some();
+    if arguments.iter().skip(1).take(3).any(commands) {
+        return arguments;
+    }
     let known: Vec<&Arg> = command.get_arguments().chain(subcommand.get_arguments()).collect();
     rewrite(&known, arguments)
 }
@@ -138,7 +149,7 @@ mod tests {
     fn check(line: &str, expected: &[(&str, &str)]) {
         let (Stage::Sft(crate::args::SftArgs { recipe })
         | Stage::Grpo(crate::args::GrpoArgs { recipe })
-        | Stage::Eval(crate::args::EvalArgs { recipe })) = parsed(line).command
+        | Stage::Eval(crate::args::EvalArgs { recipe, .. })) = parsed(line).command
         else {
             panic!("{line}: no recipe");
         };

@@ -25,7 +25,6 @@
 pub mod error;
 pub mod question;
 pub mod answer;
-pub mod interval;
 pub mod summary;
 pub mod paired;
 pub mod evaluate;
@@ -34,8 +33,8 @@ pub mod ranking;
 pub use answer::{Answer, read_answers};
 pub use error::Error;
 pub use evaluate::{EvalConfig, Evaluation, Subject, View, evaluate};
-pub use interval::{Interval, wilson};
-pub use paired::{Paired, compare, exact_mcnemar};
+pub use paired::{Paired, compare};
+pub use protocol::{Interval, exact_mcnemar, wilson};
 pub use question::{Question, read_questions};
 pub use ranking::{Benchmark, CategorySummary, RankingItem, RankingSummary, read_benchmark};
 pub use summary::{Summary, table};

@@ -1,5 +1,6 @@
 //! Two runs over the same questions: is the later one better?
 
+use protocol::exact_mcnemar;
 use serde::{Deserialize, Serialize};
 
 use crate::Error;
@@ -50,45 +51,10 @@ pub fn compare(before: &[Answer], after: &[Answer]) -> Result<Paired, Error> {
     })
 }
 
-/// Two-sided p-value of McNemar's exact test: under the hypothesis of no difference, each question
-/// that only one run had right falls to either with probability ½.
-///
-/// ```text
-/// p = min(1, 2 · Σ_{i ≤ min(b, c)} C(b + c, i) / 2^(b + c))
-/// ```
-pub fn exact_mcnemar(only_before: usize, only_after: usize) -> f64 {
-    let num = only_before + only_after;
-    let mut log_term = -(num as f64) * std::f64::consts::LN_2;
-    let mut tail = 0.0;
-    for i in 0..=only_before.min(only_after) {
-        tail += log_term.exp();
-        log_term += ((num - i) as f64).ln() - ((i + 1) as f64).ln();
-    }
-    (2.0 * tail).min(1.0)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::answer::tests::answers;
-
-    // Python: Fraction(2 * sum(comb(b + c, i) for i in range(min(b, c) + 1)), 2 ** (b + c))
-    #[test]
-    fn exact_mcnemar_equals_the_binomial_test() {
-        let cases = [
-            (0, 0, 1.0),
-            (5, 5, 1.0),
-            (0, 5, 0.0625),
-            (3, 10, 0.092_285_156_25),
-            (31, 73, 4.656_986_97e-5),
-            (1200, 1400, 9.442_234_77e-5),
-        ];
-        for (b, c, expected) in cases {
-            let found = exact_mcnemar(b, c);
-            assert!((found - expected).abs() <= 1e-8 * expected, "{b} {c}: {found:e}");
-            assert_eq!(found, exact_mcnemar(c, b));
-        }
-    }
 
     #[test]
     fn runs_are_compared_question_by_question() {

@@ -6,12 +6,12 @@
 
 use std::path::Path;
 
+use protocol::{Interval, wilson};
 use reward::{PairwiseSummary, pairwise};
 use schema::Sample;
 use serde::{Deserialize, Serialize};
 
 use crate::Error;
-use crate::interval::{Interval, wilson};
 
 mod reward_bench;
 mod vl_reward_bench;

@@ -3,11 +3,11 @@
 use std::collections::{HashMap, HashSet};
 use std::fmt::Write;
 
+use protocol::{Interval, wilson};
 use schema::FinishReason;
 use serde::{Deserialize, Serialize};
 
 use crate::answer::Answer;
-use crate::interval::{Interval, wilson};
 
 /// What the answers of one run amount to.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]

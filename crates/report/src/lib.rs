@@ -18,7 +18,8 @@
 //! ```
 //!
 //! Whatever a model, a data set or a file name says is escaped; the page runs no script and may load
-//! nothing, and says so in its own content security policy.
+//! nothing, and says so in its own content security policy. The page of benchmarks ([`items`]) runs its own
+//! script to filter items, and no other.
 //!
 //! This crate does not compute any number that it shows, and runs no model.
 
@@ -28,8 +29,10 @@ mod metrics;
 mod chart;
 mod image;
 mod page;
+pub mod items;
 
 pub use error::Error;
+pub use items::{ItemPage, ItemView, ResponseView, render_items, write_items};
 pub use page::{render, write};
 pub use summary::{
     Answer, Comparison, Curve, Example, Fact, Histogram, Interval, Line, RunSummary, Stage,

@@ -12,6 +12,9 @@ use crate::summary::{
 };
 use crate::{Error, chart, image};
 
+/// The look of all pages.
+pub(crate) const STYLE: &str = include_str!("style.css");
+
 /// Renders the page; paths in `summary` are relative to `base`.
 ///
 /// Fails on a metrics file or image that cannot be read, naming it.
@@ -34,6 +37,7 @@ pub fn render(summary: &RunSummary, base: &Path) -> Result<String, Error> {
         .map(|f| context! { name => f.name.as_str(), value => f.value.as_str() })
         .collect();
     let context = context! {
+        style => Value::from_safe_string(STYLE.to_owned()),
         title => summary.title.as_str(),
         description => summary.description.as_str(),
         facts => facts,
@@ -50,7 +54,11 @@ pub fn render(summary: &RunSummary, base: &Path) -> Result<String, Error> {
 
 /// Renders the page to a file; the file is replaced as a whole or not at all.
 pub fn write(summary: &RunSummary, base: &Path, path: &Path) -> Result<(), Error> {
-    let html = render(summary, base)?;
+    replace(path, &render(summary, base)?)
+}
+
+/// Replaces a file as a whole or not at all.
+pub(crate) fn replace(path: &Path, html: &str) -> Result<(), Error> {
     let io = |source| Error::Io { path: path.to_owned(), source };
     let beside = path.with_extension("html.part");
     std::fs::write(&beside, html).map_err(io)?;

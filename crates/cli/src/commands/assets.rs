@@ -61,9 +61,8 @@ pub(crate) fn fetch(
     Ok(folder?)
 }
 
-fn measure(meter: &mut Option<Meter>, progress: &Progress, state: &Fetching) {
-    let meter =
-        meter.get_or_insert_with(|| progress.meter(state.asset.name(), Unit::Bytes, state.total));
+pub(crate) fn measure(meter: &mut Option<Meter>, progress: &Progress, state: &Fetching) {
+    let meter = meter.get_or_insert_with(|| progress.meter(state.asset, Unit::Bytes, state.total));
     if let Some(total) = state.total {
         meter.set_total(total);
     }

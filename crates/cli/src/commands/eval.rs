@@ -1,4 +1,10 @@
-//! `sightline eval`: accuracy on a held-out file, with the blind baseline.
+//! `sightline eval`: accuracy on a held-out file, with the blind baseline; with `tasks`, on benchmarks.
+
+mod config;
+mod tasks;
+mod page;
+mod compare;
+mod gate;
 
 use std::path::PathBuf;
 
@@ -17,9 +23,11 @@ use serde::{Deserialize, Serialize};
 
 use super::training::{keep_settings, settings};
 use crate::Context;
-use crate::args::RecipeArgs;
+use crate::args::{EvalArgs, EvalCommand, RecipeArgs};
 use crate::failure::usage;
 use crate::progress::{Meter, Progress, Unit};
+
+pub(crate) use config::TasksConfig;
 
 /// Features held in memory.
 const FEATURE_BYTES: u64 = 1 << 30;
@@ -151,8 +159,18 @@ struct Outcome<'a> {
     blind: Option<&'a Summary>,
 }
 
-/// Evaluates, or says what would be evaluated.
-pub(crate) fn run(args: &RecipeArgs, context: &Context) -> Result<()> {
+/// Evaluates, compares or holds to thresholds.
+pub(crate) fn run(args: &EvalArgs, context: &Context) -> Result<()> {
+    match &args.command {
+        Some(EvalCommand::Compare(args)) => compare::run(args, context),
+        Some(EvalCommand::Gate(args)) => gate::run(args, context),
+        None if tasks::are_named(&args.recipe)? => tasks::run(&args.recipe, context),
+        None => answer(&args.recipe, context),
+    }
+}
+
+/// Answers a held-out file, or says what would be evaluated.
+fn answer(args: &RecipeArgs, context: &Context) -> Result<()> {
     let config: EvalConfig = settings(args)?;
     let processor = Processor::load(&config.model_name_or_path)?;
     config.generation(&processor).validate().map_err(usage)?;

@@ -9,4 +9,5 @@ mod curate;
 mod distill;
 mod preference;
 mod reward;
+mod tasks;
 mod bad_input;

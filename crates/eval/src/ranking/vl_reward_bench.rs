@@ -107,57 +107,8 @@ fn item(row: &Row, place: String) -> Result<RankingItem, Error> {
 fn list(value: &Value) -> Option<Vec<Value>> {
     match value {
         Value::Array(list) => Some(list.clone()),
-        Value::String(text) => serde_json::from_str(text).ok().or_else(|| python_list(text)),
+        Value::String(text) => benchmark::python_list(text),
         _ => None,
-    }
-}
-
-/// A list of texts or numbers as Python's `repr` writes it.
-fn python_list(text: &str) -> Option<Vec<Value>> {
-    let inner = text.trim().strip_prefix('[')?.strip_suffix(']')?;
-    let (mut items, mut characters) = (Vec::new(), inner.chars().peekable());
-    while let Some(&next) = characters.peek() {
-        if next.is_whitespace() || next == ',' {
-            characters.next();
-        } else if next == '\'' || next == '"' {
-            characters.next();
-            items.push(Value::String(python_text(&mut characters, next)?));
-        } else {
-            let mut number = String::new();
-            while let Some(digit) = characters.next_if(|&c| c != ',') {
-                number.push(digit);
-            }
-            items.push(serde_json::from_str(number.trim()).ok()?);
-        }
-    }
-    Some(items)
-}
-
-/// What follows an opening quote, up to its closing one.
-fn python_text(characters: &mut impl Iterator<Item = char>, quote: char) -> Option<String> {
-    let mut text = String::new();
-    loop {
-        match characters.next()? {
-            '\\' => match characters.next()? {
-                'n' => text.push('\n'),
-                't' => text.push('\t'),
-                'r' => text.push('\r'),
-                code @ ('x' | 'u' | 'U') => {
-                    let num = if code == 'x' {
-                        2
-                    } else if code == 'u' {
-                        4
-                    } else {
-                        8
-                    };
-                    let digits: String = characters.by_ref().take(num).collect();
-                    text.push(char::from_u32(u32::from_str_radix(&digits, 16).ok()?)?);
-                }
-                other => text.push(other),
-            },
-            end if end == quote => return Some(text),
-            other => text.push(other),
-        }
     }
 }
 
@@ -241,14 +192,5 @@ mod tests {
         assert_eq!(ties, "f:1: 2 responses ranked [0,0], expected 2 and 0, 1");
         let strange = row(&|row| row["query_source"] = "poems".into());
         assert_eq!(strange, "f:1: no category for source \"poems\"");
-    }
-
-    #[test]
-    fn lists_as_python_prints_them() {
-        let texts = |text: &str| python_list(text).unwrap();
-        assert_eq!(texts(r#"['a\'b', "c\n"]"#), ["a'b", "c\n"]);
-        assert_eq!(texts("[1, 0]"), [1, 0]);
-        assert_eq!(texts(r"['\u00e9\x41']"), ["éA"]);
-        assert!(python_list("[open").is_none() && python_list("['open]").is_none());
     }
 }

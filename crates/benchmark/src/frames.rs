@@ -1,0 +1,166 @@
+//! Frames of a video: a folder of images, or a file that ffmpeg reads.
+
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+
+use crate::image::{Image, ImageStore, sha256};
+
+/// Names of video files end so.
+const VIDEOS: [&str; 5] = ["mp4", "mkv", "webm", "avi", "mov"];
+
+/// Names of frames end so.
+const FRAMES: [&str; 5] = ["jpg", "jpeg", "png", "webp", "bmp"];
+
+/// How frames are taken from videos.
+#[derive(Clone, Debug)]
+pub struct FrameSource {
+    /// Frames of each video, spread evenly over it.
+    pub num_frames: usize,
+    /// Where frames taken from files are kept.
+    pub folder: PathBuf,
+    /// The program that takes them.
+    pub ffmpeg: PathBuf,
+}
+
+impl FrameSource {
+    /// So many frames of the video of this name: from a folder of that name, else from a file.
+    ///
+    /// # Errors
+    /// When there is neither, or ffmpeg fails or is missing.
+    pub(crate) fn frames(
+        &self,
+        images: &ImageStore,
+        table: &Path,
+        name: &str,
+    ) -> Result<Vec<Image>, String> {
+        let folder = table.parent().unwrap_or(Path::new(""));
+        let stem = Path::new(name).with_extension("");
+        let names = [Path::new(name).to_owned(), stem.clone()];
+        let places = || {
+            ["", "video", "videos", "frames"]
+                .into_iter()
+                .flat_map(|place| names.iter().map(move |name| folder.join(place).join(name)))
+        };
+        if let Some(frames) = places().find(|path| path.is_dir()) {
+            return self.of_folder(images, &frames);
+        }
+        let with_end = || {
+            let ends = VIDEOS.iter();
+            places().chain(places().flat_map(move |path| {
+                ends.clone().map(move |end| path.with_extension(end)).collect::<Vec<_>>()
+            }))
+        };
+        match with_end().find(|path| path.is_file()) {
+            Some(file) => self.of_file(images, &file),
+            None => Err(format!(
+                "{}: neither a folder of frames nor a video",
+                folder.join(name).display()
+            )),
+        }
+    }
+
+    fn of_folder(&self, images: &ImageStore, folder: &Path) -> Result<Vec<Image>, String> {
+        let named = |reason: String| format!("{}: {reason}", folder.display());
+        let entries = std::fs::read_dir(folder).map_err(|error| named(error.to_string()))?;
+        let is_frame = |path: &PathBuf| {
+            let end = path.extension().map(|end| end.to_string_lossy().to_lowercase());
+            end.is_some_and(|end| FRAMES.contains(&end.as_str()))
+        };
+        let mut frames: Vec<PathBuf> =
+            entries.flatten().map(|entry| entry.path()).filter(is_frame).collect();
+        if frames.is_empty() {
+            return Err(named("no frames".to_owned()));
+        }
+        frames.sort_by_key(|path| natural(&path.file_name().unwrap_or_default().to_string_lossy()));
+        places(frames.len(), self.num_frames).map(|place| images.file(&frames[place])).collect()
+    }
+
+    fn of_file(&self, images: &ImageStore, file: &Path) -> Result<Vec<Image>, String> {
+        let named = |reason: String| format!("{}: {reason}", file.display());
+        let key = sha256(format!("{} {}", file.display(), self.num_frames).as_bytes());
+        let folder = self.folder.join(&key[..16]);
+        if !folder.is_dir() {
+            let seconds = self.duration(file).map_err(named)?;
+            let partial = self.folder.join(format!("{}.partial", &key[..16]));
+            drop(std::fs::remove_dir_all(&partial));
+            std::fs::create_dir_all(&partial).map_err(|error| named(error.to_string()))?;
+            for place in 0..self.num_frames {
+                // The middle of each of equal parts.
+                let time = seconds * (place as f64 + 0.5) / self.num_frames as f64;
+                let frame = partial.join(format!("{place:04}.jpg"));
+                self.take(file, time, &frame).map_err(named)?;
+            }
+            std::fs::rename(&partial, &folder).map_err(|error| named(error.to_string()))?;
+        }
+        self.of_folder(images, &folder)
+    }
+
+    fn take(&self, file: &Path, time: f64, frame: &Path) -> Result<(), String> {
+        let mut command = Command::new(&self.ffmpeg);
+        command.args(["-nostdin", "-loglevel", "error", "-ss", &format!("{time:.3}"), "-i"]);
+        command.arg(file).args(["-frames:v", "1", "-q:v", "2"]).arg(frame);
+        let output = command.stdin(Stdio::null()).output().map_err(|error| self.missing(&error))?;
+        match output.status.success() && frame.is_file() {
+            true => Ok(()),
+            false => Err(format!("ffmpeg: {}", String::from_utf8_lossy(&output.stderr).trim())),
+        }
+    }
+
+    /// Seconds, as ffmpeg prints them when it is asked for nothing else.
+    fn duration(&self, file: &Path) -> Result<f64, String> {
+        let mut command = Command::new(&self.ffmpeg);
+        command.args(["-nostdin", "-i"]).arg(file).stdin(Stdio::null());
+        let output = command.output().map_err(|error| self.missing(&error))?;
+        let text = String::from_utf8_lossy(&output.stderr).into_owned();
+        let clock = text.split_once("Duration: ").and_then(|(_, rest)| rest.split_once(','));
+        let seconds = clock.and_then(|(clock, _)| {
+            clock
+                .trim()
+                .split(':')
+                .try_fold(0.0, |sum, part| Some(sum * 60.0 + part.parse::<f64>().ok()?))
+        });
+        seconds
+            .filter(|seconds| *seconds > 0.0)
+            .ok_or_else(|| "ffmpeg finds no duration".to_owned())
+    }
+
+    fn missing(&self, error: &std::io::Error) -> String {
+        format!("{}: {error}; without it give a folder of frames", self.ffmpeg.display())
+    }
+}
+
+/// The middles of `wanted` equal parts of `available` frames; all where there are fewer.
+fn places(available: usize, wanted: usize) -> impl Iterator<Item = usize> {
+    let num = wanted.min(available);
+    (0..num).map(move |place| (2 * place + 1) * available / (2 * num))
+}
+
+/// Orders `frame2` before `frame10`.
+fn natural(name: &str) -> Vec<(String, u64)> {
+    let mut keys = Vec::new();
+    let mut rest = name;
+    while !rest.is_empty() {
+        let words = rest.find(|c: char| c.is_ascii_digit()).unwrap_or(rest.len());
+        let (word, behind) = rest.split_at(words);
+        let digits = behind.find(|c: char| !c.is_ascii_digit()).unwrap_or(behind.len());
+        let (number, behind) = behind.split_at(digits);
+        keys.push((word.to_owned(), number.parse().unwrap_or(u64::MAX)));
+        rest = behind;
+    }
+    keys
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn frames_are_spread_evenly() {
+        assert_eq!(places(10, 2).collect::<Vec<_>>(), [2, 7]);
+        assert_eq!(places(3, 8).collect::<Vec<_>>(), [0, 1, 2]);
+        assert_eq!(places(64, 64).count(), 64);
+        let mut names = ["frame10.jpg", "frame2.jpg", "frame1.jpg"];
+        names.sort_by_key(|name| natural(name));
+        assert_eq!(names, ["frame1.jpg", "frame2.jpg", "frame10.jpg"]);
+    }
+}

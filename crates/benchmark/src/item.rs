@@ -1,0 +1,159 @@
+//! An item of a benchmark: what is asked, and how a response is scored.
+
+use std::collections::BTreeMap;
+
+use schema::{Content, Message, Part, Role, Sample};
+use serde_json::Value;
+
+use crate::code::Program;
+use crate::image::Image;
+use crate::python::Call;
+
+/// An item that can be asked.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Item {
+    /// The benchmark's name for it.
+    pub id: String,
+    /// File and line, or row.
+    pub place: String,
+    /// What the benchmark groups it under.
+    pub subject: String,
+    /// Items of one source have one cluster: the same picture, or the same problem told otherwise.
+    pub cluster: String,
+    /// What is asked, images in place, by their names in the store.
+    pub prompt: Sample,
+    /// The images in the order in which they are shown.
+    pub images: Vec<Image>,
+    /// The bare question, for a judge.
+    pub question: String,
+    /// The known answer, for people and a judge.
+    pub gold: String,
+    /// How a response is scored.
+    pub scoring: Scoring,
+    /// What the benchmark's own figures are made of.
+    pub labels: BTreeMap<&'static str, String>,
+}
+
+/// How a response is scored.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Scoring {
+    /// One of several options.
+    Choice {
+        /// The options' texts.
+        options: Vec<String>,
+        /// The place of the right one.
+        answer: usize,
+    },
+    /// Mathematics or words; any of the known answers counts.
+    Open {
+        /// The known answers.
+        golds: Vec<String>,
+        /// How they are compared.
+        how: Comparing,
+    },
+    /// A number within 5 %, or a text (ChartQA).
+    Relaxed {
+        /// The known answers.
+        golds: Vec<String>,
+    },
+    /// Agreement with ten people (VQA).
+    Consensus {
+        /// What they answered.
+        answers: Vec<String>,
+    },
+    /// Yes or no.
+    YesNo {
+        /// Whether yes is right.
+        yes: bool,
+    },
+    /// Instructions that a program can check (IFEval).
+    Instructions(Vec<(String, Value)>),
+    /// Calls of functions (BFCL).
+    Calls(Expected),
+    /// A program that passes tests (LiveCodeBench).
+    Program(Program),
+    /// Which of two responses is better; the place of the better one, 0 or 1.
+    Preference {
+        /// Its place.
+        better: usize,
+    },
+    /// Words in an order: the share of each in its place, or by edit distance (LiveBench).
+    Words {
+        /// The known words.
+        golds: Vec<String>,
+        /// How they are compared.
+        how: Wording,
+    },
+    /// Only a judge can tell, from 0 to 3 (MMBench-Video).
+    Rated,
+}
+
+/// How an open answer is compared.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Comparing {
+    /// As mathematics, or as text where the known answer is none.
+    Mathematics,
+    /// A number, rounded to so many decimals (MathVista).
+    Rounded(u8),
+    /// Several answers in any order, numbers within a tolerance of 10 to minus so much (OlympiadBench).
+    Several(i8),
+    /// A number or a word, letter case aside (RealWorldQA).
+    Words,
+    /// As mathematics or text; VLMEvalKit makes two options of it: the answer, and "Other Answers" (MMMU).
+    Mmmu,
+}
+
+/// How words are compared.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Wording {
+    /// The known text occurs in the response.
+    Contained,
+    /// The share of the known words in their places.
+    InPlace,
+    /// Groups of four, in any order.
+    Groups,
+    /// One less the edit distance, sentence by sentence.
+    Order,
+}
+
+/// The calls that are expected.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Expected {
+    /// The functions as the prompt describes them.
+    pub functions: Vec<Value>,
+    /// Calls and, for each argument, the values allowed; none where no call is right.
+    pub calls: Vec<Call>,
+    /// Whether calls must stand in the order given.
+    pub is_ordered: bool,
+}
+
+/// A prompt of one turn: text and images in their order.
+pub(crate) fn user(parts: Vec<Part>) -> Sample {
+    let message = Message { role: Role::User, content: Content::Parts(parts) };
+    Sample { messages: vec![message], ..Sample::default() }
+}
+
+/// A part of text, in which no tag is to be read.
+pub(crate) fn text(text: impl AsRef<str>) -> Part {
+    Part::Text { text: text.as_ref().replace("<image>", "") }
+}
+
+/// A part that is an image.
+pub(crate) fn picture(image: &Image) -> Part {
+    Part::Image { image: Some(image.name.clone()) }
+}
+
+impl Item {
+    /// Its prompt as text, with a mark for each image.
+    pub fn prompt_text(&self) -> String {
+        let part = |part: &Part| match part {
+            Part::Text { text } => text.clone(),
+            Part::Image { .. } | Part::ImageUrl { .. } => "<image>\n".to_owned(),
+        };
+        let turn = |message: &Message| match &message.content {
+            Content::Text(text) => text.clone(),
+            Content::Parts(parts) => parts.iter().map(part).collect(),
+        };
+        self.prompt.messages.iter().map(turn).collect::<Vec<_>>().join("\n\n")
+    }
+}

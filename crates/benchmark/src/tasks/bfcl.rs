@@ -1,0 +1,120 @@
+//! BFCL v3 (gorilla.cs.berkeley.edu), single turn by syntax tree and irrelevance:
+//! `gorilla-llm/Berkeley-Function-Calling-Leaderboard`, `BFCL_v3_*.json` and `possible_answer/` beside them.
+//!
+//! Turns that have to be executed, and Java and JavaScript, are reported as items that cannot be asked.
+
+use std::path::Path;
+
+use schema::{Content, Message, Role};
+use serde_json::Value;
+
+use super::Draft;
+use crate::item::{Expected, Item, Scoring};
+use crate::python::Call;
+use crate::table::Row;
+use crate::task::{Figures, Hub, Reading, Task};
+
+pub(super) const TASK: Task = Task {
+    name: "bfcl",
+    title: "BFCL",
+    hubs: &[Hub {
+        repo: "gorilla-llm/Berkeley-Function-Calling-Leaderboard",
+        files: &["BFCL_v3_"],
+    }],
+    keep: &["bfcl_"],
+    skip: &["possible_answer", "multi_turn", "exec_", "rest", "sql", "chatable", "func_doc"],
+    item,
+    figures: Figures::Macro,
+};
+
+/// The benchmark's words for models that are prompted; both styles.
+const SYSTEM: &str = "You are an expert in composing functions. You are given a question and a set of possible functions. Based on the question, you will need to make one or more function/tool calls to achieve the purpose.\nIf none of the functions can be used, point it out. If the given question lacks the parameters required by the function, also point it out.\nYou should only return the function calls in your response.\n\nIf you decide to invoke any of the function(s), you MUST put it in the format of [func_name1(params_name1=params_value1, params_name2=params_value2...), func_name2(params)]\nYou SHOULD NOT include any other text in the response.\n\nAt each turn, you should try your best to complete the tasks requested by the user within the current turn. Continue to output functions to call until you have fulfilled the user's request to the best of your ability. Once you have no more functions to call, the system will consider the current turn complete and proceed to the next turn or task.\n\nHere is a list of functions in JSON format that you can invoke.\n";
+
+fn item(row: &Row, reading: &mut Reading) -> Result<Option<Item>, String> {
+    let mut draft = Draft::new(row, &["question"], &["id"], &[])?;
+    let stem = row.path.file_stem().unwrap_or_default().to_string_lossy().into_owned();
+    let category = ["BFCL_v3_", "BFCL_v4_"]
+        .iter()
+        .fold(stem.as_str(), |stem, start| stem.trim_start_matches(start));
+    draft.subject = category.to_owned();
+    if category.contains("java") {
+        return Err("calls in Java and JavaScript are not read".to_owned());
+    }
+    let functions = match row.cell("function") {
+        Some(Value::Array(functions)) => functions.clone(),
+        _ => return Err("column `function` is no list".to_owned()),
+    };
+    let turns = turns(row)?;
+    draft.question = turns.last().map(|(_, text)| text.clone()).unwrap_or_default();
+    // Nothing is the right call to an irrelevant function.
+    let calls = match category.contains("irrelevance") {
+        true => Vec::new(),
+        false => expected(row, &draft.id, reading)?,
+    };
+    let gold = match calls.is_empty() {
+        true => "no call".to_owned(),
+        false => calls
+            .iter()
+            .map(|call| format!("{}({})", call.name, Value::Object(call.arguments.clone())))
+            .collect::<Vec<_>>()
+            .join(", "),
+    };
+    let listed = Value::Array(functions.clone());
+    let is_ordered = !category.contains("parallel");
+    let item =
+        draft.item(Vec::new(), gold, Scoring::Calls(Expected { functions, calls, is_ordered }))?;
+    let turn = |role, text: String| Message { role, content: Content::Text(text) };
+    let own = turns
+        .iter()
+        .filter(|(role, _)| *role == Role::System)
+        .map(|(_, text)| format!("{text}\n\n"));
+    let system = own.collect::<String>() + SYSTEM + &listed.to_string();
+    let said = turns.into_iter().filter(|(role, _)| *role != Role::System);
+    let messages =
+        [turn(Role::System, system)].into_iter().chain(said.map(|(role, text)| turn(role, text)));
+    let messages = messages.collect();
+    Ok(item.map(|mut item| {
+        item.prompt.messages = messages;
+        item
+    }))
+}
+
+/// The messages of the only turn: `[[{"role": …, "content": …}]]`.
+fn turns(row: &Row) -> Result<Vec<(Role, String)>, String> {
+    let turns = row.cell("question").and_then(Value::as_array).map_or(&[][..], Vec::as_slice);
+    let [Value::Array(messages)] = turns else {
+        return Err(format!("{} turns, expected one", turns.len()));
+    };
+    let message = |message: &Value| {
+        let role = match message["role"].as_str() {
+            Some("system") => Role::System,
+            Some("assistant") => Role::Assistant,
+            _ => Role::User,
+        };
+        Some((role, message["content"].as_str()?.to_owned()))
+    };
+    messages.iter().map(message).collect::<Option<_>>().ok_or("a message without text".to_owned())
+}
+
+fn expected(row: &Row, id: &str, reading: &mut Reading) -> Result<Vec<Call>, String> {
+    let own = row.cell("ground_truth").cloned();
+    let truth = match own {
+        Some(truth) => truth,
+        None => {
+            let folder = row.path.parent().unwrap_or(Path::new(""));
+            let name = row.path.file_name().unwrap_or_default();
+            let answer = reading.beside(&folder.join("possible_answer").join(name), "id", id)?;
+            answer.cell("ground_truth").cloned().unwrap_or(Value::Null)
+        }
+    };
+    let calls = truth.as_array().ok_or("`ground_truth` is no list")?;
+    let call = |call: &Value| {
+        let (name, arguments) = call.as_object()?.iter().next()?;
+        Some(Call { name: name.clone(), arguments: arguments.as_object()?.clone() })
+    };
+    calls
+        .iter()
+        .map(call)
+        .collect::<Option<_>>()
+        .ok_or("an expected call without arguments".to_owned())
+}

@@ -1,0 +1,32 @@
+//! POPE (arXiv:2305.10355): `lmms-lab/POPE`, or VLMEvalKit's `POPE.tsv`.
+
+use super::Draft;
+use super::hallusionbench::verdict;
+use crate::item::{Item, Scoring};
+use crate::prompt::{after, open};
+use crate::table::Row;
+use crate::task::{Figures, Hub, Reading, Task};
+
+pub(super) const TASK: Task = Task {
+    name: "pope",
+    title: "POPE",
+    hubs: &[Hub { repo: "lmms-lab/POPE", files: &["test-"] }],
+    keep: &["test"],
+    skip: &[],
+    item,
+    figures: Figures::Detection,
+};
+
+/// VLMEvalKit's words.
+const YES_NO: &str = " Please answer yes or no.";
+
+fn item(row: &Row, reading: &mut Reading) -> Result<Option<Item>, String> {
+    let draft = Draft::new(row, &["question"], &["id", "index"], &["category"])?.with_images(
+        row,
+        reading,
+        &["image", "image_path"],
+    )?;
+    let yes = verdict(&row.text("answer")?)?;
+    let parts = after(&draft.images, &open(reading.style, &draft.question, YES_NO));
+    draft.item(parts, if yes { "Yes" } else { "No" }.to_owned(), Scoring::YesNo { yes })
+}

@@ -1,0 +1,34 @@
+//! TextVQA (arXiv:1904.08920), VQA accuracy: `lmms-lab/textvqa` validation, or VLMEvalKit's `TextVQA_VAL.tsv`.
+
+use super::Draft;
+use crate::item::{Item, Scoring};
+use crate::prompt::{after, open};
+use crate::table::Row;
+use crate::task::{Figures, Hub, Reading, Task};
+
+pub(super) const TASK: Task = Task {
+    name: "textvqa",
+    title: "TextVQA",
+    hubs: &[Hub { repo: "lmms-lab/textvqa", files: &["validation-"] }],
+    keep: &["validation"],
+    skip: &[],
+    item,
+    figures: Figures::Accuracy,
+};
+
+/// VLMEvalKit's words.
+const SHORT: &str = "\nAnswer the question using a single word or phrase.";
+
+fn item(row: &Row, reading: &mut Reading) -> Result<Option<Item>, String> {
+    let draft = Draft::new(row, &["question"], &["question_id", "index"], &["set_name", "split"])?
+        .with_images(row, reading, &["image", "image_path"])?;
+    let answers = match row.cell("answers") {
+        Some(_) => row.list("answers")?,
+        None => row.list("answer")?,
+    };
+    let parts = after(&draft.images, &open(reading.style, &draft.question, SHORT));
+    let mut known = answers.clone();
+    known.sort();
+    known.dedup();
+    draft.item(parts, known.join(" or "), Scoring::Consensus { answers })
+}

@@ -1,0 +1,69 @@
+//! VL-RewardBench (arXiv:2411.17451) for a model that judges in words: `MMInstruction/VL-RewardBench`, or
+//! VLMEvalKit's `VL-RewardBench.tsv`. A reward model that scores is measured by `reward eval`.
+
+use super::{Draft, shuffled};
+use crate::item::{Item, Scoring};
+use crate::prompt::after;
+use crate::table::Row;
+use crate::task::{Figures, Hub, Reading, Task};
+
+pub(super) const TASK: Task = Task {
+    name: "vl_rewardbench",
+    title: "VL-RewardBench",
+    hubs: &[Hub { repo: "MMInstruction/VL-RewardBench", files: &["test-"] }],
+    keep: &[],
+    skip: &[],
+    item,
+    figures: Figures::Macro,
+};
+
+/// What the sources' names begin with, in lower case, and their category (arXiv:2411.17451, table 2).
+const SOURCES: [(&str, &str); 11] = [
+    ("general", "general"),
+    ("hallucination", "hallucination"),
+    ("wildvision", "general"),
+    ("vlfeedback", "general"),
+    ("povid", "hallucination"),
+    ("rlaif-v", "hallucination"),
+    ("rlhf-v", "hallucination"),
+    ("mmmu", "reasoning"),
+    ("mathverse", "reasoning"),
+    ("reasoning", "reasoning"),
+    ("olympiadbench", "reasoning"),
+];
+
+fn item(row: &Row, reading: &mut Reading) -> Result<Option<Item>, String> {
+    let ids = ["id", "index"];
+    let mut draft = Draft::new(row, &["query", "question"], &ids, &["query_source", "category"])?
+        .with_images(row, reading, &["image", "image_path"])?;
+    let source = if draft.subject.is_empty() { &draft.id } else { &draft.subject }.to_lowercase();
+    let known = SOURCES.iter().find(|(start, _)| source.starts_with(start));
+    let (_, category) = known.ok_or_else(|| format!("no category for source {source:?}"))?;
+    draft.subject = (*category).to_owned();
+    let (responses, ranks) = (row.list("response")?, ranks(row)?);
+    let preferred = match (&responses[..], &ranks[..]) {
+        ([a, _], [0, 1]) => a.clone(),
+        ([_, b], [1, 0]) => b.clone(),
+        _ => {
+            return Err(format!(
+                "{} responses ranked {ranks:?}, expected 2 and 0, 1",
+                responses.len()
+            ));
+        }
+    };
+    // The places of the two change from item to item, as in the benchmark.
+    let shown = shuffled(responses, &draft.id, reading.seed);
+    let better = usize::from(shown[0] != preferred);
+    let words = format!(
+        "You are a highly capable multimodal AI assistant tasked with evaluating answers to visual questions. Please analyze the following image and question, then determine which of the two provided answers is better.\n\nQuestion: {}\n\nAnswer 1: {}\n\nAnswer 2: {}\n\nPlease evaluate both answers based on the following criteria:\n1. Accuracy: How well does the answer align with the visual information in the image?\n2. Completeness: Does the answer fully address all aspects of the question?\n3. Clarity: Is the answer easy to understand and well-articulated?\n4. Relevance: Does the answer directly relate to the question and the image?\n\nAfter your evaluation, please:\n1. Explain your reasoning for each criterion.\n2. Provide an overall judgment on which answer is better (Answer 1 or Answer 2). For example: Overall Judgment: Answer X is better.\n\nYour response should be structured and detailed, demonstrating your understanding of both the visual and textual elements of the task.",
+        draft.question, shown[0], shown[1]
+    );
+    let parts = after(&draft.images, &words);
+    draft.item(parts, format!("Answer {}", better + 1), Scoring::Preference { better })
+}
+
+fn ranks(row: &Row) -> Result<Vec<i64>, String> {
+    let ranks = row.list("human_ranking").or_else(|_| row.list("answer"))?;
+    let rank = |rank: &String| rank.parse().map_err(|_| format!("rank {rank:?} is no number"));
+    ranks.iter().map(rank).collect()
+}

@@ -1,0 +1,8 @@
+//! Every benchmark on a small file in the schema in which it is published.
+
+mod bad_input;
+mod fixture;
+mod parquet;
+mod text;
+mod video;
+mod vlmevalkit;

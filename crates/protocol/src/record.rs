@@ -1,0 +1,222 @@
+//! One response with everything found out about it: a line of `records.jsonl`.
+
+use std::collections::BTreeMap;
+use std::io::{BufRead, BufReader, Write};
+use std::path::Path;
+
+use benchmark::{Item, Marks, Task};
+use serde::{Deserialize, Serialize};
+
+use crate::Error;
+use crate::ruling::Ruling;
+
+/// Scores that differ by more than this are disputed.
+const AGREED: f64 = 1e-9;
+
+/// A way of scoring.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Scheme {
+    /// The answer in the form that was asked for.
+    #[default]
+    Strict,
+    /// The answer wherever it is said.
+    Lenient,
+    /// What the judge says.
+    Judge,
+    /// Right by the strict rule, or else by the judge.
+    RuleOrJudge,
+    /// VLMEvalKit's matching, with the judge where that finds nothing.
+    Vlmevalkit,
+    /// The matching of Skywork's fork of it, with the judge where that finds nothing.
+    VlmevalkitFork,
+}
+
+impl Scheme {
+    /// All of them.
+    pub const ALL: [Self; 6] = [
+        Self::Strict,
+        Self::Lenient,
+        Self::Judge,
+        Self::RuleOrJudge,
+        Self::Vlmevalkit,
+        Self::VlmevalkitFork,
+    ];
+
+    /// Its name in files.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Strict => "strict",
+            Self::Lenient => "lenient",
+            Self::Judge => "judge",
+            Self::RuleOrJudge => "rule_or_judge",
+            Self::Vlmevalkit => "vlmevalkit",
+            Self::VlmevalkitFork => "vlmevalkit_fork",
+        }
+    }
+}
+
+/// A response to an item, or why there is none.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Record {
+    /// The benchmark.
+    pub task: String,
+    /// The item.
+    pub id: String,
+    /// File and line, or row.
+    pub place: String,
+    /// What the benchmark groups the item under.
+    pub subject: String,
+    /// Items of one source share it.
+    pub cluster: String,
+    /// Which of the item's responses this is, from 0.
+    pub run: usize,
+    /// What was asked, with a mark for each image.
+    pub prompt: String,
+    /// The images, as files of the folder `images`.
+    pub images: Vec<String>,
+    /// The known answer.
+    pub gold: String,
+    /// What the model said, its thought included.
+    pub response: String,
+    /// The model, by the name it gives itself.
+    pub model: String,
+    /// Tokens of the prompt.
+    pub prompt_tokens: u64,
+    /// Tokens of the response.
+    pub num_tokens: u64,
+    /// Whether it ended at the limit on tokens.
+    pub is_cut: bool,
+    /// Scores by rule.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub marks: Option<Marks>,
+    /// What the judge said.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub judgement: Option<Ruling>,
+    /// The option that the judge matched, where VLMEvalKit's rules found none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub matching: Option<Ruling>,
+    /// What was wrong: no response, an empty one, one that cannot be scored.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub flaw: Option<String>,
+    /// What the benchmark's own figures are made of.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub labels: BTreeMap<String, String>,
+}
+
+impl Record {
+    /// A record without a response.
+    pub(crate) fn of(task: &Task, item: &Item, run: usize) -> Self {
+        Self {
+            task: task.name.to_owned(),
+            id: item.id.clone(),
+            place: item.place.clone(),
+            subject: item.subject.clone(),
+            cluster: item.cluster.clone(),
+            run,
+            prompt: item.prompt_text(),
+            images: item.images.iter().map(|image| image.name.clone()).collect(),
+            gold: item.gold.clone(),
+            labels: item.labels.iter().map(|(k, v)| ((*k).to_owned(), v.clone())).collect(),
+            ..Self::default()
+        }
+    }
+
+    /// The score under a scheme; nothing where it has none.
+    pub fn score(&self, scheme: Scheme) -> Option<f64> {
+        let marks = self.marks.as_ref()?;
+        let judged = self.judgement.as_ref().and_then(|ruling| ruling.score);
+        let matched = |score: Option<f64>| {
+            let matched = self.matching.as_ref().and_then(|ruling| ruling.score);
+            score.map(|score| score.max(matched.unwrap_or(0.0)))
+        };
+        match scheme {
+            _ if marks.needs_judge => judged,
+            Scheme::Strict => Some(marks.strict),
+            Scheme::Lenient => Some(marks.lenient),
+            Scheme::Judge => judged,
+            Scheme::RuleOrJudge => judged.map(|judged| judged.max(marks.strict)),
+            Scheme::Vlmevalkit => matched(marks.vlmevalkit),
+            Scheme::VlmevalkitFork => matched(marks.vlmevalkit_fork),
+        }
+    }
+
+    /// Whether ways of scoring disagree.
+    pub fn is_disputed(&self) -> bool {
+        let schemes = Scheme::ALL.into_iter().filter(|scheme| *scheme != Scheme::RuleOrJudge);
+        let scores: Vec<f64> = schemes.filter_map(|scheme| self.score(scheme)).collect();
+        scores.windows(2).any(|pair| (pair[0] - pair[1]).abs() > AGREED)
+    }
+}
+
+/// Reads a `records.jsonl`.
+///
+/// # Errors
+/// Names the file and the line that is no record.
+pub fn read_records(path: &Path) -> Result<Vec<Record>, Error> {
+    let file = std::fs::File::open(path).map_err(Error::io(path))?;
+    let lines = BufReader::new(file).lines().enumerate();
+    let record = |(index, line): (usize, std::io::Result<String>)| {
+        let line = line.map_err(Error::io(path))?;
+        serde_json::from_str(&line).map_err(|error| Error::Record {
+            path: path.to_owned(),
+            line: index + 1,
+            reason: error.to_string(),
+        })
+    };
+    lines.map(record).collect()
+}
+
+/// Writes lines of JSON; the file appears complete or not at all.
+pub(crate) fn write_lines<T: Serialize>(path: &Path, lines: &[T]) -> Result<(), Error> {
+    let partial = path.with_extension("partial");
+    let write = || {
+        let mut file = std::io::BufWriter::new(std::fs::File::create(&partial)?);
+        for line in lines {
+            serde_json::to_writer(&mut file, line)?;
+            file.write_all(b"\n")?;
+        }
+        file.into_inner()?.sync_all()?;
+        std::fs::rename(&partial, path)
+    };
+    write().map_err(Error::io(path))
+}
+
+#[cfg(test)]
+pub(crate) mod tests {
+    use super::*;
+
+    /// One record for each digit: items q0, q1, …, strict scores as the digits say.
+    pub(crate) fn records(scores: &str, run: usize) -> Vec<Record> {
+        let record = |(place, score): (usize, char)| {
+            let score = f64::from(u8::from(score == '1'));
+            let marks = Marks { strict: score, lenient: score, ..Marks::default() };
+            Record {
+                task: "mmmu".to_owned(),
+                id: format!("q{place}"),
+                cluster: format!("q{place}"),
+                run,
+                response: "Answer".to_owned(),
+                gold: "A".to_owned(),
+                num_tokens: 10,
+                marks: Some(marks),
+                ..Record::default()
+            }
+        };
+        scores.chars().enumerate().map(record).collect()
+    }
+
+    #[test]
+    fn schemes_side_by_side() {
+        let ruling = |score| Some(Ruling { score: Some(score), ..Ruling::default() });
+        let marks = Marks { strict: 0.0, lenient: 1.0, vlmevalkit: Some(0.0), ..Marks::default() };
+        let mut record = Record { marks: Some(marks), ..Record::default() };
+        let of = |record: &Record| Scheme::ALL.map(|scheme| record.score(scheme));
+        assert_eq!(of(&record), [Some(0.0), Some(1.0), None, None, Some(0.0), None]);
+        assert!(record.is_disputed());
+        (record.judgement, record.matching) = (ruling(1.0), ruling(1.0));
+        assert_eq!(of(&record), [Some(0.0), Some(1.0), Some(1.0), Some(1.0), Some(1.0), None]);
+        record.marks = None;
+        assert_eq!(of(&record), [None; 6]);
+    }
+}

@@ -1,0 +1,220 @@
+//! Asks every item k times, scores by rule, asks the judge.
+
+use std::borrow::Cow;
+use std::path::Path;
+
+use benchmark::{Flaw, Item, Loaded, Sandbox, Task, score};
+use judge::{Decoding, Failure, Judge, Judging, Request, Respond, Response};
+use rayon::prelude::*;
+use sha2::{Digest, Sha256};
+use stages::{Keyed, Stage, Store};
+
+use crate::Error;
+use crate::record::Record;
+use crate::ruling::{Inquiry, Ruling};
+use crate::settings::Settings;
+
+/// Name and version of how prompts are made.
+const PROMPTS: &str = "benchmark/1";
+
+/// A benchmark that is asked.
+pub struct Asked<'a> {
+    /// The benchmark.
+    pub task: &'a Task,
+    /// Its items, and the rows that are none.
+    pub loaded: Loaded,
+}
+
+/// What is under way.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Phase {
+    /// The model responds.
+    Responses,
+    /// Responses are scored.
+    Scores,
+    /// The judge rules.
+    Rulings,
+}
+
+/// What one benchmark is asked with.
+pub struct Run<'a> {
+    /// What shapes the figures.
+    pub settings: &'a Settings,
+    /// Responses and rulings of this and earlier runs.
+    pub store: &'a Store,
+    /// The folder of the images.
+    pub images: &'a Path,
+    /// Where programs run, if anywhere.
+    pub sandbox: Option<&'a Sandbox>,
+    /// Called with how much of a phase is done, and how much there is.
+    pub progress: &'a mut dyn FnMut(Phase, usize, usize),
+}
+
+/// Asks a benchmark; the records, and the rows that could not be asked.
+///
+/// # Errors
+/// When the store fails, or the model will answer nothing more.
+pub fn run(
+    asked: Asked,
+    run: &mut Run,
+    model: &mut dyn Respond,
+    judging: Option<Judging>,
+) -> Result<(Vec<Record>, Vec<Flaw>), Error> {
+    let Loaded { items, flaws, .. } = asked.loaded;
+    let mut records: Vec<Record> = (0..run.settings.num_runs)
+        .flat_map(|number| items.iter().map(move |item| (number, item)))
+        .map(|(number, item)| Record::of(asked.task, item, number))
+        .collect();
+    respond(&items, &mut records, run, model)?;
+    mark(&items, &mut records, run);
+    if let Some(judging) = judging {
+        let seed = judging.decoding.seed;
+        rule(&items, &mut records, run, (&mut Judge::Model(judging), seed))?;
+    }
+    Ok((records, flaws))
+}
+
+/// Fills in what the model says.
+fn respond(
+    items: &[Item],
+    records: &mut [Record],
+    run: &mut Run,
+    model: &mut dyn Respond,
+) -> Result<(), Error> {
+    let contents: Vec<String> = items.iter().map(content).collect();
+    let (decoding, images) = (run.settings.decoding, run.images);
+    let requests = places(items.len(), run.settings.num_runs).map(|(number, place)| Keyed {
+        content: &contents[place],
+        value: request(&items[place], number, decoding, images),
+    });
+    let requests: Vec<_> = requests.collect();
+    let (total, mut done, mut stopped) = (requests.len(), 0, None);
+    let opens_thought = run.settings.opens_thought;
+    let progress = &mut *run.progress;
+    run.store.respond("evaluation", model, requests, &mut |index, outcome| {
+        done += 1;
+        progress(Phase::Responses, done, total);
+        match outcome {
+            Ok(response) => take(&mut records[index], response, opens_thought),
+            Err(Failure::Stopped { reason }) => stopped = Some(reason),
+            Err(failure) => records[index].flaw = Some(format!("no response: {failure}")),
+        }
+    })?;
+    stopped.map_or(Ok(()), |reason| Err(Error::Stopped { reason }))
+}
+
+/// Run and item of each record, in their order.
+fn places(num_items: usize, num_runs: usize) -> impl Iterator<Item = (usize, usize)> {
+    (0..num_runs).flat_map(move |number| (0..num_items).map(move |place| (number, place)))
+}
+
+/// What an item's images hold: a prompt names them only.
+fn content(item: &Item) -> String {
+    item.images.iter().map(|image| image.sha256.as_str()).collect::<Vec<_>>().join("+")
+}
+
+fn request<'a>(item: &'a Item, number: usize, decoding: Decoding, images: &'a Path) -> Request<'a> {
+    let hash = Sha256::digest(&item.id);
+    let stream = hash.iter().take(8).fold(0, |sum, byte| (sum << 8) | u64::from(*byte));
+    Request {
+        prompt_version: PROMPTS,
+        prompt: Cow::Borrowed(&item.prompt),
+        folder: images,
+        decoding: Decoding { seed: decoding.seed + number as u64, ..decoding },
+        stream,
+    }
+}
+
+fn take(record: &mut Record, response: Response, opens_thought: bool) {
+    let is_open = opens_thought && !response.text.contains("<think>");
+    record.response = match is_open {
+        true => format!("<think>\n{}", response.text),
+        false => response.text,
+    };
+    record.model = response.model;
+    record.prompt_tokens = response.prompt_tokens;
+    record.num_tokens = response.completion_tokens;
+    record.is_cut = response.is_cut;
+    if record.response.trim_start_matches("<think>").trim().is_empty() {
+        record.flaw = Some("an empty response".to_owned());
+    }
+}
+
+/// Scores by rule, in parallel; an empty response is wrong, and said to be empty.
+fn mark(items: &[Item], records: &mut [Record], run: &mut Run) {
+    let sandbox = run.sandbox;
+    let total = records.len();
+    (run.progress)(Phase::Scores, 0, total);
+    records.par_iter_mut().enumerate().for_each(|(index, record)| {
+        let no_response = record.flaw.as_ref().is_some_and(|flaw| flaw.starts_with("no response"));
+        if no_response {
+            return;
+        }
+        match score(&items[index % items.len()], &record.response, sandbox) {
+            Ok(marks) => record.marks = Some(marks),
+            Err(reason) => record.flaw = Some(reason),
+        }
+    });
+    (run.progress)(Phase::Scores, total, total);
+}
+
+/// Has the judge rule on every response that has marks, and match options where rules found none.
+fn rule(
+    items: &[Item],
+    records: &mut [Record],
+    run: &mut Run,
+    (judge, seed): (&mut Judge, u64),
+) -> Result<(), Error> {
+    let mut inquiries = Vec::new();
+    for (index, record) in records.iter().enumerate() {
+        let item = &items[index % items.len()];
+        let Some(marks) = &record.marks else { continue };
+        if record.flaw.is_some() {
+            continue;
+        }
+        inquiries
+            .extend(Inquiry::about(item, &record.response).map(|inquiry| (index, false, inquiry)));
+        if marks.vlmevalkit == Some(0.0) && record.score_is_open() {
+            let matching = Inquiry::matching(item, &record.response);
+            inquiries.extend(matching.map(|inquiry| (index, true, inquiry)));
+        }
+    }
+    let keyed =
+        inquiries.iter().map(|(_, _, inquiry)| Keyed { content: "", value: inquiry.clone() });
+    let keyed: Vec<_> = keyed.collect();
+    let (total, mut done, mut stopped) = (keyed.len(), 0, None);
+    let (identity, progress) = (judge.identity(), &mut *run.progress);
+    let stage = Stage { name: "judgement", seed };
+    run.store.ask(stage, judge, keyed, &mut |number, outcome| {
+        done += 1;
+        progress(Phase::Rulings, done, total);
+        let (index, is_matching, inquiry) = &inquiries[number];
+        let mut ruling = match outcome {
+            Ok(ruling) => ruling,
+            Err(Failure::Stopped { reason }) => return stopped = Some(reason),
+            Err(failure) => Ruling { reason: format!("no ruling: {failure}"), ..Ruling::default() },
+        };
+        ruling.judge.clone_from(&identity);
+        ruling.seed = seed;
+        ruling.prompt = prompt_text(inquiry);
+        let record = &mut records[*index];
+        *(if *is_matching { &mut record.matching } else { &mut record.judgement }) = Some(ruling);
+    })?;
+    stopped.map_or(Ok(()), |reason| Err(Error::Stopped { reason }))
+}
+
+fn prompt_text(inquiry: &Inquiry) -> String {
+    use judge::Question as _;
+    let text = |message: &schema::Message| match &message.content {
+        schema::Content::Text(text) => text.clone(),
+        schema::Content::Parts(_) => String::new(),
+    };
+    inquiry.prompt().messages.iter().map(text).collect::<Vec<_>>().join("\n\n")
+}
+
+impl Record {
+    /// Whether VLMEvalKit's rules found no option, so that it would ask a model.
+    fn score_is_open(&self) -> bool {
+        self.marks.as_ref().is_some_and(|marks| marks.is_unmatched)
+    }
+}
