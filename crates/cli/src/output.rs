@@ -1,39 +1,79 @@
 //! What a command says on standard output: a table for people, or JSON for programs.
 
 use std::fs::File;
-use std::io::{BufWriter, ErrorKind, Write};
+use std::io::{BufWriter, ErrorKind, StdoutLock, Write};
 use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use anyhow::{Context, Result};
 use serde::Serialize;
+use serde_json::Value;
 
 use crate::failure::StdoutClosed;
 
-/// How results are printed.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Output {
-    /// As JSON.
-    pub(crate) json: bool,
+/// Where results go.
+#[derive(Clone, Debug)]
+pub(crate) enum Output {
+    /// Standard output, as text for people.
+    Text,
+    /// Standard output, as JSON.
+    Json,
+    /// Whoever called the command.
+    Captured(Captured),
+}
+
+/// The result of a command that was called by another.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Captured(Arc<Mutex<Value>>);
+
+impl Captured {
+    /// What was shown last.
+    pub(crate) fn take(&self) -> Value {
+        std::mem::take(&mut *self.0.lock().unwrap_or_else(PoisonError::into_inner))
+    }
 }
 
 impl Output {
-    /// Prints a result as JSON, or the text made of it.
+    /// Prints a result as JSON, or the text made of it; or keeps it.
     pub(crate) fn show<T: Serialize>(
-        self,
+        &self,
         result: &T,
         text: impl FnOnce(&T) -> String,
     ) -> Result<()> {
-        match self.json {
-            true => print(&serde_json::to_string_pretty(result)?),
-            false => print(&text(result)),
+        match self {
+            Self::Json => print(&serde_json::to_string_pretty(result)?),
+            Self::Text => print(&text(result)),
+            Self::Captured(captured) => {
+                let result = serde_json::to_value(result)?;
+                *captured.0.lock().unwrap_or_else(PoisonError::into_inner) = result;
+                Ok(())
+            }
         }
+    }
+
+    /// Prints a piece of a text as soon as it is known, where a person reads.
+    pub(crate) fn stream(&self, piece: &str) -> Result<()> {
+        match self {
+            Self::Text => put(|stdout| stdout.write_all(piece.as_bytes())),
+            Self::Json | Self::Captured(_) => Ok(()),
+        }
+    }
+
+    /// For a command whose result the caller wants to have.
+    pub(crate) fn captured() -> (Self, Captured) {
+        let captured = Captured::default();
+        (Self::Captured(captured.clone()), captured)
     }
 }
 
 /// Prints text and ends the line.
 fn print(text: &str) -> Result<()> {
+    put(|stdout| writeln!(stdout, "{}", text.trim_end()))
+}
+
+fn put(write: impl FnOnce(&mut StdoutLock<'_>) -> std::io::Result<()>) -> Result<()> {
     let mut stdout = std::io::stdout().lock();
-    let written = writeln!(stdout, "{}", text.trim_end()).and_then(|()| stdout.flush());
+    let written = write(&mut stdout).and_then(|()| stdout.flush());
     written.map_err(|error| match error.kind() {
         ErrorKind::BrokenPipe => StdoutClosed.into(),
         _ => anyhow::Error::from(error).context("standard output"),

@@ -11,6 +11,7 @@
 use clap::{Arg, ArgAction, Command, CommandFactory, FromArgMatches};
 use recipes::config::known_keys;
 use recipes::grpo::GrpoConfig;
+use recipes::iterative_sft::IterativeSftConfig;
 use recipes::mpo::MpoConfig;
 use recipes::preferences::PreferencesConfig;
 use recipes::reward_model::RewardConfig;
@@ -29,40 +30,49 @@ const ALIASES: [(&str, &str); 4] = [
     ("output", "output_dir"),
 ];
 
-/// Commands that take a recipe's keys.
-const RECIPES: [&[&str]; 8] = [
-    &["distill"],
-    &["sft"],
-    &["reward", "data"],
-    &["reward", "train"],
-    &["preferences", "build"],
-    &["mpo"],
-    &["grpo"],
-    &["eval"],
+/// A command that takes keys beside its options.
+struct Keyed {
+    words: &'static [&'static str],
+    /// The keys that it knows.
+    keys: fn() -> Vec<&'static str>,
+}
+
+/// Commands that take a recipe's keys; those of a pipeline are its stages'.
+const KEYED: [Keyed; 10] = [
+    Keyed { words: &["distill"], keys: known_keys::<DistillRecipe> },
+    Keyed { words: &["sft"], keys: known_keys::<SftConfig> },
+    Keyed { words: &["iterative-sft"], keys: known_keys::<IterativeSftConfig> },
+    Keyed { words: &["reward", "data"], keys: known_keys::<CurateRecipe> },
+    Keyed { words: &["reward", "train"], keys: known_keys::<RewardConfig> },
+    Keyed { words: &["preferences", "build"], keys: known_keys::<PreferencesConfig> },
+    Keyed { words: &["mpo"], keys: known_keys::<MpoConfig> },
+    Keyed { words: &["grpo"], keys: known_keys::<GrpoConfig> },
+    Keyed { words: &["eval"], keys: known_keys::<EvalConfig> },
+    Keyed { words: &["run"], keys: Vec::new },
 ];
+
+/// The keys of a command, if it takes any.
+pub(crate) fn keys(words: &[&str]) -> Option<Vec<&'static str>> {
+    KEYED.iter().find(|keyed| keyed.words == words).map(|keyed| (keyed.keys)())
+}
 
 /// The command line, the help of each recipe listing its keys.
 pub(crate) fn command() -> Command {
-    let with_keys = |keys: Vec<&'static str>| {
-        move |recipe: Command| {
-            let help = recipe.get_after_help().map(ToString::to_string).unwrap_or_default();
-            recipe.after_help(format!("{help}\n\nKeys: {}", keys.join(", ")))
+    KEYED.iter().fold(Cli::command(), |command, Keyed { words, keys }| match keys() {
+        keys if keys.is_empty() => command,
+        keys => with_keys(command, words, &keys.join(", ")),
+    })
+}
+
+/// The help of the command that the words lead to, with its keys.
+fn with_keys(command: Command, words: &'static [&'static str], keys: &str) -> Command {
+    match words {
+        [] => {
+            let help = command.get_after_help().map(ToString::to_string).unwrap_or_default();
+            command.after_help(format!("{help}\n\nKeys: {keys}"))
         }
-    };
-    Cli::command()
-        .mut_subcommand("distill", with_keys(known_keys::<DistillRecipe>()))
-        .mut_subcommand("sft", with_keys(known_keys::<SftConfig>()))
-        .mut_subcommand("reward", |reward| {
-            reward
-                .mut_subcommand("data", with_keys(known_keys::<CurateRecipe>()))
-                .mut_subcommand("train", with_keys(known_keys::<RewardConfig>()))
-        })
-        .mut_subcommand("preferences", |preferences| {
-            preferences.mut_subcommand("build", with_keys(known_keys::<PreferencesConfig>()))
-        })
-        .mut_subcommand("mpo", with_keys(known_keys::<MpoConfig>()))
-        .mut_subcommand("grpo", with_keys(known_keys::<GrpoConfig>()))
-        .mut_subcommand("eval", with_keys(known_keys::<EvalConfig>()))
+        [word, rest @ ..] => command.mut_subcommand(word, |next| with_keys(next, rest, keys)),
+    }
 }
 
 /// What the arguments ask for.
@@ -86,11 +96,12 @@ fn spell_out(command: &Command, arguments: Vec<String>) -> Vec<String> {
 /// The command of the recipe that is named; an option of the binary may stand before it, nothing else.
 fn recipe<'a>(command: &'a Command, arguments: &[String]) -> Option<&'a Command> {
     let places = (1..arguments.len()).filter(|&at| at == 1 || arguments[1].starts_with('-'));
-    let words =
-        places.flat_map(|at| RECIPES.map(|words| (at, words))).find_map(|(at, words)| {
+    let words = places.flat_map(|at| KEYED.iter().map(move |keyed| (at, keyed.words))).find_map(
+        |(at, words)| {
             let said = arguments.get(at..at + words.len())?;
             (said == words).then_some(words)
-        })?;
+        },
+    )?;
     words.iter().try_fold(command, |command, word| command.find_subcommand(word))
 }
 

@@ -1,7 +1,7 @@
-//! What was sampled and scored, prompt by prompt, so that a kill costs one batch.
+//! What was found out so far, item by item, so that a kill costs one batch.
 //!
 //! ```text
-//! responses.jsonl     first line: the settings that shape what follows; then a line for each prompt
+//! responses.jsonl     first line: the settings that shape what follows; then a line for each item
 //! ```
 
 use std::collections::BTreeMap;
@@ -9,73 +9,37 @@ use std::fs::{File, OpenOptions, TryLockError};
 use std::io::Write;
 use std::path::{Path, PathBuf};
 
-use schema::FinishReason;
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
+use serde::de::DeserializeOwned;
 use serde_json::{Map, Value};
 
 use crate::Error;
 
-/// Name of the journal in an output folder.
-const FILE: &str = "responses.jsonl";
-
-/// One sampled response.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub(super) struct Response {
-    pub text: String,
-    pub finish_reason: FinishReason,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub score: Option<f64>,
-}
-
-impl Response {
-    pub(super) fn is_complete(&self) -> bool {
-        self.finish_reason == FinishReason::Stop
-    }
-}
-
-/// The rejected side of a DropoutNTP pair.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub(super) struct Dropout {
-    /// The whole of the chosen response.
-    pub chosen: String,
-    /// Its first half, continued without the image.
-    pub rejected: Response,
-}
-
-/// What one prompt gave.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub(super) struct Entry {
-    /// The prompt's number in the data set.
-    pub prompt: usize,
-    /// Whether the prompt ends inside an opened thought.
-    pub opens_thought: bool,
-    pub responses: Vec<Response>,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub dropout: Option<Dropout>,
-    /// Why there are no scores, where there should be some.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub score_error: Option<String>,
+/// What a journal holds.
+pub(crate) trait Numbered {
+    /// The item's number: of two lines about one item the later counts.
+    fn number(&self) -> usize;
 }
 
 /// An open journal.
-pub(super) struct Journal {
+pub(crate) struct Journal<E> {
     path: PathBuf,
     /// Locked: the system releases it however the process ends.
     file: File,
-    /// What is known, by prompt.
-    pub entries: BTreeMap<usize, Entry>,
+    /// What is known, by number.
+    pub entries: BTreeMap<usize, E>,
 }
 
-impl Journal {
-    /// Opens the journal of an output folder; a line that a kill has torn is dropped.
+impl<E: Numbered + Serialize + DeserializeOwned> Journal<E> {
+    /// Opens a journal; a line that a kill has torn is dropped.
     ///
     /// # Errors
     /// When another process holds it, or it was begun under other `settings`.
-    pub(super) fn open(folder: &Path, settings: &Map<String, Value>) -> Result<Self, Error> {
-        let path = folder.join(FILE);
-        let io = |source| Error::Io { path: path.clone(), source };
+    pub(crate) fn open(path: &Path, settings: &Map<String, Value>) -> Result<Self, Error> {
+        let folder = path.parent().unwrap_or(Path::new(""));
+        let io = |source| Error::Io { path: path.to_owned(), source };
         let file = std::fs::create_dir_all(folder)
-            .and_then(|()| OpenOptions::new().create(true).append(true).open(&path))
+            .and_then(|()| OpenOptions::new().create(true).append(true).open(path))
             .map_err(io)?;
         match file.try_lock() {
             Ok(()) => {}
@@ -84,18 +48,19 @@ impl Journal {
             }
             Err(TryLockError::Error(source)) => return Err(io(source)),
         }
-        let bytes = std::fs::read(&path).map_err(io)?;
+        let bytes = std::fs::read(path).map_err(io)?;
         let mut lines = bytes.split_inclusive(|&b| b == b'\n').filter(|l| l.ends_with(b"\n"));
-        let mut journal = Self { path: path.clone(), file, entries: BTreeMap::new() };
+        let mut journal =
+            Self { path: path.to_owned(), file, entries: BTreeMap::<usize, E>::new() };
         let mut length = 0;
         if let Some(line) = lines.next() {
-            check_settings(&path, line, settings)?;
+            check_settings(path, line, settings)?;
             length += line.len();
         }
         for line in lines {
-            let Ok(entry) = serde_json::from_slice::<Entry>(line) else { break };
+            let Ok(entry) = serde_json::from_slice::<E>(line) else { break };
             length += line.len();
-            journal.entries.insert(entry.prompt, entry);
+            journal.entries.insert(entry.number(), entry);
         }
         journal.file.set_len(length as u64).map_err(io)?;
         if length == 0 {
@@ -104,10 +69,10 @@ impl Journal {
         Ok(journal)
     }
 
-    /// Adds what one prompt gave, and waits until the disk has it.
-    pub(super) fn add(&mut self, entry: Entry) -> Result<(), Error> {
+    /// Adds what one item gave, and waits until the disk has it.
+    pub(crate) fn add(&mut self, entry: E) -> Result<(), Error> {
         self.write(&entry)?;
-        self.entries.insert(entry.prompt, entry);
+        self.entries.insert(entry.number(), entry);
         Ok(())
     }
 
@@ -123,7 +88,7 @@ impl Journal {
 /// A journal goes on only under the settings that it began with.
 fn check_settings(path: &Path, line: &[u8], current: &Map<String, Value>) -> Result<(), Error> {
     let saved: Map<String, Value> = serde_json::from_slice(line).map_err(|error| Error::State {
-        what: FILE,
+        what: "journal",
         reason: format!("its first line holds no settings: {error}"),
     })?;
     let show = |map: &Map<String, Value>, key: &str| {
