@@ -62,7 +62,7 @@ impl GrpoStep {
             let mut ids = inputs::tokens(p, args.tokens);
             ids[..args.image_rows].fill(image);
             let features = Some(features[p].clone());
-            Prompt { ids, features, places: None, stream: p as u64 }
+            Prompt { features, ..Prompt::text(ids, p as u64) }
         };
         let prompts = (0..args.prompts).map(prompt).collect();
         let config = GenerateConfig {
@@ -111,7 +111,8 @@ fn dlogp(pack: &Pack, scored: &LogProbs, per_group: usize) -> Vec<f32> {
     let gradients = pack.sequences.iter().enumerate().flat_map(|(index, range)| {
         let advantage = if index % per_group < per_group / 2 { 1.0 } else { -1.0 };
         let log_probs = &scored.log_prob[range.clone()];
-        let completion = Completion { log_probs, old: None, reference: None, advantage };
+        let completion =
+            Completion { log_probs, old: None, sampled: None, reference: None, advantage };
         reduction.reduce(&loss::grpo(&completion, &objective).terms, &totals).gradient
     });
     gradients.collect()

@@ -14,7 +14,7 @@ use crate::pattern;
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct RelevanceOf<'a>(pub(crate) &'a Item, pub(crate) &'a Path);
 
-/// The verdict of [`RelevanceOf`].
+/// How much the answer depends on the image.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Relevance {
@@ -55,7 +55,7 @@ impl Question for RelevanceOf<'_> {
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct TextOf<'a>(pub(crate) &'a Item);
 
-/// The verdict of [`TextOf`].
+/// How good and how demanding the question is as text.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct TextGrades {
@@ -111,7 +111,7 @@ impl Question for TextOf<'_> {
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct IntegrationOf<'a>(pub(crate) &'a Item, pub(crate) &'a Path);
 
-/// The verdict of [`IntegrationOf`].
+/// How far image and text have to be read together.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Integration {
