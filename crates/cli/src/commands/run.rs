@@ -17,6 +17,7 @@ use anyhow::{Context as _, Result, bail};
 use serde::Serialize;
 use serde_json::Value;
 
+use super::choose;
 use crate::Context;
 use crate::args::RunArgs;
 use crate::output::{Output, Table};
@@ -146,6 +147,12 @@ impl Line {
         }
     }
 
+    /// What was chosen, if something was.
+    fn choice(&self) -> Option<String> {
+        let choice = serde_json::from_value(self.result.get("choice")?.clone()).ok()?;
+        Some(format!("{}\n{}", self.name, choose::describe(&choice)))
+    }
+
     /// The figures of an evaluation, if it is one.
     fn figures(&self) -> Option<(Summary, Option<Summary>)> {
         let of = |key: &str| serde_json::from_value(self.result.get(key)?.clone()).ok();
@@ -167,13 +174,13 @@ impl Outcome {
             .iter()
             .filter_map(|line| line.figures().map(|figures| (line.name.as_str(), figures)))
             .collect();
-        if figures.is_empty() {
-            return stages.to_string();
-        }
         let rows: Vec<_> = figures
             .iter()
             .map(|(name, (summary, blind))| (*name, summary, blind.as_ref()))
             .collect();
-        format!("{stages}\n{}", table(&rows))
+        let figures = (!rows.is_empty()).then(|| table(&rows));
+        let choices = self.stages.iter().filter_map(Line::choice);
+        let parts = [stages.to_string()].into_iter().chain(figures).chain(choices);
+        parts.collect::<Vec<_>>().join("\n")
     }
 }

@@ -12,6 +12,7 @@ mod curate;
 mod distill;
 mod pipeline;
 mod runs;
+mod transfer;
 mod preference;
 mod reward;
 mod bad_input;
