@@ -131,6 +131,17 @@ pub(crate) fn count(count: usize) -> String {
     scaled(count as f64, &["", "k", "M", "G"]).trim_end().to_owned()
 }
 
+/// `45 s`, `12 min`, `3.5 h`, `20 days`.
+pub(crate) fn duration(seconds: f64) -> String {
+    match seconds {
+        s if s < 90.0 => format!("{s:.0} s"),
+        s if s < 5400.0 => format!("{:.0} min", s / 60.0),
+        s if s < 172_800.0 => format!("{:.1} h", s / 3600.0),
+        s if s < 6.3e7 => format!("{:.0} days", s / 86_400.0),
+        s => format!("{:.0} years", s / 31_557_600.0),
+    }
+}
+
 fn scaled(value: f64, units: &[&str]) -> String {
     let (mut value, mut unit) = (value, 0);
     while value >= 999.5 && unit + 1 < units.len() {
@@ -170,6 +181,15 @@ mod tests {
         table.row(["llm".to_owned(), "9 MB".to_owned()]);
         table.row(["adapter".to_owned(), "12 kB".to_owned()]);
         assert_eq!(table.to_string(), "part     bytes\nllm       9 MB\nadapter  12 kB\n");
+    }
+
+    #[test]
+    fn times_for_people() {
+        let cases = [(12.3, "12 s"), (600.0, "10 min"), (9000.0, "2.5 h"), (1e6, "12 days")];
+        for (seconds, text) in cases {
+            assert_eq!(duration(seconds), text);
+        }
+        assert_eq!(duration(1e9), "32 years");
     }
 
     #[test]

@@ -26,11 +26,9 @@ fn data(folder: &Path) -> PathBuf {
     path
 }
 
-fn recipe(folder: &Path) -> PathBuf {
-    let (model, data) = (plain_vlm(folder), data(folder));
-    let text = format!(
-        r#"
-output_dir = {out:?}
+/// `@` stands for the test's folder.
+const RECIPE: &str = r#"
+output_dir = '@/out'
 
 [shared]
 seed = 5
@@ -47,8 +45,8 @@ held_out = 4
 [[stage]]
 name = "think"
 command = "sft"
-model_name_or_path = {model:?}
-dataset = "${{arithmetic}}/train.jsonl"
+model_name_or_path = '@/vlm'
+dataset = "${arithmetic}/train.jsonl"
 trainable = "lora"
 lora_r = 2
 learning_rate = 1e-3
@@ -57,34 +55,34 @@ max_steps = 3
 [[stage]]
 name = "reasoner"
 command = "assemble"
-model = {model:?}
-adapter = "${{think.checkpoint}}"
+model = '@/vlm'
+adapter = "${think.checkpoint}"
 
 [[stage]]
 name = "mlp"
 command = "sft"
-model_name_or_path = {model:?}
-dataset = {data:?}
+model_name_or_path = '@/vlm'
+dataset = '@/data.jsonl'
 learning_rate = 1e-3
 max_steps = 3
 
 [[stage]]
 name = "aligned"
 command = "assemble"
-model = {model:?}
-adapter = "${{mlp.checkpoint}}"
+model = '@/vlm'
+adapter = "${mlp.checkpoint}"
 
 [[stage]]
 name = "reassembled"
 command = "assemble"
-model = "${{aligned}}"
-llm = "${{reasoner}}"
+model = "${aligned}"
+llm = "${reasoner}"
 
 [[stage]]
 name = "teach"
 command = "sft"
-model_name_or_path = "${{reassembled}}"
-dataset = {data:?}
+model_name_or_path = "${reassembled}"
+dataset = '@/data.jsonl'
 trainable = "adapter+llm"
 learning_rate = 5e-3
 max_steps = 60
@@ -92,15 +90,15 @@ max_steps = 60
 [[stage]]
 name = "taught"
 command = "assemble"
-model = "${{reassembled}}"
-adapter = "${{teach.checkpoint}}"
+model = "${reassembled}"
+adapter = "${teach.checkpoint}"
 
 [[stage]]
 name = "iterative"
 command = "iterative-sft"
-model_name_or_path = "${{taught}}"
-dataset = {data:?}
-eval_dataset = {data:?}
+model_name_or_path = "${taught}"
+dataset = '@/data.jsonl'
+eval_dataset = '@/data.jsonl'
 learning_rate = 1e-4
 num_rounds = 1
 max_steps = 2
@@ -114,28 +112,30 @@ temperature = 0.0
 [[stage]]
 name = "eval-stage-1"
 command = "eval"
-model_name_or_path = "${{taught}}"
-adapter_name_or_path = "${{iterative}}/stage-1/sft/checkpoint-2"
-dataset = {data:?}
+model_name_or_path = "${taught}"
+adapter_name_or_path = "${iterative}/stage-1/sft/checkpoint-2"
+dataset = '@/data.jsonl'
 max_new_tokens = 32
 
 [[stage]]
 name = "eval-iterative"
 command = "eval"
-model_name_or_path = "${{taught}}"
-adapter_name_or_path = "${{iterative.checkpoint}}"
-dataset = {data:?}
+model_name_or_path = "${taught}"
+adapter_name_or_path = "${iterative.checkpoint}"
+dataset = '@/data.jsonl'
 max_new_tokens = 32
 
 [[stage]]
 name = "choice"
 command = "choose"
-evaluations = ["${{eval-stage-1}}", "${{eval-iterative}}"]
-"#,
-        out = folder.join("out"),
-    );
+evaluations = ["${eval-stage-1}", "${eval-iterative}"]
+"#;
+
+fn recipe(folder: &Path) -> PathBuf {
+    plain_vlm(folder);
+    data(folder);
     let path = folder.join("r1v.toml");
-    fs::write(&path, text).unwrap();
+    fs::write(&path, RECIPE.replace('@', text(folder))).unwrap();
     path
 }
 

@@ -12,7 +12,7 @@ use super::marker::{Marker, content, hash};
 use super::recipe::{Pipeline, Stage};
 use super::{invocation, reference};
 use crate::Context;
-use crate::output::{Output, Table as Rows, bytes, count};
+use crate::output::{Output, Table as Rows, bytes, count, duration};
 use crate::progress::Progress;
 
 /// How a stage stands.
@@ -142,9 +142,27 @@ impl Planned {
         }
     }
 
+    /// As [`resolved`](Self::resolved) for an estimate, which takes a model for one that will be made of it, and needs
+    /// no checkpoint: neither changes a size.
+    fn expected(&self, pipeline: &Pipeline) -> Option<Table> {
+        let mut values = Table::new();
+        for (key, value) in &self.values {
+            let mut is_missing = false;
+            let mut replace = |reference: &reference::Reference| {
+                is_missing |= reference.is_checkpoint;
+                stood_in(pipeline, reference)
+            };
+            let value = reference::resolve(value, &mut replace);
+            if !is_missing {
+                values.insert(key.clone(), value.ok()?);
+            }
+        }
+        Some(values)
+    }
+
     /// What the command's own dry run says, where it has one and its inputs are there.
     fn estimate(&self, pipeline: &Pipeline) -> Option<Value> {
-        let mut values = self.resolved(pipeline).ok()?;
+        let mut values = self.expected(pipeline)?;
         invocation::keys(&self.command).ok()?.contains(&"dry_run".to_owned()).then_some(())?;
         values.insert("dry_run".to_owned(), true.into());
         let command = invocation::parse(&self.command, &values, &self.folder).ok()?;
@@ -158,6 +176,26 @@ impl Planned {
             said
         }))
     }
+}
+
+/// The folder of a stage that is finished, or of the model that it will be made of.
+fn stand_in(pipeline: &Pipeline, name: &str) -> Option<PathBuf> {
+    let folder = pipeline.folder(name);
+    let Some(stage) = pipeline.stages.iter().find(|stage| stage.name == name) else {
+        return Some(folder);
+    };
+    if Marker::read(&folder).ok()?.is_some_and(|marker| marker.is_finished) {
+        return Some(folder);
+    }
+    let model = stage.values.get("model").filter(|_| stage.command == "assemble")?;
+    let model = reference::resolve(model, &mut |reference| stood_in(pipeline, reference));
+    Some(model.ok()?.as_str()?.into())
+}
+
+/// The same as text, for a reference.
+fn stood_in(pipeline: &Pipeline, reference: &reference::Reference) -> Result<String> {
+    let found = stand_in(pipeline, &reference.stage);
+    Ok(found.with_context(|| format!("{reference} is not there"))?.display().to_string())
 }
 
 /// What `--dry-run` prints of a stage.
@@ -232,6 +270,9 @@ fn estimate(plan: &Value) -> String {
     }
     if let Some(memory) = plan.get("memory").and_then(Value::as_object) {
         parts.push(bytes(memory.values().filter_map(Value::as_u64).sum()));
+    }
+    if let Some(seconds) = plan.get("work").and_then(|work| work["seconds"].as_f64()) {
+        parts.push(format!("{} here at least", duration(seconds)));
     }
     parts.join(", ")
 }
