@@ -4,7 +4,7 @@ use std::fmt;
 use std::path::Path;
 
 use ::data::{Dataset, Preferences, prompt_of};
-use ::model::inspect::{Memory, Workload, inspect};
+use ::model::inspect::{Memory, PartSummary, Workload, inspect};
 use ::model::llm::Keep;
 use anyhow::{Context as _, Result};
 use preprocess::{ModelImage, Processor};
@@ -179,7 +179,7 @@ impl Plan {
         let trainable = config.trainable()?.to_string();
         let inspection = inspect(&config.model_name_or_path, &workload)?;
         let llm = inspection.parts.iter().find(|part| part.part == "llm");
-        let work = Work::new(tokens, llm.map_or(0, |part| part.num_parameters), config)?;
+        let work = Work::new(tokens, llm.map_or(0, multiplied), config)?;
         let trains = inspection.trains.into_iter().find(|trains| trains.setting == trainable);
         let trains = trains.with_context(|| {
             format!("{}: not an assembled model", config.model_name_or_path.display())
@@ -198,6 +198,12 @@ impl Plan {
             work,
         })
     }
+}
+
+/// Weights of a language model that a row is multiplied with: all but the table its token is looked up in.
+fn multiplied(llm: &PartSummary) -> usize {
+    let table = ["vocabulary", "hidden"].map(|size| llm.sizes.get(size).copied().unwrap_or(0));
+    llm.num_parameters.saturating_sub(table[0] * table[1])
 }
 
 fn open(config: &ModelConfig, dataset: &Path) -> Result<(Dataset, Processor)> {
@@ -230,6 +236,6 @@ impl fmt::Display for Plan {
             bytes(activations)
         )?;
         let Work { operations, seconds } = self.work;
-        write!(f, "time      {} here at least ({operations:.1e} operations)", duration(seconds))
+        write!(f, "time      up to {} here ({operations:.1e} operations)", duration(seconds))
     }
 }

@@ -99,7 +99,7 @@ fn stages_are_planned_run_once_and_changed_ones_again() {
     assert_eq!(states(&plan), ["done", "done", "to_do", "to_do"]);
     assert!(plan[2]["plan"]["memory"]["weights"].as_u64().unwrap() > 100_000);
     let said = succeed(&["run", path, "--dry-run"]);
-    assert!(said.contains("5 steps") && said.contains("s here at least"), "{said}");
+    assert!(said.contains("5 steps") && said.contains(" s here"), "{said}");
 
     let whole = succeed_json(&["run", path]);
     let is_new: Vec<_> =

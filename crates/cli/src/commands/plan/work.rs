@@ -32,12 +32,13 @@ pub(super) struct Tokens {
 pub(super) struct Work {
     /// Floating-point operations of the language model, which does most of them.
     pub(super) operations: f64,
-    /// Seconds that they take here at least; drawing is slower than its arithmetic.
+    /// Seconds that they take here at most, if nobody else is busy: rows that samples share, and rows before the first
+    /// image, cost less; drawing few completions at once costs more.
     pub(super) seconds: f64,
 }
 
 impl Work {
-    /// Of a language model of so many weights.
+    /// Of a language model that multiplies a row with so many weights.
     pub(super) fn new(tokens: Tokens, num_weights: usize, config: &ModelConfig) -> Result<Self> {
         let rerun = usize::from(config.gradient_checkpointing);
         let own = usize::from(config.trainable()?.llm() == LlmTraining::Full);

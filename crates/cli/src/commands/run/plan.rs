@@ -272,7 +272,7 @@ fn estimate(plan: &Value) -> String {
         parts.push(bytes(memory.values().filter_map(Value::as_u64).sum()));
     }
     if let Some(seconds) = plan.get("work").and_then(|work| work["seconds"].as_f64()) {
-        parts.push(format!("{} here at least", duration(seconds)));
+        parts.push(format!("up to {} here", duration(seconds)));
     }
     parts.join(", ")
 }
