@@ -9,14 +9,13 @@
 //! R1V (arXiv:2504.05599), section 2.2, first two stages; the third is `grpo` on `top_scored.jsonl`. The paper names
 //! neither the model that scores nor its rubric: a [`Scorer`] does, from 0 to 5.
 
-use std::collections::BTreeMap;
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
-use data::{Dataset, absolute, prompt_of};
+use data::{Dataset, prompt_of};
 use judge::{Decoding, Judge, Judging, Respond};
 use reward::Scorer;
 use rollout::Sampling;
-use schema::Sample;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 
@@ -24,16 +23,18 @@ use crate::Error;
 use crate::choice::{Candidate, Choice, Figures, choose};
 use crate::config::{BatchConfig, ModelConfig, RunConfig};
 use crate::journal::{Journal, Numbered};
-use crate::run::{Notice, Watch, shaping_map, write_config};
+use crate::run::{Watch, shaping_map, write_config};
 use crate::sft::{SftConfig, train};
 
 mod config;
 mod scores;
 mod answers;
+mod selection;
 
 use answers::{Answered, Asking, Trained};
 pub use config::{AnswerConfig, IterativeSftConfig, Quality, RoundConfig, ScoreConfig};
 use scores::{Grader, Item, scores, share_of_top};
+use selection::Selection;
 
 /// Name of the file of samples that reinforcement learns from.
 pub const TOP_SCORED_FILE: &str = "top_scored.jsonl";
@@ -218,43 +219,25 @@ impl Course<'_> {
 
     /// Writes what a round learns from: samples that score high enough, and those that the policy gets wrong.
     fn select(&mut self, round: usize, dataset: &Dataset) -> Result<PathBuf, Error> {
-        let threshold = self.config.rounds.threshold(round);
         let wrong = self.misclassified(round, dataset)?;
         let scores = self.scores(dataset)?;
-        let is_good = |index: usize| scores[index].is_some_and(|score| score >= threshold);
-        let is_wrong = |index: usize| wrong.get(&index).copied().unwrap_or(false);
-        let all = 0..dataset.samples.len();
-        let selected = all.clone().filter(|&index| is_good(index) || is_wrong(index));
-        let lines: Vec<Sample> = selected
-            .map(|index| selected_sample(dataset, index, scores[index], is_wrong(index)))
-            .collect();
+        let threshold = self.config.rounds.threshold(round);
+        let selection = Selection { dataset, scores: &scores, wrong: &wrong, threshold };
         let Watch { mut notices, .. } = (self.callers.watch)();
-        notices(&Notice::Selected {
-            round,
-            num_samples: dataset.samples.len(),
-            num_scored: all.clone().filter(|&index| is_good(index)).count(),
-            num_misclassified: all.filter(|&index| is_wrong(index)).count(),
-            num_selected: lines.len(),
-        });
+        notices(&selection.notice(round));
         let path = self.output_dir().join(name(round)).join("train.jsonl");
-        if lines.is_empty() {
-            return Err(Error::Empty { path });
-        }
-        data::write_lines(&path, &lines)?;
+        selection.write(&path)?;
         Ok(path)
     }
 
     /// Which samples the policy answers wrongly, of those whose answer is known.
-    fn misclassified(
-        &mut self,
-        round: usize,
-        dataset: &Dataset,
-    ) -> Result<BTreeMap<usize, bool>, Error> {
+    fn misclassified(&mut self, round: usize, dataset: &Dataset) -> Result<BTreeSet<usize>, Error> {
         let (seed, answers) = (self.config.run.seed, &self.config.answers);
         let sampling = Sampling::at_temperature(answers.temperature, seed);
         let asking = self.asking(name(round), "answers.jsonl", sampling, dataset, usize::MAX);
         let answers = self.answers(&asking, dataset)?;
-        Ok(answers.into_iter().map(|answered| (answered.sample, !answered.correct)).collect())
+        let wrong = answers.into_iter().filter(|answered| !answered.correct);
+        Ok(wrong.map(|answered| answered.sample).collect())
     }
 
     fn asking(
@@ -359,17 +342,11 @@ impl Course<'_> {
         Ok(choice)
     }
 
-    /// Samples of the highest score whose answer is known: reinforcement needs it.
+    /// Writes the samples of the highest score whose answer is known: reinforcement needs it.
     fn export(&mut self, dataset: &Dataset) -> Result<(), Error> {
         let scores = self.scores(dataset)?;
-        let top = self.config.rounds.top_score;
-        let is_top = |index: &usize| {
-            scores[*index].is_some_and(|score| score >= top)
-                && dataset.samples[*index].answer.is_some()
-        };
-        let lines = (0..dataset.samples.len()).filter(is_top);
-        let lines = lines.map(|index| scored_sample(dataset, index, scores[index]));
-        Ok(data::write_lines(&self.output_dir().join(TOP_SCORED_FILE), lines)?)
+        let path = self.output_dir().join(TOP_SCORED_FILE);
+        selection::write_top(&path, dataset, &scores, self.config.rounds.top_score)
     }
 }
 
@@ -389,18 +366,4 @@ fn grader<'a>(callers: &'a mut Callers<'_>, seed: u64) -> Grader<'a> {
 fn identity(dataset: &Dataset) -> String {
     let text = serde_json::to_string(&dataset.samples).expect("samples were JSON before");
     engine::config_hash(&text)
-}
-
-/// A sample of a data set with its score, its images to be found from anywhere.
-fn scored_sample(dataset: &Dataset, index: usize, score: Option<f64>) -> Sample {
-    let mut sample = absolute(dataset.samples[index].clone(), dataset.folder());
-    sample.extra.insert("score".to_owned(), json!(score));
-    sample
-}
-
-/// The same with whether the policy gets it wrong.
-fn selected_sample(dataset: &Dataset, index: usize, score: Option<f64>, is_wrong: bool) -> Sample {
-    let mut sample = scored_sample(dataset, index, score);
-    sample.extra.insert("misclassified".to_owned(), json!(is_wrong));
-    sample
 }

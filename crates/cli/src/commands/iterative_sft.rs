@@ -38,16 +38,7 @@ struct Outcome {
 /// Trains, or says what the first stage would be.
 pub(crate) fn run(args: &RecipeArgs, context: &Context) -> Result<()> {
     let config: IterativeSftConfig = settings(args)?;
-    if let Some(keys) = &config.rounds.distill {
-        // A mistake in it shows before anything is trained.
-        let refresh = Refresh {
-            model: &config.model,
-            dataset: &config.run.dataset,
-            output_dir: config.run.output_dir.clone(),
-            seed: config.run.seed,
-        };
-        distillation(keys, &refresh).context("distill").map_err(usage)?;
-    }
+    check(&config).map_err(usage)?;
     if args.dry_run {
         return show_plan(&config, Plan::sft(&config.first_stage())?, context);
     }
@@ -62,6 +53,18 @@ pub(crate) fn run(args: &RecipeArgs, context: &Context) -> Result<()> {
     context.output.show(&outcome, |outcome| {
         format!("{}\n{}", outcome.checkpoint.display(), super::choose::describe(&outcome.choice))
     })
+}
+
+/// Finds a mistake in the keys of the distillation before anything is trained.
+pub(crate) fn check(config: &IterativeSftConfig) -> Result<()> {
+    let Some(keys) = &config.rounds.distill else { return Ok(()) };
+    let refresh = Refresh {
+        model: &config.model,
+        dataset: &config.run.dataset,
+        output_dir: config.run.output_dir.clone(),
+        seed: config.run.seed,
+    };
+    distillation(keys, &refresh).context("distill").map(drop)
 }
 
 fn train(config: &IterativeSftConfig, context: &Context) -> Result<Choice> {

@@ -1,9 +1,11 @@
 //! The first R1V at the size of a test: an adapter trained on one language model, another that learned to think from
 //! text alone, both put together, fine-tuned in rounds on data distilled anew, and the best checkpoint kept.
 
+use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use safetensors::SafeTensors;
 use serde_json::{Value, json};
 
 use crate::models::{image, plain_vlm};
@@ -153,6 +155,16 @@ fn transfer_rounds_and_choice() {
     let names = String::from_utf8_lossy(&weights("think/checkpoint-3")).into_owned();
     assert!(names.contains("lora_A") && !names.contains("mlp1"), "low-rank terms alone");
     assert_eq!(result("reassembled")["adapter"], "transplanted");
+    let tensors = |name: &str, prefix: &str| {
+        let bytes = fs::read(out.join(name).join("model.safetensors")).unwrap();
+        let file = SafeTensors::deserialize(&bytes).unwrap();
+        let tensors = file.tensors().into_iter().filter(|(name, _)| name.starts_with(prefix));
+        tensors.map(|(name, view)| (name, view.data().to_vec())).collect::<BTreeMap<_, _>>()
+    };
+    assert!(tensors("reassembled", "language_model.") == tensors("reasoner", "language_model."));
+    assert!(tensors("reasoner", "language_model.") != tensors("aligned", "language_model."));
+    assert!(tensors("reassembled", "mlp1.") == tensors("aligned", "mlp1."));
+    assert!(tensors("reasoner", "mlp1.") != tensors("aligned", "mlp1."));
     // Each stage of the rounds had its data made anew by the policy as it then was, and kept what it said.
     for stage in ["stage-1", "round-1"] {
         let folder = out.join("iterative").join(stage).join("data");

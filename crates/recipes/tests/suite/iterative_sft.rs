@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 use std::fs;
 use std::path::PathBuf;
 
+use judge::{Failure, Request, Scripted};
 use recipes::Error;
 use recipes::choice::{Choice, Weighed};
 use recipes::iterative_sft::{Callers, IterativeSftConfig, Refresh, iterative_sft};
@@ -155,6 +156,37 @@ fn a_reward_model_scores_each_sample_once_and_completions_too() {
     let error = load(&keys);
     let error = error.unwrap_err().to_string();
     assert!(error.contains("score_levels") && error.contains("rising"), "{error}");
+}
+
+#[test]
+fn a_judge_scores_by_its_rubric_and_a_budget_that_ends_stops_the_run() {
+    let place = place().with("num_rounds", 1);
+    let path = place.path("judged.toml");
+    let mut config: IterativeSftConfig = place.config(&[]);
+    config.scores.score_column = None;
+    fs::write(&path, toml::to_string(&config).unwrap()).unwrap();
+    let keys = [("judge".to_owned(), "{model_name_or_path = 'a judge'}".to_owned())];
+    let config: IterativeSftConfig = recipes::config::load(Some(&path), &keys).unwrap();
+    // Two are scored before the budget ends, and are not paid for again.
+    let run = |most: usize| {
+        let mut num_left = most;
+        let mut judge = Scripted::new(|_: &Request<'_>| {
+            match num_left.checked_sub(1).map(|left| num_left = left) {
+                None => Err(Failure::Stopped { reason: "the budget is spent".to_owned() }),
+                Some(()) => Ok(r#"{"score": 3, "reason": "terse"}"#.to_owned()),
+            }
+        });
+        let watch = &mut Watch::nobody;
+        let callers = Callers { scorer: None, judge: Some(&mut judge), refresh: None, watch };
+        let ended = iterative_sft(&config, callers).map(drop);
+        ended.map(|()| judge.num_requests)
+    };
+    let error = run(2).unwrap_err().to_string();
+    assert!(error.contains("the budget is spent"), "{error}");
+    assert_eq!(run(99).unwrap(), 4);
+    let train: Vec<Value> = lines(&place.path("out/round-1/train.jsonl"));
+    assert!(train.len() == 6 && train.iter().all(|line| line["score"] == 3.0), "{train:?}");
+    assert_eq!(fs::read_to_string(place.path("out/top_scored.jsonl")).unwrap(), "");
 }
 
 #[test]

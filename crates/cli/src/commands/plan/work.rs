@@ -16,7 +16,7 @@ const REACHED: f64 = 0.65;
 const PRODUCT: [usize; 3] = [256, 1536, 576];
 
 /// How often it is timed; the fastest counts, as others may be busy too.
-const NUM_PRODUCTS: usize = 8;
+const NUM_PRODUCTS: usize = 40;
 
 /// Tokens that a run puts through the language model.
 #[derive(Clone, Copy, Debug, Default)]

@@ -14,6 +14,7 @@ use toml::{Table, Value};
 use crate::args::{Cli, Command, PreferencesCommand, RecipeArgs, RewardCommand};
 use crate::commands::distill::DistillRecipe;
 use crate::commands::eval::EvalConfig;
+use crate::commands::iterative_sft;
 use crate::commands::reward::data::CurateRecipe;
 use crate::overrides;
 
@@ -44,15 +45,19 @@ pub(super) fn parse(command: &str, values: &Table, folder: &Path) -> Result<Comm
 
 /// All that shapes what a command makes, defaults included: its recipe's keys, or its options.
 pub(super) fn settings(command: &Command) -> Result<String> {
+    fn read<R: Recipe>(args: &RecipeArgs) -> Result<R> {
+        Ok(load(args.config.as_deref(), &args.overrides)?)
+    }
     fn of<R: Recipe>(args: &RecipeArgs) -> Result<String> {
-        let recipe: R = load(args.config.as_deref(), &args.overrides)?;
-        Ok(shaping_text(&recipe)?)
+        Ok(shaping_text(&read::<R>(args)?)?)
     }
     match command {
         Command::Distill(args) => of::<DistillRecipe>(&args.recipe),
         Command::Sft(args) => of::<recipes::sft::SftConfig>(&args.recipe),
         Command::IterativeSft(args) => {
-            of::<recipes::iterative_sft::IterativeSftConfig>(&args.recipe)
+            let recipe = read(&args.recipe)?;
+            iterative_sft::check(&recipe)?;
+            Ok(shaping_text(&recipe)?)
         }
         Command::Mpo(args) => of::<recipes::mpo::MpoConfig>(&args.recipe),
         Command::Grpo(args) => of::<recipes::grpo::GrpoConfig>(&args.recipe),
