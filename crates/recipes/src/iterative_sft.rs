@@ -101,7 +101,14 @@ pub fn iterative_sft<'a>(
     callers: Callers<'a>,
 ) -> Result<Choice, Error> {
     let folder = &config.run.output_dir;
-    let rounds = Journal::open(&folder.join(ROUNDS_FILE), &shaping_map(config)?)?;
+    let rounds: Journal<Round> = Journal::open(&folder.join(ROUNDS_FILE), &shaping_map(config)?)?;
+    if config.run.resume_from_checkpoint == "never" && !rounds.entries.is_empty() {
+        return Err(Error::Contradiction {
+            first: "resume_from_checkpoint = \"never\"".to_owned(),
+            second: format!("{} finished stages in output_dir", rounds.entries.len()),
+            why: "stages of two runs would mix; choose another folder",
+        });
+    }
     write_config(config, folder)?;
     let model = config.model.with_shared_features(folder)?;
     let mut course = Course { config, callers, rounds, model, trained: None };

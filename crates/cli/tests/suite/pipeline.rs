@@ -116,6 +116,12 @@ fn stages_are_planned_run_once_and_changed_ones_again() {
     assert_eq!(states(&plan), ["done"; 4]);
     fs::rename(&moved, &out).unwrap();
 
+    // What a later stage would need must be there.
+    fs::rename(out.join("grpo/checkpoint-5"), out.join("grpo/elsewhere")).unwrap();
+    let plan = succeed_json(&["run", path, "--dry-run"]);
+    assert_eq!(states(&plan), ["done", "done", "begun", "done"]);
+    fs::rename(out.join("grpo/elsewhere"), out.join("grpo/checkpoint-5")).unwrap();
+
     // Another number of steps makes another policy: what came of the old one is kept beside.
     recipe(folder.path(), 35);
     let plan = succeed_json(&["run", path, "--dry-run"]);

@@ -158,17 +158,7 @@ fn asked(
     ];
     let mut journal: Journal<Scored> = Journal::open(journal, &Map::from_iter(settings))?;
     let total = dataset.samples.len();
-    let mut items = Vec::new();
-    for (number, sample) in dataset.samples.iter().enumerate() {
-        match response_of(sample) {
-            _ if journal.entries.contains_key(&number) => {}
-            Some(response) => items.push(Item { number, prompt: prompt_of(sample), response }),
-            None => {
-                let error = Some("no response to score".to_owned());
-                journal.add(Scored { sample: number, score: None, error })?;
-            }
-        }
-    }
+    let items = missing(dataset, &mut journal)?;
     grader.grade(dataset.folder(), &items, &mut |sample, found| {
         if let Err(reason) = &found {
             let (place, reason) = (dataset.place(sample), reason.clone());
@@ -183,6 +173,22 @@ fn asked(
         Ok(())
     })?;
     Ok(journal.entries.into_values().map(|scored| scored.score).collect())
+}
+
+/// Samples that the journal lacks; those that say nothing are entered as such.
+fn missing(dataset: &Dataset, journal: &mut Journal<Scored>) -> Result<Vec<Item>, Error> {
+    let mut items = Vec::new();
+    for (number, sample) in dataset.samples.iter().enumerate() {
+        match response_of(sample) {
+            _ if journal.entries.contains_key(&number) => {}
+            Some(response) => items.push(Item { number, prompt: prompt_of(sample), response }),
+            None => {
+                let error = Some("no response to score".to_owned());
+                journal.add(Scored { sample: number, score: None, error })?;
+            }
+        }
+    }
+    Ok(items)
 }
 
 /// Raw scores to scores from 0 to 5.
@@ -230,6 +236,8 @@ pub(super) fn share_of_top(config: &ScoreConfig, score: f64) -> Option<f64> {
 
 #[cfg(test)]
 mod tests {
+    use reward::ScoreError;
+
     use super::*;
 
     fn config(keys: &str) -> ScoreConfig {
@@ -303,6 +311,40 @@ mod tests {
         let text = std::fs::read_to_string(&journal).unwrap().replace("4.0", "3.0");
         std::fs::write(&journal, text).unwrap();
         assert_eq!(of().unwrap()[1], Some(3.0));
+    }
+
+    /// Fails where the response is a question mark.
+    struct Picky;
+
+    impl Scorer for Picky {
+        fn raw_scores(&mut self, _: &Asked<'_>, texts: &[&str]) -> Result<Vec<f64>, ScoreError> {
+            match texts {
+                ["?"] => Err(ScoreError::Failed("no words".into())),
+                texts => Ok(vec![2.0; texts.len()]),
+            }
+        }
+    }
+
+    #[test]
+    fn a_sample_without_a_score_stops_the_run_or_is_told_of() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("data.jsonl");
+        let line = |response: &str| json!({"messages": [{"role": "user", "content": "3 + 4?"}, {"role": "assistant", "content": response}]});
+        let question = json!({"messages": [{"role": "user", "content": "3 + 4?"}]});
+        std::fs::write(&path, format!("{}\n{}\n{question}", line("7"), line("?"))).unwrap();
+        let dataset = Dataset::read(&path).unwrap();
+        let of = |bad_scores: &str, notices: &mut dyn FnMut(&Notice)| {
+            let config = config(&format!("reward_model = 'rm'\nbad_scores = '{bad_scores}'"));
+            let journal = folder.path().join(bad_scores);
+            super::scores(&config, &dataset, &journal, &mut Grader::Scorer(&mut Picky), notices)
+        };
+        let error = of("stop", &mut |_| {}).unwrap_err().to_string();
+        assert!(error.contains("data.jsonl:2: no words"), "{error}");
+        let mut num_told = 0;
+        let found = of("skip", &mut |notice| {
+            num_told += usize::from(matches!(notice, Notice::Unscored { .. }));
+        });
+        assert_eq!((found.unwrap(), num_told), (vec![Some(2.0), None, None], 1));
     }
 
     #[test]

@@ -113,6 +113,9 @@ fn finished_rounds_are_not_run_again_and_other_settings_are_refused() {
     assert!(log.lines("").is_empty(), "{:?}", log.lines(""));
     let error = run(&place.config(&[("round_max_steps", "4")]), &log).unwrap_err().to_string();
     assert!(error.contains("round_max_steps: 5, now 4"), "{error}");
+    let never = [("resume_from_checkpoint", "never")];
+    let error = run(&place.config(&never), &log).unwrap_err().to_string();
+    assert!(error.contains("2 finished stages"), "{error}");
 }
 
 /// Scores by the length of the response.

@@ -69,10 +69,11 @@ pub(super) fn plan(pipeline: &Pipeline) -> Result<Vec<Planned>> {
 fn state(folder: &Path, now: &Marker) -> Result<State> {
     Ok(match Marker::read(folder)? {
         None => State::ToDo,
-        Some(found) if found.fingerprint == now.fingerprint => match found.is_finished {
-            true => State::Done,
-            false => State::Begun,
-        },
+        Some(found) if found.fingerprint == now.fingerprint => {
+            // A checkpoint may have been removed to make room.
+            let is_there = found.checkpoint(folder).is_none_or(|checkpoint| checkpoint.exists());
+            if found.is_finished && is_there { State::Done } else { State::Begun }
+        }
         Some(found) => State::Changed { differences: found.differences(now) },
     })
 }
