@@ -4,20 +4,24 @@ use std::path::PathBuf;
 
 use assets::AssetKind;
 use clap::{Args, Parser, Subcommand};
-use data::digits::{Operator, OperatorPlace, Paper, Thought};
-use data::easy_vqa::Questions;
 use serde::de::DeserializeOwned;
 use tensor::{DType, Device};
 
+mod data;
 mod distill;
 mod evaluation;
+mod iterative_sft;
 mod preference;
 mod reward;
+mod run;
 
+pub(crate) use data::{ArithmeticArgs, DataCommand, DigitsArgs, EasyVqaArgs, Operators};
 pub(crate) use distill::DistillArgs;
 pub(crate) use evaluation::{EvalArgs, EvalCommand, EvalCompareArgs, EvalGateArgs};
+pub(crate) use iterative_sft::{ChooseArgs, IterativeSftArgs};
 pub(crate) use preference::{MpoArgs, PreferencesCommand};
 pub(crate) use reward::{RewardCommand, RewardCompareArgs, RewardEvalArgs, RewardScoreArgs};
+pub(crate) use run::RunArgs;
 
 /// Post-training that turns a reasoning language model into one that looks and reasons.
 #[derive(Debug, Parser)]
@@ -62,6 +66,8 @@ pub(crate) enum Command {
     Preprocess(PreprocessArgs),
     /// Complete conversations.
     Generate(GenerateArgs),
+    /// Talk with a model about images.
+    Chat(ChatArgs),
     /// Score given completions token by token.
     Logprobs(LogprobsArgs),
     /// Build data sets.
@@ -71,6 +77,8 @@ pub(crate) enum Command {
     Distill(DistillArgs),
     /// Fine-tune on assistant turns.
     Sft(SftArgs),
+    /// Fine-tune in rounds, on better samples and on mistakes.
+    IterativeSft(IterativeSftArgs),
     /// Score with a reward model, train one, measure one.
     #[command(subcommand)]
     Reward(RewardCommand),
@@ -83,8 +91,12 @@ pub(crate) enum Command {
     Grpo(GrpoArgs),
     /// Measure accuracy on a held-out file or on benchmarks; compare runs; hold them to thresholds.
     Eval(EvalArgs),
+    /// Keep one of several evaluated checkpoints, by a rule.
+    Choose(ChooseArgs),
     /// Compare predicted answers with known ones.
     Verify(VerifyArgs),
+    /// Run a whole pipeline from one file, passing over what is done.
+    Run(RunArgs),
     /// Put a run on one page: report.html.
     Report(ReportArgs),
     /// The whole pipeline on real small parts, ending in a table and report.html.
@@ -271,6 +283,22 @@ pub(crate) struct GenerateArgs {
     pub sampling: SamplingArgs,
 }
 
+/// `sightline chat`.
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:\n  \
+    sightline chat --model vlm --adapter run/checkpoint-100\n  \
+    sightline chat --model vlm --temperature 0.6 --top-p 0.95 --max-new-tokens 4096\n\n\
+A line is a question; answers appear as they are drawn. /image PATH adds an image to the next question,\n\
+/new forgets the conversation, /quit or the end of input ends it. With --json each answer is a completion.")]
+pub(crate) struct ChatArgs {
+    /// Which model.
+    #[command(flatten)]
+    pub model: ModelArgs,
+    /// How to sample.
+    #[command(flatten)]
+    pub sampling: SamplingArgs,
+}
+
 /// How completions are sampled.
 #[derive(Clone, Debug, Args)]
 pub(crate) struct SamplingArgs {
@@ -316,85 +344,6 @@ pub(crate) struct LogprobsArgs {
     /// The same lines with `token_ids`, `logprobs` and `logprob_sum`.
     #[arg(long)]
     pub output: PathBuf,
-}
-
-/// `sightline data`.
-#[derive(Debug, Subcommand)]
-pub(crate) enum DataCommand {
-    /// Sums and differences of handwritten digits, from real MNIST images.
-    Digits(DigitsArgs),
-    /// easy-VQA with its own split.
-    EasyVqa(EasyVqaArgs),
-}
-
-/// `sightline data digits`. What is not given is as in the demo.
-#[derive(Debug, Args)]
-#[command(after_help = "Examples:\n  sightline data digits --output digits\n  \
-    sightline data digits --output digits --num-digits 3 --operators +-x --train 2000\n\n\
-What is not given is as in the demo. Training and held-out images share no digit image.")]
-pub(crate) struct DigitsArgs {
-    /// Folder to write: train.jsonl, held_out.jsonl and images/.
-    #[arg(long)]
-    pub output: PathBuf,
-    /// Training items.
-    #[arg(long)]
-    pub train: Option<usize>,
-    /// Held-out items.
-    #[arg(long)]
-    pub held_out: Option<usize>,
-    /// Digits in an image: 2, 3, or 1 for reading alone.
-    #[arg(long)]
-    pub num_digits: Option<usize>,
-    /// The largest digit.
-    #[arg(long)]
-    pub max_digit: Option<u8>,
-    /// Operators to draw from: any of `+`, `-` and `x`.
-    #[arg(long, allow_hyphen_values = true, value_parser = operators)]
-    pub operators: Option<Operators>,
-    /// Where operators are drawn: `own-tile` or `margin`.
-    #[arg(long, value_parser = named::<OperatorPlace>)]
-    pub operator_place: Option<OperatorPlace>,
-    /// Side of a square of the picture in pixels.
-    #[arg(long)]
-    pub tile: Option<u32>,
-    /// The colour behind the digits: `black` or `white`.
-    #[arg(long, value_parser = named::<Paper>)]
-    pub paper: Option<Paper>,
-    /// The words of the thought: `named`, `equation` or `compact`.
-    #[arg(long, value_parser = named::<Thought>)]
-    pub thought: Option<Thought>,
-    /// Share of the digit images kept for held-out items.
-    #[arg(long)]
-    pub held_out_share: Option<f64>,
-    /// Questions whether a digit is in the picture, for each training item; half ask for one that is not. Held-out ones
-    /// go to probe.jsonl.
-    #[arg(long)]
-    pub presence: Option<f64>,
-    /// Seed of the split and of the items.
-    #[arg(long, default_value_t = 42)]
-    pub seed: u64,
-    /// Where the digit images are.
-    #[command(flatten)]
-    pub cache: CacheArgs,
-}
-
-/// A set of operators, as one argument.
-#[derive(Clone, Debug)]
-pub(crate) struct Operators(pub Vec<Operator>);
-
-/// `sightline data easy-vqa`.
-#[derive(Debug, Args)]
-#[command(after_help = "Example:\n  sightline data easy-vqa --output easy-vqa --questions open")]
-pub(crate) struct EasyVqaArgs {
-    /// Folder to write: train.jsonl, held_out.jsonl and images/.
-    #[arg(long)]
-    pub output: PathBuf,
-    /// Which questions: `all`, or `open` for those that yes and no do not answer.
-    #[arg(long, default_value = "all", value_parser = named::<Questions>)]
-    pub questions: Questions,
-    /// Where the data set is.
-    #[command(flatten)]
-    pub cache: CacheArgs,
 }
 
 /// Where a recipe's settings come from.
@@ -513,16 +462,6 @@ fn asset(name: &str) -> Result<AssetKind, String> {
 /// A value by the name it has in files, dashes allowed.
 fn named<T: DeserializeOwned>(name: &str) -> Result<T, String> {
     serde_json::from_value(name.replace('-', "_").into()).map_err(|error| error.to_string())
-}
-
-fn operators(text: &str) -> Result<Operators, String> {
-    let operator = |character| match character {
-        '+' => Ok(Operator::Plus),
-        '-' => Ok(Operator::Minus),
-        'x' | '*' => Ok(Operator::Times),
-        other => Err(format!("unknown operator {other}, expected +, - or x")),
-    };
-    text.chars().map(operator).collect::<Result<_, _>>().map(Operators)
 }
 
 fn pair(text: &str) -> Result<(String, String), String> {

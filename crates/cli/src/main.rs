@@ -3,9 +3,9 @@
 //! ```text
 //! assets ─► assemble ─► inspect                    parts become a model
 //!              │
-//!              ├─► preprocess, generate, logprobs  it is run
+//!              ├─► generate, chat, logprobs        it is run
 //! data ────────┼─► distill ─► sft ─► mpo ─► grpo ─► eval  it is trained and measured; verify compares answers
-//!              └─► demo                            all of it, on real small parts
+//!              └─► run, demo                       all of it: from a recipe; on real small parts
 //! ```
 //!
 //! The shell around the libraries: arguments, files, progress, exit codes. Standard output carries
@@ -65,26 +65,34 @@ fn main() -> ExitCode {
 }
 
 fn run(cli: &Cli) -> Result<()> {
-    let output = Output { json: cli.json };
-    let context = Context { output, progress: Progress::new(cli.quiet) };
-    match &cli.command {
-        Command::Assets(command) => commands::assets::run(command, &context),
-        Command::Assemble(args) => commands::assemble::run(args, &context),
-        Command::Inspect(args) => commands::inspect::run(args, &context),
-        Command::Preprocess(args) => commands::preprocess::run(args, &context),
-        Command::Generate(args) => commands::generate::run(args, &context),
-        Command::Logprobs(args) => commands::logprobs::run(args, &context),
-        Command::Data(command) => commands::data::run(command, &context),
-        Command::Distill(args) => commands::distill::run(args, &context),
-        Command::Sft(args) => commands::sft::run(&args.recipe, &context),
-        Command::Preferences(command) => commands::preferences::run(command, &context),
-        Command::Mpo(args) => commands::mpo::run(&args.recipe, &context),
-        Command::Reward(command) => commands::reward::run(command, &context),
-        Command::Grpo(args) => commands::grpo::run(&args.recipe, &context),
-        Command::Eval(args) => commands::eval::run(args, &context),
-        Command::Verify(args) => commands::verify::run(args, &context),
-        Command::Report(args) => commands::report::run(args, &context),
-        Command::Demo(args) => commands::demo::run(args, &context),
+    let output = if cli.json { Output::Json } else { Output::Text };
+    dispatch(&cli.command, &Context { output, progress: Progress::new(cli.quiet) })
+}
+
+/// Runs a command, whoever asks: the command line, or a pipeline whose stage it is.
+pub(crate) fn dispatch(command: &Command, context: &Context) -> Result<()> {
+    match command {
+        Command::Assets(command) => commands::assets::run(command, context),
+        Command::Assemble(args) => commands::assemble::run(args, context),
+        Command::Inspect(args) => commands::inspect::run(args, context),
+        Command::Preprocess(args) => commands::preprocess::run(args, context),
+        Command::Generate(args) => commands::generate::run(args, context),
+        Command::Chat(args) => commands::chat::run(args, context),
+        Command::Logprobs(args) => commands::logprobs::run(args, context),
+        Command::Data(command) => commands::data::run(command, context),
+        Command::Distill(args) => commands::distill::run(args, context),
+        Command::Sft(args) => commands::sft::run(&args.recipe, context),
+        Command::IterativeSft(args) => commands::iterative_sft::run(&args.recipe, context),
+        Command::Preferences(command) => commands::preferences::run(command, context),
+        Command::Mpo(args) => commands::mpo::run(&args.recipe, context),
+        Command::Reward(command) => commands::reward::run(command, context),
+        Command::Grpo(args) => commands::grpo::run(&args.recipe, context),
+        Command::Eval(args) => commands::eval::run(args, context),
+        Command::Choose(args) => commands::choose::run(args, context),
+        Command::Verify(args) => commands::verify::run(args, context),
+        Command::Run(args) => commands::run::run(args, context),
+        Command::Report(args) => commands::report::run(args, context),
+        Command::Demo(args) => commands::demo::run(args, context),
     }
 }
 

@@ -1,39 +1,79 @@
 //! What a command says on standard output: a table for people, or JSON for programs.
 
 use std::fs::File;
-use std::io::{BufWriter, ErrorKind, Write};
+use std::io::{BufWriter, ErrorKind, StdoutLock, Write};
 use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use anyhow::{Context, Result};
 use serde::Serialize;
+use serde_json::Value;
 
 use crate::failure::StdoutClosed;
 
-/// How results are printed.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Output {
-    /// As JSON.
-    pub(crate) json: bool,
+/// Where results go.
+#[derive(Clone, Debug)]
+pub(crate) enum Output {
+    /// Standard output, as text for people.
+    Text,
+    /// Standard output, as JSON.
+    Json,
+    /// Whoever called the command.
+    Captured(Captured),
+}
+
+/// The result of a command that was called by another.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Captured(Arc<Mutex<Value>>);
+
+impl Captured {
+    /// What was shown last.
+    pub(crate) fn take(&self) -> Value {
+        std::mem::take(&mut *self.0.lock().unwrap_or_else(PoisonError::into_inner))
+    }
 }
 
 impl Output {
-    /// Prints a result as JSON, or the text made of it.
+    /// Prints a result as JSON, or the text made of it; or keeps it.
     pub(crate) fn show<T: Serialize>(
-        self,
+        &self,
         result: &T,
         text: impl FnOnce(&T) -> String,
     ) -> Result<()> {
-        match self.json {
-            true => print(&serde_json::to_string_pretty(result)?),
-            false => print(&text(result)),
+        match self {
+            Self::Json => print(&serde_json::to_string_pretty(result)?),
+            Self::Text => print(&text(result)),
+            Self::Captured(captured) => {
+                let result = serde_json::to_value(result)?;
+                *captured.0.lock().unwrap_or_else(PoisonError::into_inner) = result;
+                Ok(())
+            }
         }
+    }
+
+    /// Prints a piece of a text as soon as it is known, where a person reads.
+    pub(crate) fn stream(&self, piece: &str) -> Result<()> {
+        match self {
+            Self::Text => put(|stdout| stdout.write_all(piece.as_bytes())),
+            Self::Json | Self::Captured(_) => Ok(()),
+        }
+    }
+
+    /// For a command whose result the caller wants to have.
+    pub(crate) fn captured() -> (Self, Captured) {
+        let captured = Captured::default();
+        (Self::Captured(captured.clone()), captured)
     }
 }
 
 /// Prints text and ends the line.
 fn print(text: &str) -> Result<()> {
+    put(|stdout| writeln!(stdout, "{}", text.trim_end()))
+}
+
+fn put(write: impl FnOnce(&mut StdoutLock<'_>) -> std::io::Result<()>) -> Result<()> {
     let mut stdout = std::io::stdout().lock();
-    let written = writeln!(stdout, "{}", text.trim_end()).and_then(|()| stdout.flush());
+    let written = write(&mut stdout).and_then(|()| stdout.flush());
     written.map_err(|error| match error.kind() {
         ErrorKind::BrokenPipe => StdoutClosed.into(),
         _ => anyhow::Error::from(error).context("standard output"),
@@ -91,6 +131,17 @@ pub(crate) fn count(count: usize) -> String {
     scaled(count as f64, &["", "k", "M", "G"]).trim_end().to_owned()
 }
 
+/// `45 s`, `12 min`, `3.5 h`, `20 days`.
+pub(crate) fn duration(seconds: f64) -> String {
+    match seconds {
+        s if s < 90.0 => format!("{s:.0} s"),
+        s if s < 5400.0 => format!("{:.0} min", s / 60.0),
+        s if s < 172_800.0 => format!("{:.1} h", s / 3600.0),
+        s if s < 6.3e7 => format!("{:.0} days", s / 86_400.0),
+        s => format!("{:.0} years", s / 31_557_600.0),
+    }
+}
+
 fn scaled(value: f64, units: &[&str]) -> String {
     let (mut value, mut unit) = (value, 0);
     while value >= 999.5 && unit + 1 < units.len() {
@@ -130,6 +181,15 @@ mod tests {
         table.row(["llm".to_owned(), "9 MB".to_owned()]);
         table.row(["adapter".to_owned(), "12 kB".to_owned()]);
         assert_eq!(table.to_string(), "part     bytes\nllm       9 MB\nadapter  12 kB\n");
+    }
+
+    #[test]
+    fn times_for_people() {
+        let cases = [(12.3, "12 s"), (600.0, "10 min"), (9000.0, "2.5 h"), (1e6, "12 days")];
+        for (seconds, text) in cases {
+            assert_eq!(duration(seconds), text);
+        }
+        assert_eq!(duration(1e9), "32 years");
     }
 
     #[test]

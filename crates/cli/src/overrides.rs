@@ -11,6 +11,7 @@
 use clap::{Arg, ArgAction, Command, CommandFactory, FromArgMatches};
 use recipes::config::known_keys;
 use recipes::grpo::GrpoConfig;
+use recipes::iterative_sft::IterativeSftConfig;
 use recipes::mpo::MpoConfig;
 use recipes::preferences::PreferencesConfig;
 use recipes::reward_model::RewardConfig;
@@ -29,46 +30,56 @@ const ALIASES: [(&str, &str); 4] = [
     ("output", "output_dir"),
 ];
 
-/// Commands that take a recipe's keys.
-const RECIPES: [&[&str]; 8] = [
-    &["distill"],
-    &["sft"],
-    &["reward", "data"],
-    &["reward", "train"],
-    &["preferences", "build"],
-    &["mpo"],
-    &["grpo"],
-    &["eval"],
+/// Lists the keys of a configuration.
+type Keys = fn() -> Vec<&'static str>;
+
+/// A command that takes keys beside its options.
+struct Keyed {
+    words: &'static [&'static str],
+    /// The keys that it knows, list by list, each under its title.
+    keys: &'static [(&'static str, Keys)],
+}
+
+/// Commands that take a recipe's keys; those of a pipeline are its stages'.
+const KEYED: [Keyed; 10] = [
+    Keyed { words: &["distill"], keys: &[("Keys", known_keys::<DistillRecipe>)] },
+    Keyed { words: &["sft"], keys: &[("Keys", known_keys::<SftConfig>)] },
+    Keyed { words: &["iterative-sft"], keys: &[("Keys", known_keys::<IterativeSftConfig>)] },
+    Keyed { words: &["reward", "data"], keys: &[("Keys", known_keys::<CurateRecipe>)] },
+    Keyed { words: &["reward", "train"], keys: &[("Keys", known_keys::<RewardConfig>)] },
+    Keyed { words: &["preferences", "build"], keys: &[("Keys", known_keys::<PreferencesConfig>)] },
+    Keyed { words: &["mpo"], keys: &[("Keys", known_keys::<MpoConfig>)] },
+    Keyed { words: &["grpo"], keys: &[("Keys", known_keys::<GrpoConfig>)] },
+    Keyed {
+        words: &["eval"],
+        keys: &[("Keys", known_keys::<EvalConfig>), ("Keys with tasks", known_keys::<TasksConfig>)],
+    },
+    Keyed { words: &["run"], keys: &[] },
 ];
+
+/// The keys of a command, if it takes any.
+pub(crate) fn keys(words: &[&str]) -> Option<Vec<&'static str>> {
+    let keyed = KEYED.iter().find(|keyed| keyed.words == words)?;
+    Some(keyed.keys.iter().flat_map(|(_, keys)| keys()).collect())
+}
 
 /// The command line, the help of each recipe listing its keys.
 pub(crate) fn command() -> Command {
-    let with_keys = |keys: Vec<&'static str>| {
-        move |recipe: Command| {
-            let help = recipe.get_after_help().map(ToString::to_string).unwrap_or_default();
-            recipe.after_help(format!("{help}\n\nKeys: {}", keys.join(", ")))
+    let lists = KEYED.iter().flat_map(|keyed| keyed.keys.iter().map(|list| (keyed.words, list)));
+    lists.fold(Cli::command(), |command, (words, (title, keys))| {
+        with_keys(command, words, &format!("{title}: {}", keys().join(", ")))
+    })
+}
+
+/// The help of the command that the words lead to, with a list of keys.
+fn with_keys(command: Command, words: &'static [&'static str], keys: &str) -> Command {
+    match words {
+        [] => {
+            let help = command.get_after_help().map(ToString::to_string).unwrap_or_default();
+            command.after_help(format!("{help}\n\n{keys}"))
         }
-    };
-    Cli::command()
-        .mut_subcommand("distill", with_keys(known_keys::<DistillRecipe>()))
-        .mut_subcommand("sft", with_keys(known_keys::<SftConfig>()))
-        .mut_subcommand("reward", |reward| {
-            reward
-                .mut_subcommand("data", with_keys(known_keys::<CurateRecipe>()))
-                .mut_subcommand("train", with_keys(known_keys::<RewardConfig>()))
-        })
-        .mut_subcommand("preferences", |preferences| {
-            preferences.mut_subcommand("build", with_keys(known_keys::<PreferencesConfig>()))
-        })
-        .mut_subcommand("mpo", with_keys(known_keys::<MpoConfig>()))
-        .mut_subcommand("grpo", with_keys(known_keys::<GrpoConfig>()))
-        .mut_subcommand("eval", |eval| {
-            let keys = known_keys::<EvalConfig>();
-            let tasks = format!("{}\n\nKeys with tasks: ", keys.join(", "));
-            let tasks = tasks + &known_keys::<TasksConfig>().join(", ");
-            let help = eval.get_after_help().map(ToString::to_string).unwrap_or_default();
-            eval.after_help(format!("{help}\n\nKeys: {tasks}"))
-        })
+        [word, rest @ ..] => command.mut_subcommand(word, |next| with_keys(next, rest, keys)),
+    }
 }
 
 /// What the arguments ask for.
@@ -97,11 +108,12 @@ fn spell_out(command: &Command, arguments: Vec<String>) -> Vec<String> {
 /// The command of the recipe that is named; an option of the binary may stand before it, nothing else.
 fn recipe<'a>(command: &'a Command, arguments: &[String]) -> Option<&'a Command> {
     let places = (1..arguments.len()).filter(|&at| at == 1 || arguments[1].starts_with('-'));
-    let words =
-        places.flat_map(|at| RECIPES.map(|words| (at, words))).find_map(|(at, words)| {
+    let words = places.flat_map(|at| KEYED.iter().map(move |keyed| (at, keyed.words))).find_map(
+        |(at, words)| {
             let said = arguments.get(at..at + words.len())?;
             (said == words).then_some(words)
-        })?;
+        },
+    )?;
     words.iter().try_fold(command, |command, word| command.find_subcommand(word))
 }
 

@@ -10,6 +10,7 @@ use model::reward_model::RewardModel;
 use openai::ApiKey;
 use preprocess::Processor;
 use recipes::grpo::{CustomReward, GrpoConfig, Scorers};
+use recipes::iterative_sft::ScoreConfig;
 use recipes::preferences::BuildConfig;
 use reward::Scorer;
 use rollout::Judge;
@@ -44,6 +45,17 @@ pub(crate) struct Named<'a> {
 
 impl<'a> From<&'a BuildConfig> for Named<'a> {
     fn from(config: &'a BuildConfig) -> Self {
+        Self {
+            name: config.reward_model.as_deref(),
+            served_name: &config.reward_model_name,
+            timeout: config.scorer_timeout,
+            num_tries: config.scorer_tries,
+        }
+    }
+}
+
+impl<'a> From<&'a ScoreConfig> for Named<'a> {
+    fn from(config: &'a ScoreConfig) -> Self {
         Self {
             name: config.reward_model.as_deref(),
             served_name: &config.reward_model_name,

@@ -119,6 +119,21 @@ pub fn absolute(mut sample: Sample, folder: &Path) -> Sample {
     sample
 }
 
+/// The words of a sample's last turn, if that is the assistant's: what it is taught to say.
+pub fn response_of(sample: &Sample) -> Option<String> {
+    let last = sample.messages.last().filter(|last| last.role == Role::Assistant)?;
+    Some(match &last.content {
+        Content::Text(text) => text.clone(),
+        Content::Parts(parts) => {
+            let text = |part: &Part| match part {
+                Part::Text { text } => Some(text.clone()),
+                Part::Image { .. } | Part::ImageUrl { .. } => None,
+            };
+            parts.iter().filter_map(text).collect()
+        }
+    })
+}
+
 /// The commonest answer and its share of the samples that have one: what a model reaches that never looks.
 pub fn majority_answer(samples: &[Sample]) -> Option<(&str, f64)> {
     let mut counts = BTreeMap::new();

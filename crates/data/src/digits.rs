@@ -15,6 +15,7 @@ mod build;
 
 pub use build::{DigitFiles, build};
 pub use expression::Operator;
+pub(crate) use expression::{Expression, reply};
 pub use table::{Bitmap, read_table};
 
 use serde::{Deserialize, Serialize};

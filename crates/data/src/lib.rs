@@ -24,9 +24,10 @@ mod preference;
 mod random;
 mod order;
 pub mod digits;
+pub mod arithmetic;
 pub mod easy_vqa;
 
-pub use dataset::{Dataset, absolute, majority_answer, num_image_tags, prompt_of};
+pub use dataset::{Dataset, absolute, majority_answer, num_image_tags, prompt_of, response_of};
 pub use error::{Error, Result};
 pub use jsonl::{lines, read_lines, write_lines};
 pub use order::Order;

@@ -33,7 +33,7 @@ fn a_whole_model() {
     assert_eq!((images.tile_size, images.tokens_per_tile, images.feature_size), (56, 4, 256));
     assert_eq!(found.context_length, Some(4096));
     assert_eq!(found.special_tokens.last().unwrap(), &("<IMG_CONTEXT>".to_owned(), 427));
-    assert_eq!(found.trains.len(), 4);
+    assert_eq!(found.trains.len(), 6);
     let mixed = look("internvl-layer-norm");
     assert_eq!(mixed.parts[0].dtypes.keys().collect::<Vec<_>>(), ["F16"]);
     assert_eq!(mixed.parts[2].dtypes.keys().collect::<Vec<_>>(), ["BF16"]);
@@ -87,6 +87,49 @@ fn memory_follows_what_is_asked() {
     assert!(all.activations > adapter.activations);
     let long = train(Trainable::Adapter, &Workload { num_tokens: 200, ..WORKLOAD });
     assert!(long.activations > adapter.activations * 3 / 2);
+}
+
+/// R1V and R1V2 as their recipes in `runs/` state their memory.
+#[test]
+fn memory_at_the_size_of_the_papers() {
+    let config = VlmConfig::from_json(serde_json::json!({
+        "model_type": "skywork_chat",
+        "downsample_ratio": 0.5,
+        "force_image_size": 448,
+        "min_dynamic_patch": 1,
+        "max_dynamic_patch": 12,
+        "use_thumbnail": true,
+        "ps_version": "v2",
+        "select_layer": -1,
+        "llm_config": {
+            "model_type": "qwen2", "hidden_size": 5120, "intermediate_size": 27648,
+            "num_hidden_layers": 64, "num_attention_heads": 40, "num_key_value_heads": 8,
+            "rms_norm_eps": 1e-5, "rope_theta": 1e6, "max_position_embeddings": 131_072,
+            "vocab_size": 152_064, "tie_word_embeddings": false, "hidden_act": "silu",
+        },
+        "vision_config": {
+            "model_type": "intern_vit_6b", "hidden_size": 3200, "num_hidden_layers": 45,
+            "num_attention_heads": 25, "intermediate_size": 12800, "image_size": 448,
+            "patch_size": 14, "qkv_bias": false, "qk_normalization": true,
+            "norm_type": "rms_norm", "layer_norm_eps": 1e-6, "hidden_act": "gelu",
+        },
+    }));
+    let config = config.unwrap();
+    assert_eq!(num_trainable(&config, Trainable::Adapter, 0), 91_786_240);
+    // Rows of a micro-batch, and gigabytes in all.
+    for (num_tokens, expected) in [(11_592, 102.6), (16_384, 112.3), (68_936, 219.3)] {
+        let workload = Workload {
+            num_tokens,
+            num_tiles: 13,
+            dtype: DType::Bf16,
+            keep: Keep::Inputs,
+            lora_rank: 0,
+        };
+        let memory = Memory::training(&config, Trainable::Adapter, &workload);
+        let total = memory.total() as f64 / 1e9;
+        assert!((total - expected).abs() < 0.1, "{num_tokens} rows: {total:.1} GB, {memory:?}");
+        assert!((memory.weights as f64 / 1e9 - 77.0).abs() < 0.1, "{memory:?}");
+    }
 }
 
 #[test]

@@ -44,25 +44,31 @@ pub(crate) fn keep_best(output_dir: &Path, step: u64) -> Result<Option<PathBuf>,
     if step_of(&best) == Some(step) || !from.is_dir() {
         return Ok(None);
     }
-    let partial = output_dir.join(".best.partial");
+    copy_checkpoint(&from, &best)?;
+    Ok(Some(best))
+}
+
+/// Makes `to` a copy of a checkpoint, in place of what was there.
+pub(crate) fn copy_checkpoint(from: &Path, to: &Path) -> Result<(), Error> {
+    let name = to.file_name().unwrap_or_default().to_string_lossy();
+    let partial = to.with_file_name(format!(".{name}.partial"));
     let copy = || -> std::io::Result<()> {
-        for stale in [&partial, &best] {
+        for stale in [partial.as_path(), to] {
             if stale.exists() {
                 std::fs::remove_dir_all(stale)?;
             }
         }
         std::fs::create_dir(&partial)?;
-        for entry in std::fs::read_dir(&from)? {
+        for entry in std::fs::read_dir(from)? {
             let entry = entry?;
-            let to = partial.join(entry.file_name());
-            if std::fs::hard_link(entry.path(), &to).is_err() {
-                std::fs::copy(entry.path(), &to)?;
+            let copied = partial.join(entry.file_name());
+            if std::fs::hard_link(entry.path(), &copied).is_err() {
+                std::fs::copy(entry.path(), &copied)?;
             }
         }
-        std::fs::rename(&partial, &best)
+        std::fs::rename(&partial, to)
     };
-    copy().map_err(|source| Error::Io { path: best.clone(), source })?;
-    Ok(Some(best))
+    copy().map_err(|source| Error::Io { path: to.to_owned(), source })
 }
 
 /// The step of a checkpoint folder, if it is one.

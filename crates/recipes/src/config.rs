@@ -11,6 +11,7 @@
 use std::path::{Path, PathBuf};
 
 use engine::{CheckpointConfig, EngineConfig, LrSchedulerType, OptimizerConfig, ScheduleConfig};
+use model::llm::LlmTraining;
 use model::vlm::Trainable;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
@@ -49,10 +50,11 @@ pub struct ModelConfig {
     /// A checkpoint, or its file of trained values, to start from instead of the model's own.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub adapter_name_or_path: Option<PathBuf>,
-    /// What trains: `adapter`, `adapter+llm`, `adapter+vision` or `adapter+lora`.
+    /// What trains: `adapter`, `adapter+llm`, `adapter+vision`, `adapter+lora`, or, where text alone is learned,
+    /// `llm` or `lora`.
     #[serde(default = "adapter")]
     pub trainable: String,
-    /// Rank of the low-rank terms of `adapter+lora`; 8 by default, as PEFT has it.
+    /// Rank of the low-rank terms; 8 by default, as PEFT has it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub lora_r: Option<usize>,
     /// Scale of the low-rank terms, which are multiplied by `lora_alpha / lora_r`; twice the rank by
@@ -166,11 +168,11 @@ impl ModelConfig {
         let trainable: Trainable = self.trainable.parse()?;
         let second = format!("trainable = \"{trainable}\"");
         let low_rank = self.lora_r.is_some() || self.lora_alpha.is_some();
-        if low_rank && trainable != Trainable::AdapterLora {
+        if low_rank && trainable.llm() != LlmTraining::Lora {
             return Err(Error::Contradiction {
                 first: "lora_r or lora_alpha is set".to_owned(),
                 second,
-                why: "low-rank terms train under trainable = \"adapter+lora\" only",
+                why: "low-rank terms train under trainable = \"adapter+lora\" or \"lora\" only",
             });
         }
         if self.feature_cache.is_some() && trainable.vision() {
@@ -182,6 +184,18 @@ impl ModelConfig {
         }
         in_range(self.lora_r != Some(0), "lora_r", &0, "at least 1")?;
         Ok(trainable)
+    }
+
+    /// The same with vision features kept once for all that a recipe in `output_dir` trains.
+    ///
+    /// # Errors
+    /// As [`trainable`](Self::trainable).
+    pub(crate) fn with_shared_features(&self, output_dir: &Path) -> Result<Self, Error> {
+        let mut model = self.clone();
+        if !model.trainable()?.vision() {
+            model.feature_cache.get_or_insert_with(|| output_dir.join("features"));
+        }
+        Ok(model)
     }
 }
 
@@ -276,7 +290,7 @@ pub(crate) fn read(path: &Path) -> Result<Table, Error> {
 }
 
 /// An override is a TOML value where it parses as one, and a string otherwise.
-fn parse_value(text: &str) -> Value {
+pub fn parse_value(text: &str) -> Value {
     format!("value = {text}")
         .parse::<Table>()
         .ok()

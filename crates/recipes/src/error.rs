@@ -79,7 +79,7 @@ pub enum Error {
         differences: String,
     },
     /// Only samples without images, while only the image side trains.
-    #[error("{path}: no sample has an image, and text alone gives the adapter no gradient; set trainable = \"adapter+llm\" or \"adapter+lora\"", path = path.display())]
+    #[error("{path}: no sample has an image, and text alone gives the adapter no gradient; set trainable = \"adapter+llm\" or \"adapter+lora\", or \"llm\" or \"lora\"", path = path.display())]
     TextOnly {
         /// The data set.
         path: PathBuf,
@@ -112,6 +112,44 @@ pub enum Error {
         /// What was found.
         report: data::PairReport,
     },
+    /// A sample whose score stands in a column has none there.
+    #[error("{place}: column `{column}` holds {found}, expected a number")]
+    NoScore {
+        /// File and line.
+        place: String,
+        /// The column.
+        column: String,
+        /// What is there.
+        found: String,
+    },
+    /// A score that is not on the scale, and nothing maps it.
+    #[error(
+        "{place}: the score is {score}, expected 0 to 5; score_levels or score_quantiles map other scores"
+    )]
+    ScoreRange {
+        /// File and line.
+        place: String,
+        /// The score.
+        score: f64,
+    },
+    /// A sample or a completion could not be scored.
+    #[error(
+        "{place}: {reason}; bad_scores = \"skip\" lets samples without a score in only where they are answered wrongly"
+    )]
+    NotScored {
+        /// File and line.
+        place: String,
+        /// Why.
+        reason: String,
+    },
+    /// Quantiles of a data set say nothing about completions.
+    #[error(
+        "quality = \"scores\" needs score_levels, or scores from 0 to 5, in place of score_quantiles"
+    )]
+    NoScale,
+    /// A data set could not be made anew.
+    #[error("the data set of a round: {0}")]
+    Refresh(Box<dyn std::error::Error + Send + Sync>),
     /// The scorer gave a prompt's responses no scores.
     #[error("{place}: {source}; bad_scores = \"skip\" leaves such prompts out")]
     Score {

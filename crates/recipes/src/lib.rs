@@ -2,6 +2,7 @@
 //!
 //! ```text
 //! sft:   data ─► preprocess ─► packs ─────────────────────────────► loss ─► engine
+//! iterative_sft: scores, mistakes ─► samples ─► sft, round after round ─► choice
 //! reward_model: pairs ─► preprocess ─► packs ─► values ───────────► loss ─► engine
 //! preferences: data ─► prompts ─► rollout ─► scorer ─► pairs
 //! mpo:   pairs ─► preprocess ─► packs ────────────────────────────► loss ─► engine
@@ -34,7 +35,10 @@ pub mod run;
 mod whole_lines;
 pub mod policy;
 mod best;
+mod journal;
+pub mod choice;
 pub mod sft;
+pub mod iterative_sft;
 pub mod reward_model;
 pub mod preferences;
 pub mod mpo;

@@ -90,7 +90,7 @@ impl Policy {
         let processor = Processor::load(&config.model_name_or_path)?;
         let checkpoint = config.adapter_name_or_path.as_deref();
         let taken = checkpoint.map(|path| take_trained(&mut vlm, path)).transpose()?;
-        if trainable == Trainable::AdapterLora {
+        if trainable.llm() == LlmTraining::Lora {
             add_lora(&mut vlm, config, run.seed)?;
         }
         if let (Some(path), Some(taken)) = (checkpoint, taken) {

@@ -17,12 +17,13 @@ use schema::Sample;
 use serde_json::{Map, Value};
 
 use crate::Error;
+use crate::journal::Journal;
 use crate::policy::Policy;
 use crate::run::{Watch, write_config};
 
 mod config;
 mod consistency;
-mod journal;
+mod entry;
 mod sample;
 mod select;
 mod statistics;
@@ -30,7 +31,7 @@ mod statistics;
 use config::Threshold;
 pub use config::{BuildConfig, PreferencesConfig};
 use consistency::keep_consistent;
-use journal::{Entry, Journal};
+use entry::Entry;
 use sample::Sampling;
 pub use select::PairKind;
 use select::{Candidate, Known, Picked, Picker, candidates, gaps, quantile};
@@ -38,6 +39,9 @@ pub use statistics::Statistics;
 
 /// Name of the file of pairs in an output folder.
 pub const PAIRS_FILE: &str = "pairs.jsonl";
+
+/// Name of the journal in an output folder.
+const RESPONSES_FILE: &str = "responses.jsonl";
 
 /// Name of the file of counts.
 const STATISTICS_FILE: &str = "statistics.json";
@@ -99,7 +103,8 @@ pub fn build(
     let Watch { mut notices, .. } = watch;
     let dataset = Dataset::read(&config.run.dataset)?;
     let folder = &config.run.output_dir;
-    let mut journal = Journal::open(folder, &settings(config, dataset.samples.len()))?;
+    let mut journal =
+        Journal::open(&folder.join(RESPONSES_FILE), &settings(config, dataset.samples.len()))?;
     if config.run.resume_from_checkpoint == "never" && !journal.entries.is_empty() {
         return Err(Error::Contradiction {
             first: "resume_from_checkpoint = \"never\"".to_owned(),
@@ -137,7 +142,7 @@ fn settings(config: &PreferencesConfig, num_prompts: usize) -> Map<String, Value
 fn select_pairs(
     config: &PreferencesConfig,
     dataset: &Dataset,
-    journal: &Journal,
+    journal: &Journal<Entry>,
 ) -> (Vec<Preference>, Statistics) {
     let mut statistics = Statistics::default();
     let mut judged = Vec::with_capacity(journal.entries.len());

@@ -7,7 +7,7 @@ use engine::{
     Checkpoints, Counts, Engine, Event, Observer, Run, RunParts, SavedFile, Start, Task, TaskState,
 };
 use model::feature_cache::CacheCounts;
-use serde_json::json;
+use serde_json::{Map, Value, json};
 use toml::Table;
 
 use crate::Error;
@@ -94,6 +94,33 @@ pub enum Notice {
         done: usize,
         /// Prompts in all.
         total: usize,
+    },
+    /// Samples of a data set that the policy has answered so far.
+    Answered {
+        /// Samples done.
+        done: usize,
+        /// Samples in all.
+        total: usize,
+    },
+    /// Samples of a data set that have their score so far.
+    Scored {
+        /// Samples done.
+        done: usize,
+        /// Samples in all.
+        total: usize,
+    },
+    /// What a round of iterative fine-tuning learns from.
+    Selected {
+        /// The round, from 1.
+        round: usize,
+        /// Samples of the data set.
+        num_samples: usize,
+        /// Samples that score high enough.
+        num_scored: usize,
+        /// Samples that the policy answers wrongly.
+        num_misclassified: usize,
+        /// Samples that are either.
+        num_selected: usize,
     },
     /// The scorer gave a prompt's responses no scores.
     Unscored {
@@ -190,7 +217,24 @@ pub(crate) fn start<R: Training, T: Task>(
 
 /// Hash of the settings that shape the result.
 pub(crate) fn settings_hash<R: Recipe>(recipe: &R) -> Result<String, Error> {
-    Ok(engine::config_hash(&toml::to_string(&shaping(Table::try_from(recipe)?))?))
+    Ok(engine::config_hash(&shaping_text(recipe)?))
+}
+
+/// The settings that shape the result, as TOML.
+///
+/// # Errors
+/// A value that TOML cannot hold.
+pub fn shaping_text<R: Recipe>(recipe: &R) -> Result<String, Error> {
+    Ok(toml::to_string(&shaping(Table::try_from(recipe)?))?)
+}
+
+/// The same as what heads a journal.
+pub(crate) fn shaping_map<R: Recipe>(recipe: &R) -> Result<Map<String, Value>, Error> {
+    let table = shaping(Table::try_from(recipe)?);
+    Ok(match serde_json::to_value(table).expect("plain text and numbers") {
+        Value::Object(map) => map,
+        _ => Map::new(),
+    })
 }
 
 /// The settings that shape the result.

@@ -33,6 +33,11 @@ pub use config::{LossReduction, SampleConfig, SftConfig};
 /// # Errors
 /// Bad settings, data or model files; a non-finite loss; a checkpoint that cannot be written.
 pub fn sft(config: &SftConfig, watch: Watch) -> Result<Policy, Error> {
+    train(config, watch).map(|(policy, _)| policy)
+}
+
+/// The policy at its end, and the steps taken.
+pub(crate) fn train(config: &SftConfig, watch: Watch) -> Result<(Policy, u64), Error> {
     let Watch { events, mut notices } = watch;
     let policy = Policy::load(&config.model, &config.run)?;
     let mut task = SftTask::new(config, policy, &mut notices)?;
@@ -40,7 +45,7 @@ pub fn sft(config: &SftConfig, watch: Watch) -> Result<Policy, Error> {
     let engine = Engine::new(task.policy.parameters()?, engine)?;
     let (mut run, resumed) = start(config, engine, &mut task, events)?;
     if run.is_finished() {
-        return Ok(task.policy);
+        return Ok((task.policy, run.engine().steps_taken()));
     }
     let mut batches = Batches::new(config, task.lengths());
     if let Some(saved) = resumed {
@@ -53,7 +58,7 @@ pub fn sft(config: &SftConfig, watch: Watch) -> Result<Policy, Error> {
         task.note(batches.epoch(), &mut report);
         run.record(&report, || state(&task.policy, batches.position(), vec![]))?;
     }
-    Ok(task.policy)
+    Ok((task.policy, run.engine().steps_taken()))
 }
 
 /// The algorithm: which tokens are learned, and how their losses are averaged.

@@ -61,6 +61,8 @@ pub(crate) struct Batch<'a> {
     finished: Vec<Finished>,
     /// How many of them were told of.
     num_told: usize,
+    /// Tokens drawn since the last time they were told of: prompt, sample, token.
+    drawn: Vec<(usize, usize, u32)>,
     num_tokens: usize,
     num_total: usize,
 }
@@ -111,6 +113,7 @@ impl<'a> Batch<'a> {
             running: Vec::new(),
             finished: Vec::new(),
             num_told: 0,
+            drawn: Vec::new(),
             num_tokens: 0,
             num_total,
         })
@@ -249,6 +252,7 @@ impl<'a> Batch<'a> {
             for (sequence, choice) in sequences.iter_mut().zip(choices) {
                 let choice = choice?;
                 sequence.push(choice, &self.stop)?;
+                self.drawn.push((sequence.prompt, sequence.sample, choice.token));
                 if self.penalises() {
                     sequence.mark_seen(choice.token);
                 }
@@ -296,6 +300,11 @@ impl<'a> Batch<'a> {
             num_total: self.num_total,
             num_running: self.running.len(),
         }
+    }
+
+    /// Tokens drawn since the last call: prompt, sample, and the token.
+    pub(crate) fn newly_drawn(&mut self) -> Vec<(usize, usize, u32)> {
+        std::mem::take(&mut self.drawn)
     }
 
     /// Completions that have ended since the last call: prompt, sample, and the completion.

@@ -116,6 +116,15 @@ pub fn generate(
 pub enum Heard<'a> {
     /// After every step of the batch.
     Progress(Progress),
+    /// A token has been drawn.
+    Token {
+        /// Which of the prompts.
+        prompt: usize,
+        /// Which of its samples, from 0.
+        sample: usize,
+        /// The token.
+        id: u32,
+    },
     /// A completion has ended: nothing more will happen to it.
     Completion {
         /// Which of the prompts.
@@ -145,6 +154,9 @@ pub fn generate_heard(
         batch.admit()?;
         hear(Heard::Progress(batch.progress()));
         let goes_on = batch.step()?;
+        for (prompt, sample, id) in batch.newly_drawn() {
+            hear(Heard::Token { prompt, sample, id });
+        }
         for (prompt, sample, completion) in batch.newly_finished() {
             hear(Heard::Completion { prompt, sample, completion });
         }

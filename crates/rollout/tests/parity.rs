@@ -249,11 +249,16 @@ fn every_completion_is_heard_once_when_it_has_ended() {
     config.num_samples = 3;
     let prompts: Vec<Prompt> = (0..4).map(|i| model.text(&"a ".repeat(i + 1), i as u64)).collect();
     let mut heard = vec![vec![None; 3]; prompts.len()];
+    let mut tokens = vec![vec![vec![]; 3]; prompts.len()];
     let tokenizer = &model.processor.tokenizer;
     let groups = rollout::generate_heard(&model.vlm, tokenizer, &prompts, &config, &mut |what| {
+        if let rollout::Heard::Token { prompt, sample, id } = what {
+            tokens[prompt][sample].push(id);
+        }
         if let rollout::Heard::Completion { prompt, sample, completion } = what {
             let before = heard[prompt][sample].replace(completion.clone());
             assert!(before.is_none(), "prompt {prompt}, sample {sample} was heard before");
+            assert_eq!(tokens[prompt][sample], completion.token_ids, "every token once, in order");
         }
     });
     let heard: Vec<Vec<Completion>> =

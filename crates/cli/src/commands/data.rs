@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use ::assets::{AssetKind, MNIST_TABLE};
+use ::data::arithmetic::{self, ArithmeticTask};
 use ::data::digits::{self, DigitFiles, DigitTask};
 use ::data::easy_vqa::{self, EasyVqaFiles};
 use anyhow::Result;
@@ -10,7 +11,7 @@ use serde::Serialize;
 
 use super::{assets, demo};
 use crate::Context;
-use crate::args::{CacheArgs, DataCommand, DigitsArgs, EasyVqaArgs, Operators};
+use crate::args::{ArithmeticArgs, CacheArgs, DataCommand, DigitsArgs, EasyVqaArgs, Operators};
 use crate::failure::usage;
 
 /// What was written.
@@ -31,6 +32,7 @@ struct Written {
 pub(crate) fn run(command: &DataCommand, context: &Context) -> Result<()> {
     let written = match command {
         DataCommand::Digits(args) => build_digits(args, context)?,
+        DataCommand::Arithmetic(args) => build_arithmetic(args)?,
         DataCommand::EasyVqa(args) => build_easy_vqa(args, context)?,
     };
     context.output.show(&written, |written| {
@@ -71,6 +73,23 @@ fn digit_task(args: &DigitsArgs) -> DigitTask {
         held_out_share: args.held_out_share.unwrap_or(task.held_out_share),
         presence: args.presence.unwrap_or(task.presence),
     }
+}
+
+fn build_arithmetic(args: &ArithmeticArgs) -> Result<Written> {
+    let Operators(operators) = args.operators.clone();
+    let task = ArithmeticTask {
+        seed: args.seed,
+        operators,
+        num_numbers: args.num_numbers,
+        max_number: args.max_number,
+        thought: args.thought,
+        num_train: args.train,
+        num_held_out: args.held_out,
+        held_out_share: args.held_out_share,
+    };
+    let (train, held_out) = arithmetic::build(&task, &args.output).map_err(option_or_failure)?;
+    let (num_train, num_held_out) = (task.num_train, task.num_held_out);
+    Ok(Written { train, held_out, probe: None, num_train, num_held_out, task: None })
 }
 
 fn build_easy_vqa(args: &EasyVqaArgs, context: &Context) -> Result<Written> {

@@ -67,7 +67,8 @@ struct Done {
     report: Report,
 }
 
-fn run_pipeline(recipe: &DistillRecipe, context: &Context) -> Result<Report> {
+/// Distils to the end, or until a model can be asked no more.
+pub(super) fn run_pipeline(recipe: &DistillRecipe, context: &Context) -> Result<Report> {
     let config = &recipe.0;
     let folder = &config.output_dir;
     keep_settings(recipe, folder)?;

@@ -50,7 +50,11 @@ pub(crate) fn run(args: &GenerateArgs, context: &Context) -> Result<()> {
     }
 }
 
-fn generate_config(args: &SamplingArgs, processor: &Processor) -> Result<GenerateConfig> {
+/// The settings that the options make.
+pub(super) fn generate_config(
+    args: &SamplingArgs,
+    processor: &Processor,
+) -> Result<GenerateConfig> {
     let sampling = Sampling {
         temperature: args.temperature,
         top_k: args.top_k,

@@ -4,7 +4,7 @@ use std::fmt;
 use std::path::Path;
 
 use ::data::{Dataset, Preferences, prompt_of};
-use ::model::inspect::{Memory, Workload, inspect};
+use ::model::inspect::{Memory, PartSummary, Workload, inspect};
 use ::model::llm::Keep;
 use anyhow::{Context as _, Result};
 use preprocess::{ModelImage, Processor};
@@ -14,7 +14,11 @@ use recipes::mpo::MpoConfig;
 use recipes::sft::SftConfig;
 use serde::Serialize;
 
-use crate::output::{bytes, count};
+use crate::output::{bytes, count, duration};
+
+mod work;
+
+use work::{Tokens, Work};
 
 /// Rank where the recipe names none.
 const LORA_RANK: usize = 8;
@@ -42,6 +46,8 @@ pub(super) struct Plan {
     num_parameters: usize,
     /// Estimate for the largest micro-batch.
     memory: Memory,
+    /// Arithmetic of the whole run, and the time it takes here.
+    work: Work,
 }
 
 /// What a data set amounts to.
@@ -59,6 +65,11 @@ impl Measured {
         self.lengths.push(length);
         self.num_text_only += usize::from(images.is_empty());
         self.most_tiles = self.most_tiles.max(images.iter().map(ModelImage::num_tiles).sum());
+    }
+
+    /// Mean tokens of a sample.
+    fn mean(&self) -> f64 {
+        self.lengths.iter().sum::<usize>() as f64 / self.lengths.len().max(1) as f64
     }
 
     fn longest(&self) -> usize {
@@ -87,7 +98,12 @@ impl Plan {
             true => (config.samples.max_length, config.samples.max_length / longest.max(1)),
             false => (size * longest, size),
         };
-        Self::finish(&config.model, &measured, steps, (rows, together))
+        let in_step = match config.samples.packing {
+            true => (config.batch.step_size() * config.samples.max_length) as f64,
+            false => config.batch.step_size() as f64 * measured.mean(),
+        };
+        let tokens = Tokens { learned: steps as f64 * in_step, read: 0.0 };
+        Self::finish(&config.model, &measured, (steps, tokens), (rows, together))
     }
 
     /// Of mixed preference optimisation.
@@ -111,7 +127,11 @@ impl Plan {
         }
         let steps = config.num_steps(measured.lengths.len());
         let size = config.batch.per_device_train_batch_size;
-        Self::finish(&config.model, &measured, steps, (size * measured.longest(), size))
+        let learned = (steps as usize * config.batch.step_size()) as f64 * measured.mean();
+        // The reference policy reads every pair once.
+        let read = measured.lengths.iter().sum::<usize>() as f64;
+        let (tokens, rows) = (Tokens { learned, read }, size * measured.longest());
+        Self::finish(&config.model, &measured, (steps, tokens), (rows, size))
     }
 
     /// Of group-relative policy optimisation.
@@ -128,6 +148,9 @@ impl Plan {
         let completions = size * config.rollout.max_completion_length;
         let rows = groups * measured.longest() + completions;
         let steps = config.num_steps(measured.lengths.len());
+        let drawn = (steps as usize * config.batch.step_size()) as f64;
+        let drawn = drawn * config.rollout.max_completion_length as f64;
+        let steps = (steps, Tokens { learned: drawn, read: drawn });
         let mut plan = Self::finish(&config.model, &measured, steps, (rows, groups))?;
         if config.rollout.is_apart() {
             let dtype = config.rollout.rollout_dtype.unwrap_or(config.model.dtype);
@@ -138,11 +161,12 @@ impl Plan {
         Ok(plan)
     }
 
-    /// `rows` of the largest micro-batch, and how many samples are `together` in it.
+    /// `steps` with the tokens of all of them, `rows` of the largest micro-batch, and how many samples are `together`
+    /// in it.
     fn finish(
         config: &ModelConfig,
         measured: &Measured,
-        steps: u64,
+        (steps, tokens): (u64, Tokens),
         (rows, together): (usize, usize),
     ) -> Result<Self> {
         let workload = Workload {
@@ -154,6 +178,8 @@ impl Plan {
         };
         let trainable = config.trainable()?.to_string();
         let inspection = inspect(&config.model_name_or_path, &workload)?;
+        let llm = inspection.parts.iter().find(|part| part.part == "llm");
+        let work = Work::new(tokens, llm.map_or(0, multiplied), config)?;
         let trains = inspection.trains.into_iter().find(|trains| trains.setting == trainable);
         let trains = trains.with_context(|| {
             format!("{}: not an assembled model", config.model_name_or_path.display())
@@ -169,8 +195,15 @@ impl Plan {
             trainable,
             num_parameters: trains.num_parameters,
             memory: trains.memory,
+            work,
         })
     }
+}
+
+/// Weights of a language model that a row is multiplied with: all but the table its token is looked up in.
+fn multiplied(llm: &PartSummary) -> usize {
+    let table = ["vocabulary", "hidden"].map(|size| llm.sizes.get(size).copied().unwrap_or(0));
+    llm.num_parameters.saturating_sub(table[0] * table[1])
 }
 
 fn open(config: &ModelConfig, dataset: &Path) -> Result<(Dataset, Processor)> {
@@ -194,13 +227,15 @@ impl fmt::Display for Plan {
         writeln!(f, "steps     {}, up to {} rows at once", self.steps, self.micro_batch_rows)?;
         writeln!(f, "trains    {}: {} parameters", self.trainable, count(self.num_parameters))?;
         let Memory { weights, optimizer, activations, .. } = self.memory;
-        write!(
+        writeln!(
             f,
             "memory    {} (weights {}, optimizer {}, activations {}; an estimate)",
             bytes(self.memory.total()),
             bytes(weights),
             bytes(optimizer),
             bytes(activations)
-        )
+        )?;
+        let Work { operations, seconds } = self.work;
+        write!(f, "time      up to {} here ({operations:.1e} operations)", duration(seconds))
     }
 }

@@ -229,6 +229,20 @@ impl Seen {
                 let message = format!("prompts {done}/{total}");
                 self.meter().set(0, &message);
             }
+            Notice::Answered { done, total } => {
+                let (steps, message) = (self.steps, format!("answers {done}/{total}"));
+                self.meter().set(steps, &message);
+            }
+            Notice::Scored { done, total } => {
+                let (steps, message) = (self.steps, format!("scores {done}/{total}"));
+                self.meter().set(steps, &message);
+            }
+            Notice::Selected { round, num_samples, num_scored, num_misclassified, num_selected } => {
+                self.progress.note(&format!(
+                    "round {round}: {num_selected} of {num_samples} samples; {num_scored} score high enough, \
+                     {num_misclassified} are answered wrongly"
+                ));
+            }
             Notice::Unscored { place, reason } => {
                 self.progress.warn(&format!("{place}: no scores, so no pairs: {reason}"));
             }

@@ -179,7 +179,10 @@ fn inspect_tells_parts_tokens_and_memory() {
     assert!(found["special_tokens"].as_array().unwrap().contains(&json!(["<IMG_CONTEXT>", 427])));
     let settings: Vec<&Value> =
         found["trains"].as_array().unwrap().iter().map(|t| &t["setting"]).collect();
-    assert_eq!(settings, ["adapter", "adapter+llm", "adapter+vision", "adapter+lora"]);
+    assert_eq!(
+        settings,
+        ["adapter", "adapter+llm", "adapter+vision", "adapter+lora", "llm", "lora"]
+    );
     let said = succeed(&["inspect", text(&model)]);
     for word in ["intern_vit_6b", "<IMG_CONTEXT> 427", "train adapter+lora", "4 tokens a tile"] {
         assert!(said.contains(word), "no {word:?} in {said}");

@@ -11,7 +11,7 @@ use crate::models::{golden, image, plain_vlm, vlm};
 use crate::run::{binary, binary_path, fail, lines, run, succeed, succeed_json, text, write_lines};
 
 /// Questions about one image that are answered 7 and 8 by turns: nothing tells which is right.
-fn data(folder: &Path) -> PathBuf {
+pub(crate) fn data(folder: &Path) -> PathBuf {
     let path = folder.join("data.jsonl");
     let sample = |i: usize| {
         let answer = if i.is_multiple_of(2) { "7" } else { "8" };
@@ -35,7 +35,7 @@ fn keys<'a>(model: &'a Path, data: &'a Path, output: &'a Path) -> Vec<&'a str> {
     [&paths[..], &others].concat()
 }
 
-fn checkpoint(folder: &Path, step: u64) -> Vec<u8> {
+pub(crate) fn checkpoint(folder: &Path, step: u64) -> Vec<u8> {
     let path = folder.join(format!("checkpoint-{step}/trainable.safetensors"));
     fs::read(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()))
 }

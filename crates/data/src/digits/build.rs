@@ -10,7 +10,7 @@ use schema::{Content, Message, Role, Sample};
 use serde_json::{Map, json};
 
 use super::draw::draw;
-use super::expression::Expression;
+use super::expression::{Expression, reply};
 use super::{Bitmap, DigitTask};
 use crate::jsonl::write_lines;
 use crate::random::{below, shuffle, stream};
@@ -183,7 +183,7 @@ impl Writer<'_> {
 impl Pictured {
     /// The sample that asks this about the picture.
     fn asked(&self, id: String, question: String, thought: &str, answer: String) -> Sample {
-        let reply = format!("<think>\n{thought}\n</think>\n\n\\boxed{{{answer}}}");
+        let reply = reply(thought, &answer);
         let turn = |role, text| Message { role, content: Content::Text(text) };
         let messages = vec![turn(Role::User, question), turn(Role::Assistant, reply)];
         let extra = Map::from_iter([

@@ -107,6 +107,11 @@ impl fmt::Display for Expression {
     }
 }
 
+/// What an assistant says: the thought, then the answer in a box.
+pub(crate) fn reply(thought: &str, answer: &str) -> String {
+    format!("<think>\n{thought}\n</think>\n\n\\boxed{{{answer}}}")
+}
+
 /// `3, 4 and 2`.
 fn list(items: &[impl ToString]) -> String {
     let words: Vec<_> = items.iter().map(ToString::to_string).collect();

@@ -92,7 +92,7 @@ impl Memory {
 /// Parameters that train under a setting.
 pub fn num_trainable(config: &VlmConfig, trainable: Trainable, lora_rank: usize) -> usize {
     let tensors = adapter::tensors(config.feature_size(), config.llm.hidden_size);
-    let adapter = count(&tensors);
+    let adapter = if trainable.adapter() { count(&tensors) } else { 0 };
     let vision = if trainable.vision() { count(&vision::tensors(&config.vision)) } else { 0 };
     let llm = match trainable.llm() {
         LlmTraining::Frozen => 0,

@@ -20,19 +20,34 @@ pub enum Trainable {
     AdapterVision,
     /// Adapter and low-rank terms beside the language model's linear layers.
     AdapterLora,
+    /// The language model alone: what text without images can teach.
+    Llm,
+    /// Low-rank terms alone.
+    Lora,
 }
 
 impl Trainable {
     /// All settings.
-    pub const ALL: [Self; 4] =
-        [Self::Adapter, Self::AdapterLlm, Self::AdapterVision, Self::AdapterLora];
+    pub const ALL: [Self; 6] = [
+        Self::Adapter,
+        Self::AdapterLlm,
+        Self::AdapterVision,
+        Self::AdapterLora,
+        Self::Llm,
+        Self::Lora,
+    ];
+
+    /// Whether the adapter trains.
+    pub fn adapter(self) -> bool {
+        !matches!(self, Self::Llm | Self::Lora)
+    }
 
     /// What of the language model trains.
     pub fn llm(self) -> LlmTraining {
         match self {
             Self::Adapter | Self::AdapterVision => LlmTraining::Frozen,
-            Self::AdapterLlm => LlmTraining::Full,
-            Self::AdapterLora => LlmTraining::Lora,
+            Self::AdapterLlm | Self::Llm => LlmTraining::Full,
+            Self::AdapterLora | Self::Lora => LlmTraining::Lora,
         }
     }
 
@@ -54,6 +69,8 @@ impl fmt::Display for Trainable {
             Self::AdapterLlm => "adapter+llm",
             Self::AdapterVision => "adapter+vision",
             Self::AdapterLora => "adapter+lora",
+            Self::Llm => "llm",
+            Self::Lora => "lora",
         })
     }
 }
@@ -74,12 +91,14 @@ impl FromStr for Trainable {
 
 impl Vlm {
     /// The parameters that train under a setting, with their present values. The low-rank terms of
-    /// [`Trainable::AdapterLora`] must have been added to [`Vlm::llm`] first.
+    /// [`LlmTraining::Lora`] must have been added to [`Vlm::llm`] first.
     pub fn parameters(&self, trainable: Trainable) -> Vec<Parameter> {
         let named = |(name, part): (String, Part<'_>)| part.named(name);
         let mut parameters = Vec::new();
         if let Some(side) = &self.images {
-            parameters.extend(side.adapter.parts().into_iter().map(named));
+            if trainable.adapter() {
+                parameters.extend(side.adapter.parts().into_iter().map(named));
+            }
             if trainable.vision() {
                 parameters.extend(side.encoder.parts().into_iter().map(named));
             }
@@ -105,7 +124,7 @@ impl Vlm {
         let part = |parts: Vec<(String, Part<'_>)>| parts.iter().any(|(known, _)| known == name);
         if let Some(side) = &self.images {
             if part(side.adapter.parts()) {
-                return true;
+                return trainable.adapter();
             }
             if part(side.encoder.parts()) {
                 return trainable.vision();

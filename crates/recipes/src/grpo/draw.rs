@@ -74,7 +74,7 @@ impl Hand<'_> {
                 Heard::Completion { prompt, sample, completion } if kept.is_ok() => {
                     kept = self.flight.put(&name(sample), origin(&missing[prompt]), completion);
                 }
-                Heard::Completion { .. } => {}
+                Heard::Completion { .. } | Heard::Token { .. } => {}
             })?;
         kept?;
         let gaps = groups.iter_mut().flatten().filter(|completion| completion.is_none());

@@ -63,7 +63,7 @@ pub fn rounds(
     std::fs::create_dir_all(&config.run.output_dir)
         .map_err(|source| Error::Io { path: config.run.output_dir.clone(), source })?;
     write_config(config, &config.run.output_dir)?;
-    let mut model = shared_features(config)?;
+    let mut model = config.model.with_shared_features(&config.run.output_dir)?;
     let mut round = 1;
     loop {
         let stages = Stages { config, build, round, model: &model };
@@ -76,16 +76,6 @@ pub fn rounds(
         model.adapter_name_or_path = Some(result(&training, step));
         round += 1;
     }
-}
-
-/// The model's settings, its vision features kept once for all rounds.
-fn shared_features(config: &MpoConfig) -> Result<ModelConfig, Error> {
-    let mut model = config.model.clone();
-    if !model.trainable()?.vision() {
-        let default = config.run.output_dir.join("features");
-        model.feature_cache.get_or_insert(default);
-    }
-    Ok(model)
 }
 
 /// Settings of one round's two stages.

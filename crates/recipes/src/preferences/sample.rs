@@ -7,10 +7,11 @@ use reward::{Asked, Scorer};
 use rollout::GenerateConfig;
 use schema::Completion;
 
-use super::journal::{Dropout, Entry, Journal, Response};
+use super::entry::{Dropout, Entry, Response};
 use super::select::{best, candidates, first_half};
 use super::{PreferencesConfig, Statistics, known};
 use crate::Error;
+use crate::journal::Journal;
 use crate::mpo::BadPairs;
 use crate::policy::Policy;
 use crate::run::Notice;
@@ -45,7 +46,7 @@ impl Sampling<'_, '_> {
     /// Samples and scores every prompt that the journal lacks.
     pub(super) fn fill(
         &mut self,
-        journal: &mut Journal,
+        journal: &mut Journal<Entry>,
         notices: &mut dyn FnMut(&Notice),
     ) -> Result<(), Error> {
         let total = self.dataset.samples.len();

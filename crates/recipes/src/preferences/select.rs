@@ -15,7 +15,7 @@ use reward::{Opening, after_thought, extract_answer, format_flaw, verify};
 use serde::{Deserialize, Serialize};
 
 use super::config::BuildConfig;
-use super::journal::Response;
+use super::entry::Response;
 use super::statistics::Statistics;
 
 /// What sets chosen and rejected apart.

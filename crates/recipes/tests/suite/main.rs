@@ -7,6 +7,7 @@ mod common;
 mod config;
 mod sft;
 mod trainable;
+mod iterative_sft;
 mod grpo;
 mod guards;
 mod resume;

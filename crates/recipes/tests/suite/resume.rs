@@ -10,6 +10,8 @@ use std::process::{Command, Stdio};
 use std::time::Duration;
 
 use engine::Event;
+use recipes::choice::Choice;
+use recipes::iterative_sft::{Callers, iterative_sft};
 use recipes::mpo::{mpo, rounds};
 use recipes::preferences::Assessors;
 use recipes::reward_model::reward_model;
@@ -30,6 +32,8 @@ enum Stop {
     Rollout(u64),
     /// When so many prompts are in the journal of a build of pairs.
     Sampled(u64),
+    /// When this round of iterative fine-tuning knows what it learns from.
+    Selected(u64),
     /// When it is told something for the n-th time, be it a step, a checkpoint or a token of a rollout.
     Told(u64),
 }
@@ -70,6 +74,11 @@ fn watch_until(stop: Stop, marker: &Path) -> Watch {
             if is_late && matches!(stop, Stop::Rollout(step) if step == at) {
                 wait(&second);
             }
+            if let (Notice::Selected { round, .. }, Stop::Selected(stop)) = (notice, stop)
+                && *round as u64 == stop
+            {
+                wait(&second);
+            }
             if let (Notice::Sampled { done, .. }, Stop::Sampled(prompts)) = (notice, stop)
                 && *done as u64 == prompts
             {
@@ -89,6 +98,7 @@ fn child() {
     let stop = match kind {
         "step" => Stop::Step(step),
         "sampled" => Stop::Sampled(step),
+        "selected" => Stop::Selected(step),
         "told" => Stop::Told(step),
         _ => Stop::Rollout(step),
     };
@@ -97,6 +107,12 @@ fn child() {
     if recipe == "reward_model" {
         let watch = || watch_until(stop, &folder.join("marker"));
         reward_model(&recipes::config::load(Some(&config), &[]).unwrap(), watch).unwrap();
+        return;
+    }
+    if recipe == "iterative_sft" {
+        let watch = &mut || watch_until(stop, &folder.join("marker"));
+        let callers = Callers { scorer: None, judge: None, refresh: None, watch };
+        iterative_sft(&recipes::config::load(Some(&config), &[]).unwrap(), callers).unwrap();
         return;
     }
     if recipe == "rounds" {
@@ -130,6 +146,7 @@ fn is_killed(place: &Place, recipe: &str, stop: Stop) -> bool {
         Stop::Step(step) => ("step", step),
         Stop::Rollout(step) => ("rollout", step),
         Stop::Sampled(prompts) => ("sampled", prompts),
+        Stop::Selected(round) => ("selected", round),
         Stop::Told(number) => ("told", number),
     };
     let (folder, marker) = (place.folder.path(), place.path("marker"));
@@ -268,6 +285,45 @@ fn rounds_killed_and_resumed_equal_uninterrupted() {
         };
         for name in ["trainable.safetensors", "optimizer.safetensors"] {
             assert!(file(&whole, name) == file(&killed, name), "round {round}: {name} differs");
+        }
+    }
+}
+
+#[test]
+fn iterative_sft_killed_in_and_between_rounds_equals_uninterrupted() {
+    let place = || {
+        let place = crate::iterative_sft::place();
+        place.write_keys();
+        place
+    };
+    let run = |place: &Place| {
+        let watch = &mut Watch::nobody;
+        let callers = Callers { scorer: None, judge: None, refresh: None, watch };
+        iterative_sft(&place.config(&[]), callers).unwrap()
+    };
+    let (whole, killed) = (place(), place());
+    let choice = run(&whole);
+    // Before the first checkpoint, after the answers of the first round, in its training, and before the second's.
+    for stop in [Stop::Step(1), Stop::Selected(1), Stop::Step(4), Stop::Selected(2)] {
+        run_and_kill(&killed, "iterative_sft", stop);
+    }
+    assert!(killed.path("out/round-1/sft/checkpoint-5").exists());
+    assert!(!killed.path("out/round-2/sft").exists());
+    let other = run(&killed);
+    let reasons = |choice: &Choice| -> Vec<_> {
+        let candidates = choice.candidates.iter();
+        candidates.map(|one| (one.reason.clone(), one.candidate.figures)).collect()
+    };
+    assert_eq!(
+        (choice.chosen.as_str(), reasons(&choice)),
+        (other.chosen.as_str(), reasons(&other))
+    );
+    for (stage, last) in [("stage-1", 3), ("round-1", 5), ("round-2", 5)] {
+        for name in ["trainable.safetensors", "optimizer.safetensors"] {
+            let file = |place: &Place| {
+                fs::read(place.path(&format!("out/{stage}/sft/checkpoint-{last}/{name}"))).unwrap()
+            };
+            assert!(file(&whole) == file(&killed), "{stage}: {name} differs");
         }
     }
 }

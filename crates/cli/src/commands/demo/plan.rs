@@ -143,3 +143,45 @@ fn task(seed: u64) -> DigitTask {
         presence: 0.0,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use recipes::config::{Recipe, resolved};
+
+    use super::*;
+
+    /// A stage of the pipeline that says it is the demo, its references as text.
+    fn stage<R: Recipe>(name: &str) -> String {
+        let recipe: toml::Table = include_str!("../../../../../runs/demo.toml").parse().unwrap();
+        let stages = recipe["stage"].as_array().unwrap();
+        let found = stages.iter().find(|stage| stage["name"].as_str() == Some(name)).unwrap();
+        let own = |key: &String| !["name", "command"].contains(&key.as_str());
+        let shared = recipe["shared"].as_table().unwrap().iter();
+        let keys = found.as_table().unwrap().iter().filter(|(key, _)| own(key)).chain(shared);
+        let mut keys: Vec<_> = keys.map(|(key, value)| (key.clone(), value.to_string())).collect();
+        keys.push(("output_dir".to_owned(), "'out'".to_owned()));
+        resolved(&load::<R>(None, &keys).unwrap()).unwrap()
+    }
+
+    fn paths(dataset: &str, adapter: Option<&'static str>) -> Vec<(&'static str, PathBuf)> {
+        let mut paths = vec![
+            ("model_name_or_path", "${vlm}".into()),
+            ("dataset", dataset.into()),
+            ("output_dir", "out".into()),
+            ("feature_cache", "${output_dir}/features".into()),
+        ];
+        paths.extend(adapter.map(|adapter| ("adapter_name_or_path", adapter.into())));
+        paths
+    }
+
+    #[test]
+    fn the_pipeline_of_the_same_name_has_the_same_settings() {
+        let plan = Plan::full(1);
+        let align = plan.align(&paths("${reading}/train.jsonl", None)).unwrap();
+        assert_eq!(stage::<SftConfig>("align"), resolved(&align).unwrap());
+        let sft = plan.sft(&paths("${digits}/train.jsonl", Some("${align.checkpoint}"))).unwrap();
+        assert_eq!(stage::<SftConfig>("sft"), resolved(&sft).unwrap());
+        let grpo = plan.grpo(&paths("${digits}/train.jsonl", Some("${sft.checkpoint}"))).unwrap();
+        assert_eq!(stage::<GrpoConfig>("grpo"), resolved(&grpo).unwrap());
+    }
+}

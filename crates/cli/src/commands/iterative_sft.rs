@@ -1,0 +1,141 @@
+//! `sightline iterative-sft`: fine-tuning in rounds.
+
+use std::path::{Path, PathBuf};
+
+use ::distill::DISTILLED_FILE;
+use anyhow::{Context as _, Result, bail};
+use judge::Respond;
+use recipes::Error;
+use recipes::choice::{CHOSEN_FOLDER, Choice};
+use recipes::config::{ModelConfig, load};
+use recipes::iterative_sft::{
+    Callers, IterativeSftConfig, Refresh, TOP_SCORED_FILE, iterative_sft,
+};
+use serde::Serialize;
+use toml::{Table, Value};
+
+use super::distill::{self, DistillRecipe};
+use super::plan::Plan;
+use super::training::{Spectator, settings, show_plan};
+use crate::args::RecipeArgs;
+use crate::failure::usage;
+use crate::{Context, scorers, teachers};
+
+/// Keys of a distillation that the round sets.
+const SET_BY_ROUND: [&str; 3] = ["dataset", "output_dir", "seed"];
+
+/// What the rounds left behind.
+#[derive(Serialize)]
+struct Outcome {
+    output_dir: PathBuf,
+    /// A copy of the chosen checkpoint.
+    checkpoint: PathBuf,
+    /// Samples for reinforcement.
+    top_scored: PathBuf,
+    choice: Choice,
+}
+
+/// Trains, or says what the first stage would be.
+pub(crate) fn run(args: &RecipeArgs, context: &Context) -> Result<()> {
+    let config: IterativeSftConfig = settings(args)?;
+    check(&config).map_err(usage)?;
+    if args.dry_run {
+        return show_plan(&config, Plan::sft(&config.first_stage())?, context);
+    }
+    let choice = train(&config, context)?;
+    let folder = &config.run.output_dir;
+    let outcome = Outcome {
+        checkpoint: folder.join(CHOSEN_FOLDER),
+        top_scored: folder.join(TOP_SCORED_FILE),
+        output_dir: folder.clone(),
+        choice,
+    };
+    context.output.show(&outcome, |outcome| {
+        format!("{}\n{}", outcome.checkpoint.display(), super::choose::describe(&outcome.choice))
+    })
+}
+
+/// Finds a mistake in the keys of the distillation before anything is trained.
+pub(crate) fn check(config: &IterativeSftConfig) -> Result<()> {
+    let Some(keys) = &config.rounds.distill else { return Ok(()) };
+    let refresh = Refresh {
+        model: &config.model,
+        dataset: &config.run.dataset,
+        output_dir: config.run.output_dir.clone(),
+        seed: config.run.seed,
+    };
+    distillation(keys, &refresh).context("distill").map(drop)
+}
+
+fn train(config: &IterativeSftConfig, context: &Context) -> Result<Choice> {
+    let mut scorer = scorers::open(&config.scores, config.model.dtype.into())?;
+    let mut judge = judge(config, context)?;
+    let spectator = Spectator::new("iterative-sft", &context.progress);
+    let mut anew = |refresh: &Refresh<'_>| {
+        let keys = config.rounds.distill.clone().unwrap_or_default();
+        spectator.finish();
+        distilled(&keys, refresh, context).map_err(|error| Error::Refresh(error.into()))
+    };
+    let callers = Callers {
+        scorer: scorers::borrow(&mut scorer),
+        judge: teachers::borrow(&mut judge),
+        refresh: config.rounds.distill.is_some().then_some(&mut anew),
+        watch: &mut || spectator.watch(),
+    };
+    let choice = iterative_sft(config, callers);
+    spectator.finish();
+    Ok(choice?)
+}
+
+/// The judge, its ledger in the recipe's folder.
+fn judge(config: &IterativeSftConfig, context: &Context) -> Result<Option<Box<dyn Respond>>> {
+    let Some(judge) = &config.scores.judge else { return Ok(None) };
+    let folder = &config.run.output_dir;
+    std::fs::create_dir_all(folder).with_context(|| folder.display().to_string())?;
+    let opened = teachers::open(judge, &folder.join("judge.sqlite"), &context.progress);
+    opened.context("judge").map(Some)
+}
+
+/// Distils the data set of a stage with the policy as it is.
+fn distilled(keys: &Table, refresh: &Refresh<'_>, context: &Context) -> Result<PathBuf> {
+    let report = distill::run_pipeline(&distillation(keys, refresh)?, context)?;
+    match report.stopped {
+        Some(reason) => bail!("stopped early, the same command goes on: {reason}"),
+        None => Ok(refresh.output_dir.join(DISTILLED_FILE)),
+    }
+}
+
+fn distillation(keys: &Table, refresh: &Refresh<'_>) -> Result<DistillRecipe> {
+    let mut keys = keys.clone();
+    if let Some(key) = SET_BY_ROUND.iter().find(|key| keys.contains_key(**key)) {
+        bail!("each round sets `{key}` itself");
+    }
+    let mut generator = match keys.remove("generator") {
+        Some(Value::Table(generator)) => generator,
+        Some(other) => bail!("generator = {other}: expected a table"),
+        None => Table::new(),
+    };
+    generator.extend(model(refresh.model));
+    let text = |path: &Path| Value::from(path.display().to_string());
+    keys.insert("generator".to_owned(), generator.into());
+    keys.insert("dataset".to_owned(), text(refresh.dataset));
+    keys.insert("output_dir".to_owned(), text(&refresh.output_dir));
+    // TOML has no larger numbers.
+    keys.insert("seed".to_owned(), Value::Integer((refresh.seed >> 1) as i64));
+    let keys: Vec<_> = keys.into_iter().map(|(key, value)| (key, value.to_string())).collect();
+    Ok(load(None, &keys)?)
+}
+
+/// The policy as a generator.
+fn model(config: &ModelConfig) -> Table {
+    let text = |path: &Path| Value::from(path.display().to_string());
+    let mut table = Table::new();
+    table.insert("model_name_or_path".to_owned(), text(&config.model_name_or_path));
+    if let Some(adapter) = &config.adapter_name_or_path {
+        table.insert("adapter_name_or_path".to_owned(), text(adapter));
+    }
+    if let Ok(dtype) = Value::try_from(config.dtype) {
+        table.insert("dtype".to_owned(), dtype);
+    }
+    table
+}

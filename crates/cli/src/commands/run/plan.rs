@@ -1,0 +1,279 @@
+//! Which stages are done, and what the others would take.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context as _, Result};
+use serde::Serialize;
+use serde_json::Value;
+use toml::Table;
+
+use super::marker::{Marker, content, hash};
+use super::recipe::{Pipeline, Stage};
+use super::{invocation, reference};
+use crate::Context;
+use crate::output::{Output, Table as Rows, bytes, count, duration};
+use crate::progress::Progress;
+
+/// How a stage stands.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case", tag = "state")]
+pub(super) enum State {
+    /// Finished under the same settings and inputs.
+    Done,
+    /// Begun under the same settings and inputs.
+    Begun,
+    /// Not begun.
+    ToDo,
+    /// Begun or finished under others.
+    Changed {
+        /// What differs.
+        differences: String,
+    },
+}
+
+/// A stage with its place and its state.
+pub(super) struct Planned {
+    pub(super) name: String,
+    pub(super) command: String,
+    pub(super) folder: PathBuf,
+    pub(super) state: State,
+    /// Names of the stages it is made from.
+    from: Vec<String>,
+    values: Table,
+    marker: Marker,
+}
+
+/// The stages of a pipeline as they stand.
+pub(super) fn plan(pipeline: &Pipeline) -> Result<Vec<Planned>> {
+    let mut fingerprints = BTreeMap::new();
+    let mut planned = Vec::new();
+    for stage in &pipeline.stages {
+        let marker = marker(pipeline, stage, &fingerprints)
+            .with_context(|| format!("stage {}", stage.name))?;
+        fingerprints.insert(stage.name.clone(), marker.fingerprint.clone());
+        let folder = pipeline.folder(&stage.name);
+        planned.push(Planned {
+            name: stage.name.clone(),
+            command: stage.command.clone(),
+            state: state(&folder, &marker)?,
+            folder,
+            from: stage.from.iter().cloned().collect(),
+            values: stage.values.clone(),
+            marker,
+        });
+    }
+    Ok(planned)
+}
+
+fn state(folder: &Path, now: &Marker) -> Result<State> {
+    Ok(match Marker::read(folder)? {
+        None => State::ToDo,
+        Some(found) if found.fingerprint == now.fingerprint => {
+            // A checkpoint may have been removed to make room.
+            let is_there = found.checkpoint(folder).is_none_or(|checkpoint| checkpoint.exists());
+            if found.is_finished && is_there { State::Done } else { State::Begun }
+        }
+        Some(found) => State::Changed { differences: found.differences(now) },
+    })
+}
+
+/// What the stage would leave: its settings with references as they are written, so that it does not matter where
+/// the pipeline's folder is.
+fn marker(
+    pipeline: &Pipeline,
+    stage: &Stage,
+    fingerprints: &BTreeMap<String, String>,
+) -> Result<Marker> {
+    let command = invocation::parse(&stage.command, &stage.values, Path::new("${output}"))?;
+    let settings = invocation::settings(&command)?;
+    let of_stage = |name: &String| Some((format!("${{{name}}}"), fingerprints.get(name)?.clone()));
+    let mut inputs: BTreeMap<String, String> = stage.from.iter().filter_map(of_stage).collect();
+    for text in texts(&toml::Value::Table(stage.values.clone())) {
+        let path = Path::new(&text);
+        if path.exists() && !path.starts_with(&pipeline.output_dir) {
+            inputs.insert(text.clone(), content(path)?);
+        }
+    }
+    let keys = stage.values.iter().map(|(key, value)| (key.clone(), value.to_string())).collect();
+    let whole = serde_json::json!([stage.command, settings, inputs]).to_string();
+    Ok(Marker {
+        command: stage.command.clone(),
+        fingerprint: hash(&whole),
+        keys,
+        inputs,
+        is_finished: false,
+        seconds: 0.0,
+        result: Value::Null,
+    })
+}
+
+/// Every text in a value.
+fn texts(value: &toml::Value) -> Vec<String> {
+    match value {
+        toml::Value::String(text) => vec![text.clone()],
+        toml::Value::Array(values) => values.iter().flat_map(texts).collect(),
+        toml::Value::Table(table) => table.values().flat_map(texts).collect(),
+        _ => vec![],
+    }
+}
+
+impl Planned {
+    /// What the stage leaves when it begins.
+    pub(super) fn marker(&self) -> Marker {
+        self.marker.clone()
+    }
+
+    /// The stage's keys with every reference replaced by what it stands for.
+    pub(super) fn resolved(&self, pipeline: &Pipeline) -> Result<Table> {
+        let mut replace = |reference: &reference::Reference| {
+            let folder = pipeline.folder(&reference.stage);
+            if !reference.is_checkpoint {
+                return Ok(folder.display().to_string());
+            }
+            let marker = Marker::read(&folder)?.filter(|marker| marker.is_finished);
+            let checkpoint = marker.and_then(|marker| marker.checkpoint(&folder));
+            let checkpoint =
+                checkpoint.with_context(|| format!("{reference}: no checkpoint was left"))?;
+            Ok(checkpoint.display().to_string())
+        };
+        match reference::resolve(&toml::Value::Table(self.values.clone()), &mut replace)? {
+            toml::Value::Table(table) => Ok(table),
+            _ => Ok(Table::new()),
+        }
+    }
+
+    /// As [`resolved`](Self::resolved) for an estimate, which takes a model for one that will be made of it, and needs
+    /// no checkpoint: neither changes a size.
+    fn expected(&self, pipeline: &Pipeline) -> Option<Table> {
+        let mut values = Table::new();
+        for (key, value) in &self.values {
+            let mut is_missing = false;
+            let mut replace = |reference: &reference::Reference| {
+                is_missing |= reference.is_checkpoint;
+                stood_in(pipeline, reference)
+            };
+            let value = reference::resolve(value, &mut replace);
+            if !is_missing {
+                values.insert(key.clone(), value.ok()?);
+            }
+        }
+        Some(values)
+    }
+
+    /// What the command's own dry run says, where it has one and its inputs are there.
+    fn estimate(&self, pipeline: &Pipeline) -> Option<Value> {
+        let mut values = self.expected(pipeline)?;
+        invocation::keys(&self.command).ok()?.contains(&"dry_run".to_owned()).then_some(())?;
+        values.insert("dry_run".to_owned(), true.into());
+        let command = invocation::parse(&self.command, &values, &self.folder).ok()?;
+        let (output, captured) = Output::captured();
+        crate::dispatch(&command, &Context { output, progress: Progress::new(true) }).ok()?;
+        let mut said = captured.take();
+        // An evaluation has no plan but the number of its questions.
+        let plan = said.get_mut("plan").map(Value::take);
+        Some(plan.unwrap_or_else(|| {
+            said.as_object_mut().map(|map| map.remove("config"));
+            said
+        }))
+    }
+}
+
+/// The folder of a stage that is finished, or of the model that it will be made of.
+fn stand_in(pipeline: &Pipeline, name: &str) -> Option<PathBuf> {
+    let folder = pipeline.folder(name);
+    let Some(stage) = pipeline.stages.iter().find(|stage| stage.name == name) else {
+        return Some(folder);
+    };
+    if Marker::read(&folder).ok()?.is_some_and(|marker| marker.is_finished) {
+        return Some(folder);
+    }
+    let model = stage.values.get("model").filter(|_| stage.command == "assemble")?;
+    let model = reference::resolve(model, &mut |reference| stood_in(pipeline, reference));
+    Some(model.ok()?.as_str()?.into())
+}
+
+/// The same as text, for a reference.
+fn stood_in(pipeline: &Pipeline, reference: &reference::Reference) -> Result<String> {
+    let found = stand_in(pipeline, &reference.stage);
+    Ok(found.with_context(|| format!("{reference} is not there"))?.display().to_string())
+}
+
+/// What `--dry-run` prints of a stage.
+#[derive(Serialize)]
+struct Line {
+    name: String,
+    command: String,
+    #[serde(flatten)]
+    state: State,
+    inputs: Vec<String>,
+    output: PathBuf,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    plan: Option<Value>,
+}
+
+/// Prints the plan.
+pub(super) fn show(pipeline: &Pipeline, planned: &[Planned], context: &Context) -> Result<()> {
+    let line = |stage: &Planned| Line {
+        name: stage.name.clone(),
+        command: stage.command.clone(),
+        state: stage.state.clone(),
+        inputs: stage
+            .from
+            .iter()
+            .cloned()
+            .chain(stage.marker.inputs.keys().filter(|key| !key.starts_with("${")).cloned())
+            .collect(),
+        output: stage.folder.clone(),
+        plan: match stage.state {
+            State::Done => None,
+            _ => stage.estimate(pipeline),
+        },
+    };
+    let lines: Vec<Line> = planned.iter().map(line).collect();
+    context.output.show(&lines, |lines| {
+        let mut rows = Rows::new(&["stage", "command", "state", "from", "output", "plan"]);
+        for line in lines {
+            let state = match &line.state {
+                State::Done => "done".to_owned(),
+                State::Begun => "begun".to_owned(),
+                State::ToDo => "to do".to_owned(),
+                State::Changed { differences } => format!("changed ({differences})"),
+            };
+            let estimate = match (&line.state, &line.plan) {
+                (State::Done, _) => String::new(),
+                (_, Some(plan)) => estimate(plan),
+                (_, None) => "its inputs, or estimates, are not there yet".to_owned(),
+            };
+            let output = line.output.display().to_string();
+            let cells =
+                [&line.name, &line.command, &state, &line.inputs.join(" "), &output, &estimate];
+            rows.row(cells.map(String::from));
+        }
+        rows.to_string()
+    })
+}
+
+/// The numbers of a command's plan that matter.
+fn estimate(plan: &Value) -> String {
+    let number = |key: &str| plan.get(key).and_then(Value::as_u64);
+    let named = [
+        ("steps", "steps"),
+        ("num_samples", "samples"),
+        ("num_prompts", "prompts"),
+        ("num_responses", "responses"),
+        ("num_questions", "questions"),
+    ];
+    let mut parts: Vec<String> =
+        named.iter().filter_map(|(key, what)| Some(format!("{} {what}", number(key)?))).collect();
+    if let Some(parameters) = number("num_parameters") {
+        parts.push(format!("{} parameters train", count(parameters as usize)));
+    }
+    if let Some(memory) = plan.get("memory").and_then(Value::as_object) {
+        parts.push(bytes(memory.values().filter_map(Value::as_u64).sum()));
+    }
+    if let Some(seconds) = plan.get("work").and_then(|work| work["seconds"].as_f64()) {
+        parts.push(format!("up to {} here", duration(seconds)));
+    }
+    parts.join(", ")
+}

@@ -1,0 +1,225 @@
+//! The first R1V at the size of a test: an adapter trained on one language model, another that learned to think from
+//! text alone, both put together, fine-tuned in rounds on data distilled anew, and the best checkpoint kept.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use safetensors::SafeTensors;
+use serde_json::{Value, json};
+
+use crate::models::{image, plain_vlm};
+use crate::run::{fail, lines, succeed, succeed_json, text, write_lines};
+
+/// Questions about one image whose answer is always 7, after a thought.
+fn data(folder: &Path) -> PathBuf {
+    let path = folder.join("data.jsonl");
+    let sample = |number: usize| {
+        json!({
+            "messages": [
+                {"role": "user", "content": format!("<image>\nHow many{}", "?".repeat(number + 1))},
+                {"role": "assistant", "content": "<think>\n3\n</think>\n\n\\boxed{7}"},
+            ],
+            "images": [text(&image())],
+            "answer": "7",
+        })
+    };
+    write_lines(&path, &(0..4).map(sample).collect::<Vec<_>>());
+    path
+}
+
+/// `@` stands for the test's folder.
+const RECIPE: &str = r#"
+output_dir = '@/out'
+
+[shared]
+seed = 5
+save_steps = 50
+per_device_train_batch_size = 4
+
+[[stage]]
+name = "arithmetic"
+command = "data arithmetic"
+max_number = 3
+train = 8
+held_out = 4
+
+[[stage]]
+name = "think"
+command = "sft"
+model_name_or_path = '@/vlm'
+dataset = "${arithmetic}/train.jsonl"
+trainable = "lora"
+lora_r = 2
+learning_rate = 1e-3
+max_steps = 3
+
+[[stage]]
+name = "reasoner"
+command = "assemble"
+model = '@/vlm'
+adapter = "${think.checkpoint}"
+
+[[stage]]
+name = "mlp"
+command = "sft"
+model_name_or_path = '@/vlm'
+dataset = '@/data.jsonl'
+learning_rate = 1e-3
+max_steps = 3
+
+[[stage]]
+name = "aligned"
+command = "assemble"
+model = '@/vlm'
+adapter = "${mlp.checkpoint}"
+
+[[stage]]
+name = "reassembled"
+command = "assemble"
+model = "${aligned}"
+llm = "${reasoner}"
+
+[[stage]]
+name = "teach"
+command = "sft"
+model_name_or_path = "${reassembled}"
+dataset = '@/data.jsonl'
+trainable = "adapter+llm"
+learning_rate = 5e-3
+max_steps = 60
+
+[[stage]]
+name = "taught"
+command = "assemble"
+model = "${reassembled}"
+adapter = "${teach.checkpoint}"
+
+[[stage]]
+name = "iterative"
+command = "iterative-sft"
+model_name_or_path = "${taught}"
+dataset = '@/data.jsonl'
+eval_dataset = '@/data.jsonl'
+learning_rate = 1e-4
+num_rounds = 1
+max_steps = 2
+round_max_steps = 2
+max_completion_length = 32
+
+[stage.distill]
+max_new_tokens = 32
+temperature = 0.0
+
+[[stage]]
+name = "eval-stage-1"
+command = "eval"
+model_name_or_path = "${taught}"
+adapter_name_or_path = "${iterative}/stage-1/sft/checkpoint-2"
+dataset = '@/data.jsonl'
+max_new_tokens = 32
+
+[[stage]]
+name = "eval-iterative"
+command = "eval"
+model_name_or_path = "${taught}"
+adapter_name_or_path = "${iterative.checkpoint}"
+dataset = '@/data.jsonl'
+max_new_tokens = 32
+
+[[stage]]
+name = "choice"
+command = "choose"
+evaluations = ["${eval-stage-1}", "${eval-iterative}"]
+"#;
+
+fn recipe(folder: &Path) -> PathBuf {
+    plain_vlm(folder);
+    data(folder);
+    let path = folder.join("r1v.toml");
+    fs::write(&path, RECIPE.replace('@', text(folder))).unwrap();
+    path
+}
+
+#[test]
+fn transfer_rounds_and_choice() {
+    let folder = tempfile::tempdir().unwrap();
+    let (path, out) = (recipe(folder.path()), folder.path().join("out"));
+    let done = succeed_json(&["run", text(&path)]);
+    let result = |name: &str| {
+        let stages = done["stages"].as_array().unwrap().iter();
+        stages.clone().find(|stage| stage["name"] == name).unwrap()["result"].clone()
+    };
+    // Text taught the language model and nothing else: the adapter is that of the other one.
+    let weights = |name: &str| fs::read(out.join(name).join("trainable.safetensors")).unwrap();
+    let names = String::from_utf8_lossy(&weights("think/checkpoint-3")).into_owned();
+    assert!(names.contains("lora_A") && !names.contains("mlp1"), "low-rank terms alone");
+    assert_eq!(result("reassembled")["adapter"], "transplanted");
+    let tensors = |name: &str, prefix: &str| {
+        let bytes = fs::read(out.join(name).join("model.safetensors")).unwrap();
+        let file = SafeTensors::deserialize(&bytes).unwrap();
+        let tensors = file.tensors().into_iter().filter(|(name, _)| name.starts_with(prefix));
+        tensors.map(|(name, view)| (name, view.data().to_vec())).collect::<BTreeMap<_, _>>()
+    };
+    assert!(tensors("reassembled", "language_model.") == tensors("reasoner", "language_model."));
+    assert!(tensors("reasoner", "language_model.") != tensors("aligned", "language_model."));
+    assert!(tensors("reassembled", "mlp1.") == tensors("aligned", "mlp1."));
+    assert!(tensors("reasoner", "mlp1.") != tensors("aligned", "mlp1."));
+    // Each stage of the rounds had its data made anew by the policy as it then was, and kept what it said.
+    for stage in ["stage-1", "round-1"] {
+        let folder = out.join("iterative").join(stage).join("data");
+        let distilled = lines(&folder.join("distilled.jsonl"));
+        assert_eq!(distilled.len(), 4, "{stage}");
+        let config = fs::read_to_string(folder.join("config.toml")).unwrap();
+        assert_eq!(config.contains("stage-1/sft/checkpoint-2"), stage == "round-1", "{config}");
+    }
+    let choice = &result("iterative")["choice"];
+    let figures = &choice["candidates"][1]["figures"];
+    assert_eq!((&figures["accuracy"], &figures["quality"]), (&json!(1.0), &json!(1.0)), "{choice}");
+    // Of equally good ones the earlier.
+    assert_eq!(
+        (&choice["chosen"], &result("choice")["choice"]["chosen"]),
+        (&json!("stage-1"), &json!("eval-stage-1"))
+    );
+    assert_eq!(lines(&out.join("iterative/top_scored.jsonl")).len(), 4);
+    assert!(weights("choice/chosen") == weights("iterative/stage-1/sft/checkpoint-2"));
+    let said = succeed(&["run", text(&path)]);
+    assert!(said.contains("stage-1 is kept: of the checkpoints"), "{said}");
+    assert!(said.contains("eval-iterative") && !said.contains("done now"), "{said}");
+}
+
+#[test]
+fn what_a_round_sets_itself_is_refused_before_anything_is_trained() {
+    let folder = tempfile::tempdir().unwrap();
+    let (model, data) = (plain_vlm(folder.path()), data(folder.path()));
+    let out = folder.path().join("out");
+    let keys = [
+        "iterative-sft",
+        "--model",
+        text(&model),
+        "--dataset",
+        text(&data),
+        "--output",
+        text(&out),
+        "--learning_rate",
+        "1e-3",
+        "--per_device_train_batch_size",
+        "4",
+        "--save_steps",
+        "5",
+    ];
+    for (distill, words) in [
+        ("{max_new_tokens = 4, seed = 1}", "each round sets `seed` itself"),
+        ("{max_new_tokens = 4, alpa = 1}", "unknown key `alpa`"),
+        ("{alpha = 0.1}", "max_new_tokens"),
+    ] {
+        fail(&[&keys[..], &["--distill", distill]].concat(), 2, &["distill", words]);
+    }
+    assert!(!out.exists());
+    let plan: Value = succeed_json(&[&keys[..], &["--num_rounds", "2", "--dry-run"]].concat());
+    assert_eq!(
+        (&plan["plan"]["num_samples"], &plan["config"]["num_rounds"]),
+        (&json!(4), &json!(2))
+    );
+    fail(&["choose", "--evaluations", "missing", "--output", text(&out)], 1, &["missing"]);
+}

@@ -1,0 +1,106 @@
+//! What was found out so far, item by item, so that a kill costs one batch.
+//!
+//! ```text
+//! responses.jsonl     first line: the settings that shape what follows; then a line for each item
+//! ```
+
+use std::collections::BTreeMap;
+use std::fs::{File, OpenOptions, TryLockError};
+use std::io::Write;
+use std::path::{Path, PathBuf};
+
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+use serde_json::{Map, Value};
+
+use crate::Error;
+use crate::whole_lines::whole_lines;
+
+/// What a journal holds.
+pub(crate) trait Numbered {
+    /// The item's number: of two lines about one item the later counts.
+    fn number(&self) -> usize;
+}
+
+/// An open journal.
+pub(crate) struct Journal<E> {
+    path: PathBuf,
+    /// Locked: the system releases it however the process ends.
+    file: File,
+    /// What is known, by number.
+    pub entries: BTreeMap<usize, E>,
+}
+
+impl<E: Numbered + Serialize + DeserializeOwned> Journal<E> {
+    /// Opens a journal; a line that a kill has torn is dropped.
+    ///
+    /// # Errors
+    /// When another process holds it, or it was begun under other `settings`.
+    pub(crate) fn open(path: &Path, settings: &Map<String, Value>) -> Result<Self, Error> {
+        let folder = path.parent().unwrap_or(Path::new(""));
+        let io = |source| Error::Io { path: path.to_owned(), source };
+        let file = std::fs::create_dir_all(folder)
+            .and_then(|()| OpenOptions::new().create(true).append(true).open(path))
+            .map_err(io)?;
+        match file.try_lock() {
+            Ok(()) => {}
+            Err(TryLockError::WouldBlock) => {
+                return Err(engine::Error::InUse { path: folder.to_owned() }.into());
+            }
+            Err(TryLockError::Error(source)) => return Err(io(source)),
+        }
+        let bytes = std::fs::read(path).map_err(io)?;
+        let mut journal =
+            Self { path: path.to_owned(), file, entries: BTreeMap::<usize, E>::new() };
+        match whole_lines::<E>(&bytes) {
+            Some(whole) => {
+                check_settings(path, whole.header, settings)?;
+                journal.file.set_len(whole.length).map_err(io)?;
+                let entries = whole.lines.into_iter().map(|entry| (entry.number(), entry));
+                journal.entries.extend(entries);
+            }
+            None => {
+                journal.file.set_len(0).map_err(io)?;
+                journal.write(settings)?;
+            }
+        }
+        Ok(journal)
+    }
+
+    /// Adds what one item gave, and waits until the disk has it.
+    pub(crate) fn add(&mut self, entry: E) -> Result<(), Error> {
+        self.write(&entry)?;
+        self.entries.insert(entry.number(), entry);
+        Ok(())
+    }
+
+    fn write(&mut self, value: &impl Serialize) -> Result<(), Error> {
+        let text = serde_json::to_string(value).expect("plain text and finite numbers") + "\n";
+        self.file
+            .write_all(text.as_bytes())
+            .and_then(|()| self.file.sync_data())
+            .map_err(|source| Error::Io { path: self.path.clone(), source })
+    }
+}
+
+/// A journal goes on only under the settings that it began with.
+fn check_settings(path: &Path, line: &[u8], current: &Map<String, Value>) -> Result<(), Error> {
+    let saved: Map<String, Value> = serde_json::from_slice(line).map_err(|error| Error::State {
+        what: "journal",
+        reason: format!("its first line holds no settings: {error}"),
+    })?;
+    let show = |map: &Map<String, Value>, key: &str| {
+        map.get(key).map_or("none".to_owned(), ToString::to_string)
+    };
+    let keys = saved.keys().chain(current.keys().filter(|key| !saved.contains_key(*key)));
+    let differences: Vec<String> = keys
+        .filter(|key| saved.get(*key) != current.get(*key))
+        .map(|key| format!("{key}: {}, now {}", show(&saved, key), show(current, key)))
+        .collect();
+    match differences.is_empty() {
+        true => Ok(()),
+        false => {
+            Err(Error::Changed { checkpoint: path.to_owned(), differences: differences.join("; ") })
+        }
+    }
+}
