@@ -28,6 +28,7 @@ use crate::failure::usage;
 use crate::progress::{Meter, Progress, Unit};
 
 pub(crate) use config::TasksConfig;
+pub(crate) use tasks::are_tasks_named;
 
 /// Features held in memory.
 const FEATURE_BYTES: u64 = 1 << 30;
@@ -164,7 +165,7 @@ pub(crate) fn run(args: &EvalArgs, context: &Context) -> Result<()> {
     match &args.command {
         Some(EvalCommand::Compare(args)) => compare::run(args, context),
         Some(EvalCommand::Gate(args)) => gate::run(args, context),
-        None if tasks::are_named(&args.recipe)? => tasks::run(&args.recipe, context),
+        None if are_tasks_named(&args.recipe)? => tasks::run(&args.recipe, context),
         None => answer(&args.recipe, context),
     }
 }
