@@ -9,7 +9,8 @@ use std::ops::Range;
 
 use crate::block::{copy_columns, transpose};
 use crate::buffer::scratch;
-use crate::packed::{Packed, Stored};
+use crate::bytes::{self, ByteRows, Bytes};
+use crate::packed::{Packed, Storage, Stored};
 use crate::product::{Left, Out, Rows, Stream, StreamBf16, WIDTH, product};
 use crate::threads::{Shared, for_each, part};
 
@@ -26,6 +27,40 @@ const AHEAD: usize = 64;
 /// Most rows of a backward task, which turns over the weights it meets.
 const BACKWARD_ROWS: usize = 256;
 
+/// Rows as the products of a weight want them.
+pub(crate) struct Input<'a> {
+    x: &'a [f32],
+    inputs: usize,
+    bytes: Option<Bytes>,
+}
+
+/// Some of the rows.
+#[derive(Clone, Copy)]
+pub(crate) enum InputRows<'a> {
+    Values(&'a [f32]),
+    Bytes(ByteRows<'a>),
+}
+
+impl<'a> Input<'a> {
+    /// `x` `[rows, inputs]`, rounded to bytes where the weight consists of such.
+    pub(crate) fn of(x: &'a [f32], weight: &Packed) -> Self {
+        let inputs = weight.inputs();
+        let bytes = match weight.storage() {
+            Storage::F32 | Storage::Bf16 => None,
+            Storage::Int8 | Storage::Int4 => Some(Bytes::of(x, inputs)),
+        };
+        Self { x, inputs, bytes }
+    }
+
+    /// Rows of a range.
+    pub(crate) fn rows(&self, rows: Range<usize>) -> InputRows<'_> {
+        match &self.bytes {
+            Some(bytes) => InputRows::Bytes(bytes.rows(rows)),
+            None => InputRows::Values(&self.x[rows.start * self.inputs..rows.end * self.inputs]),
+        }
+    }
+}
+
 /// `y = x·Wᵀ + b`; `x` `[rows, inputs]`, `y` `[rows, outputs]`.
 ///
 /// # Panics
@@ -36,38 +71,52 @@ pub fn forward(x: &[f32], weight: &Packed, bias: Option<&[f32]>, y: &mut [f32]) 
         assert_eq!(bias.len(), weight.outputs(), "length of a bias");
     }
     let chunks = rows.div_ceil(ROWS);
-    let y = Shared::new(y);
+    let (y, input) = (Shared::new(y), Input::of(x, weight));
     for_each(chunks * weight.panels(), 2 * x.len() * weight.outputs(), |task| {
         let rows = part(rows, ROWS, task / weight.panels());
-        let x = &x[rows.start * weight.inputs()..rows.end * weight.inputs()];
         let panel = task % weight.panels();
         let first = rows.start * weight.outputs() + panel * WIDTH;
         let last = first + (rows.len() - 1) * weight.outputs() + weight.columns(panel) - 1;
         // SAFETY: rows × panel is this task's own block of `y`, checked by `at` to lie inside.
-        unsafe { forward_block(x, weight, panel, bias, y.at(first, last)) }
+        unsafe { forward_block(&input, rows, (weight, panel), bias, y.at(first, last)) }
     });
 }
 
-/// All of `x`'s rows times one panel, into `y` with `outputs` values between rows.
+/// Some rows times one panel, into `y` with `outputs` values between rows.
 ///
 /// # Safety
 /// `y` must be writable there and nobody else's meanwhile.
-pub(crate) unsafe fn forward_block(
-    x: &[f32],
-    weight: &Packed,
-    panel: usize,
+unsafe fn forward_block(
+    input: &Input<'_>,
+    rows: Range<usize>,
+    (weight, panel): (&Packed, usize),
     bias: Option<&[f32]>,
     y: *mut f32,
 ) {
-    let (rows, columns) = (x.len() / weight.inputs(), weight.columns(panel));
+    let columns = weight.columns(panel);
     let out = Out { at: y, row: weight.outputs(), columns, add: false };
     // SAFETY: the caller vouches for `y`.
-    unsafe { panel_product(x, weight, panel, out) }
+    unsafe { panel_product(input.rows(rows.clone()), weight, panel, out) }
     let Some(bias) = bias else { return };
-    for r in 0..rows {
+    for r in 0..rows.len() {
         // SAFETY: the block the product has just written.
         let row = unsafe { std::slice::from_raw_parts_mut(y.add(r * weight.outputs()), columns) };
         row.iter_mut().zip(&bias[panel * WIDTH..]).for_each(|(y, b)| *y += b);
+    }
+}
+
+/// `out = x · panel`.
+///
+/// # Safety
+/// `out` must be writable for `x`'s rows and nobody else's meanwhile.
+pub(crate) unsafe fn panel_product(x: InputRows<'_>, weight: &Packed, panel: usize, out: Out) {
+    // SAFETY: the caller vouches for `out`.
+    match (x, weight.stored(panel, 0, weight.inputs())) {
+        (InputRows::Bytes(rows), Stored::Blocks(bits, blocks)) => unsafe {
+            bytes::product(rows, bits, blocks, out);
+        },
+        (InputRows::Values(x), _) => unsafe { values_product(x, weight, panel, out) },
+        (InputRows::Bytes(_), _) => unreachable!("rows are bytes where the weight is"),
     }
 }
 
@@ -75,30 +124,27 @@ pub(crate) unsafe fn forward_block(
 ///
 /// # Safety
 /// `out` must be writable for `x`'s rows and nobody else's meanwhile.
-pub(crate) unsafe fn panel_product(x: &[f32], weight: &Packed, panel: usize, out: Out) {
+unsafe fn values_product(x: &[f32], weight: &Packed, panel: usize, out: Out) {
     let rows = x.len() / weight.inputs();
     for from in (0..weight.inputs()).step_by(DEPTH) {
         let depth = DEPTH.min(weight.inputs() - from);
         let left = Left { at: x[from..].as_ptr(), row: weight.inputs(), step: 1 };
         let out = Out { add: out.add || from > 0, ..out };
+        let ahead = if rows <= 6 { AHEAD } else { DEPTH };
         // SAFETY: `x` holds whole rows of `inputs`, each right side `depth` rows, and the caller
         // vouches for `out`.
         unsafe {
-            if rows <= STREAMED {
-                let ahead = if rows <= 6 { AHEAD } else { DEPTH };
-                match weight.stored(panel, from, depth) {
-                    Stored::F32(at) => {
-                        product(left, Stream { at: at.as_ptr(), ahead }, out, rows, depth)
-                    }
-                    Stored::Bf16(at) => {
-                        product(left, StreamBf16 { at: at.as_ptr(), ahead }, out, rows, depth)
-                    }
+            match weight.stored(panel, from, depth) {
+                Stored::F32(at) if rows <= STREAMED => {
+                    product(left, Stream { at: at.as_ptr(), ahead }, out, rows, depth)
                 }
-            } else {
-                scratch(DEPTH * WIDTH, |room| {
+                Stored::Bf16(at) if rows <= STREAMED => {
+                    product(left, StreamBf16 { at: at.as_ptr(), ahead }, out, rows, depth)
+                }
+                _ => scratch(DEPTH * WIDTH, |room| {
                     let block = weight.block(panel, from, depth, room);
                     product(left, Rows { at: block.as_ptr(), step: WIDTH }, out, rows, depth);
-                });
+                }),
             }
         }
     }

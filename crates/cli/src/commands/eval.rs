@@ -41,7 +41,7 @@ pub(crate) struct EvalConfig {
     /// A checkpoint, or its file of trained values, to use in place of the model's own.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) adapter_name_or_path: Option<PathBuf>,
-    /// Storage of the weights: `float32` or `bfloat16`.
+    /// Storage of the weights: `float32`, `bfloat16`, `int8` or `int4`.
     #[serde(default)]
     pub(crate) dtype: Storage,
     /// Samples with known answers, in the `messages` JSONL format.
