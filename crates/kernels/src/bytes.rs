@@ -204,6 +204,7 @@ fn strip<S: Simd, const FOUR: bool, const H: usize>(s: S, of: Product<'_, FOUR>,
 }
 
 /// `H` rows by `N` registers from `column` on, over all blocks, added to `to`.
+#[expect(clippy::needless_range_loop, reason = "several arrays of registers in step")]
 #[inline(always)]
 fn tile<S: Simd, const FOUR: bool, const H: usize, const N: usize>(
     s: S,

@@ -32,6 +32,7 @@ pub mod reference;
 pub mod simd;
 mod threads;
 mod buffer;
+mod resident;
 mod block;
 mod product;
 mod bytes;

@@ -10,7 +10,7 @@ use std::ops::Range;
 use crate::block::{copy_columns, transpose};
 use crate::buffer::scratch;
 use crate::bytes::{self, ByteRows, Bytes};
-use crate::packed::{Packed, Storage, Stored};
+use crate::packed::{Packed, Stored};
 use crate::product::{Left, Out, Rows, Stream, StreamBf16, WIDTH, product};
 use crate::threads::{Shared, for_each, part};
 
@@ -27,7 +27,7 @@ const AHEAD: usize = 64;
 /// Most rows of a backward task, which turns over the weights it meets.
 const BACKWARD_ROWS: usize = 256;
 
-/// Rows as the products of a weight want them.
+/// Rows as the products of weights want them.
 pub(crate) struct Input<'a> {
     x: &'a [f32],
     inputs: usize,
@@ -42,23 +42,35 @@ pub(crate) enum InputRows<'a> {
 }
 
 impl<'a> Input<'a> {
-    /// `x` `[rows, inputs]`, rounded to bytes where the weight consists of such.
-    pub(crate) fn of(x: &'a [f32], weight: &Packed) -> Self {
-        let inputs = weight.inputs();
-        let bytes = match weight.storage() {
-            Storage::F32 | Storage::Bf16 => None,
-            Storage::Int8 | Storage::Int4 => Some(Bytes::of(x, inputs)),
-        };
-        Self { x, inputs, bytes }
+    /// `x` `[rows, inputs]`, rounded to bytes too if any of the weights consists of such.
+    pub(crate) fn of<'w>(x: &'a [f32], weights: impl IntoIterator<Item = &'w Packed>) -> Self {
+        let mut input = Self { x, inputs: 0, bytes: None };
+        for weight in weights {
+            input.inputs = weight.inputs();
+            if weight.storage().is_bytes() {
+                input.bytes.get_or_insert_with(|| Bytes::of(x, weight.inputs()));
+            }
+        }
+        input
     }
 
-    /// Rows of a range.
-    pub(crate) fn rows(&self, rows: Range<usize>) -> InputRows<'_> {
+    /// Rows of a range, for one of the weights.
+    pub(crate) fn rows(&self, rows: Range<usize>, weight: &Packed) -> InputRows<'_> {
         match &self.bytes {
-            Some(bytes) => InputRows::Bytes(bytes.rows(rows)),
-            None => InputRows::Values(&self.x[rows.start * self.inputs..rows.end * self.inputs]),
+            Some(bytes) if weight.storage().is_bytes() => InputRows::Bytes(bytes.rows(rows)),
+            _ => InputRows::Values(&self.x[rows.start * self.inputs..rows.end * self.inputs]),
         }
     }
+}
+
+/// A layer and its result `[rows, outputs]`.
+pub struct Layer<'a> {
+    /// The weight.
+    pub weight: &'a Packed,
+    /// The bias `[outputs]`.
+    pub bias: Option<&'a [f32]>,
+    /// Where the result goes.
+    pub y: &'a mut [f32],
 }
 
 /// `y = x·Wᵀ + b`; `x` `[rows, inputs]`, `y` `[rows, outputs]`.
@@ -66,19 +78,40 @@ impl<'a> Input<'a> {
 /// # Panics
 /// If the lengths are not those of one set of shapes.
 pub fn forward(x: &[f32], weight: &Packed, bias: Option<&[f32]>, y: &mut [f32]) {
-    let rows = check(x.len(), weight.inputs(), y.len(), weight.outputs());
-    if let Some(bias) = bias {
-        assert_eq!(bias.len(), weight.outputs(), "length of a bias");
+    forward_all(x, &mut [Layer { weight, bias, y }]);
+}
+
+/// As [`forward`] for several layers of the same rows at once: threads meet once, not once a layer.
+///
+/// # Panics
+/// If the lengths are not those of one set of shapes.
+pub fn forward_all(x: &[f32], layers: &mut [Layer<'_>]) {
+    let mut rows = 0;
+    for Layer { weight, bias, y } in &*layers {
+        rows = check(x.len(), weight.inputs(), y.len(), weight.outputs());
+        if let Some(bias) = bias {
+            assert_eq!(bias.len(), weight.outputs(), "length of a bias");
+        }
     }
-    let chunks = rows.div_ceil(ROWS);
-    let (y, input) = (Shared::new(y), Input::of(x, weight));
-    for_each(chunks * weight.panels(), 2 * x.len() * weight.outputs(), |task| {
-        let rows = part(rows, ROWS, task / weight.panels());
-        let panel = task % weight.panels();
-        let first = rows.start * weight.outputs() + panel * WIDTH;
-        let last = first + (rows.len() - 1) * weight.outputs() + weight.columns(panel) - 1;
-        // SAFETY: rows × panel is this task's own block of `y`, checked by `at` to lie inside.
-        unsafe { forward_block(&input, rows, (weight, panel), bias, y.at(first, last)) }
+    let input = Input::of(x, layers.iter().map(|layer| layer.weight));
+    let panels: usize = layers.iter().map(|layer| layer.weight.panels()).sum();
+    let outputs: usize = layers.iter().map(|layer| layer.weight.outputs()).sum();
+    let layers: Vec<_> =
+        layers.iter_mut().map(|layer| (layer.weight, layer.bias, Shared::new(layer.y))).collect();
+    for_each(rows.div_ceil(ROWS) * panels, 2 * x.len() * outputs, |task| {
+        let rows = part(rows, ROWS, task / panels);
+        let mut panel = task % panels;
+        for &(weight, bias, y) in &layers {
+            if panel >= weight.panels() {
+                panel -= weight.panels();
+                continue;
+            }
+            let first = rows.start * weight.outputs() + panel * WIDTH;
+            let last = first + (rows.len() - 1) * weight.outputs() + weight.columns(panel) - 1;
+            // SAFETY: rows × panel is this task's own block of `y`, checked by `at` to lie inside.
+            unsafe { forward_block(&input, rows, (weight, panel), bias, y.at(first, last)) }
+            return;
+        }
     });
 }
 
@@ -96,7 +129,7 @@ unsafe fn forward_block(
     let columns = weight.columns(panel);
     let out = Out { at: y, row: weight.outputs(), columns, add: false };
     // SAFETY: the caller vouches for `y`.
-    unsafe { panel_product(input.rows(rows.clone()), weight, panel, out) }
+    unsafe { panel_product(input.rows(rows.clone(), weight), weight, panel, out) }
     let Some(bias) = bias else { return };
     for r in 0..rows.len() {
         // SAFETY: the block the product has just written.
@@ -110,13 +143,16 @@ unsafe fn forward_block(
 /// # Safety
 /// `out` must be writable for `x`'s rows and nobody else's meanwhile.
 pub(crate) unsafe fn panel_product(x: InputRows<'_>, weight: &Packed, panel: usize, out: Out) {
-    // SAFETY: the caller vouches for `out`.
-    match (x, weight.stored(panel, 0, weight.inputs())) {
-        (InputRows::Bytes(rows), Stored::Blocks(bits, blocks)) => unsafe {
-            bytes::product(rows, bits, blocks, out);
-        },
-        (InputRows::Values(x), _) => unsafe { values_product(x, weight, panel, out) },
-        (InputRows::Bytes(_), _) => unreachable!("rows are bytes where the weight is"),
+    match x {
+        InputRows::Bytes(rows) => {
+            let Stored::Blocks(bits, blocks) = weight.stored(panel, 0, weight.inputs()) else {
+                unreachable!("rows are bytes where the weight is");
+            };
+            // SAFETY: the caller vouches for `out`.
+            unsafe { bytes::product(rows, bits, blocks, out) }
+        }
+        // SAFETY: the caller vouches for `out`.
+        InputRows::Values(x) => unsafe { values_product(x, weight, panel, out) },
     }
 }
 

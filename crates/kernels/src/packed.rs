@@ -15,8 +15,9 @@ use blocks::{BLOCK, Bits};
 use rayon::prelude::*;
 
 use crate::block::{narrow, transpose, widen};
-use crate::buffer::{Aligned, scratch};
+use crate::buffer::scratch;
 use crate::product::WIDTH;
+use crate::resident::Resident;
 
 /// How a packed matrix is kept in memory. Rows meet weights of 8 and 4 bits as bytes themselves, with
 /// a scale for each 32 values; all other arithmetic is f32.
@@ -43,6 +44,11 @@ impl Storage {
         }
     }
 
+    /// Whether rows meet these weights as bytes.
+    pub(crate) fn is_bytes(self) -> bool {
+        matches!(self, Self::Int8 | Self::Int4)
+    }
+
     /// Words of so many inputs' 64 outputs.
     fn words(self, inputs: usize) -> usize {
         let (together, words) = self.unit();
@@ -61,14 +67,14 @@ pub(crate) enum Stored<'a> {
 }
 
 /// A matrix `[outputs, inputs]` in panels of 64 outputs, the last padded with zeros.
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 pub struct Packed {
     outputs: usize,
     inputs: usize,
     storage: Storage,
     /// f32: a value each. bf16: words of two, column `c < 32` in the low half of word `c`, column
     /// `c + 32` in its high half, so that a shift and a mask widen them.
-    data: Aligned,
+    data: Resident,
 }
 
 impl Packed {
@@ -77,9 +83,20 @@ impl Packed {
     /// # Panics
     /// If there are not `outputs · inputs` values.
     pub fn pack(rows: &[f32], outputs: usize, inputs: usize, storage: Storage) -> Self {
+        let data = Resident::zeros(outputs.div_ceil(WIDTH) * storage.words(inputs));
+        let mut packed = Self { outputs, inputs, storage, data };
+        packed.fill(rows);
+        packed
+    }
+
+    /// Replaces the values by row-major `rows` `[outputs, inputs]`.
+    ///
+    /// # Panics
+    /// If there are not `outputs · inputs` values.
+    pub fn fill(&mut self, rows: &[f32]) {
+        let Self { outputs, inputs, storage, ref mut data } = *self;
         assert_eq!(rows.len(), outputs * inputs, "weight is not [{outputs}, {inputs}]");
         let panel = storage.words(inputs);
-        let mut data = Aligned::zeros(outputs.div_ceil(WIDTH) * panel);
         let rows = rows.par_chunks((WIDTH * inputs).max(1));
         data.words_mut().par_chunks_mut(panel.max(1)).zip(rows).for_each(|(panel, rows)| {
             match storage {
@@ -92,7 +109,6 @@ impl Packed {
                 Storage::Int4 => Bits::Four.pack(rows, inputs, panel),
             }
         });
-        Self { outputs, inputs, storage, data }
     }
 
     /// Copies row `output` into `row` `[inputs]`.

@@ -47,7 +47,7 @@ impl Pass<'_> {
     /// Every row's softmax, and the sums that give its gradient.
     pub(super) fn run(&self) -> (Vec<Row>, Means) {
         let blocks = self.targets.len().div_ceil(ROWS);
-        let input = Input::of(self.hidden, self.head);
+        let input = Input::of(self.hidden, [self.head]);
         // Tasks side by side share a part of the weights rather than rows.
         let found: Vec<Found> = (0..blocks * PARTS)
             .into_par_iter()
@@ -83,7 +83,7 @@ impl Pass<'_> {
             let (turned, room) = room.split_at_mut(rooms[1]);
             for first in panels.clone().step_by(PANELS) {
                 let chunk = first..panels.end.min(first + PANELS);
-                self.logits(input.rows(block.clone()), &chunk, logits);
+                self.logits(input.rows(block.clone(), self.head), &chunk, logits);
                 self.take_in(&block, &chunk, logits, &mut found);
                 if wanted > 0 {
                     self.add_weights(&chunk, logits, &mut found.means, (turned, room));

@@ -27,7 +27,7 @@ pub fn weight_gradient(
     assert_eq!(gradient.len(), head.outputs() * head.inputs(), "gradient of the head");
     let want = Want::LogProbs;
     let (rows, _) = Pass { hidden, head, targets, temperature, want }.run();
-    let input = Input::of(hidden, head);
+    let input = Input::of(hidden, [head]);
     let of = Panel { hidden, input: &input, head, targets, temperature, dlogp, rows: &rows };
     let gradient = Shared::new(gradient);
     for_each(head.panels(), 4 * hidden.len() * head.outputs(), |panel| {
@@ -61,7 +61,9 @@ impl Panel<'_> {
                 let at = logits.as_mut_ptr();
                 let out = Out { at, row: WIDTH, columns: WIDTH, add: false };
                 // SAFETY: `logits` holds the block's rows.
-                unsafe { panel_product(self.input.rows(block.clone()), self.head, panel, out) }
+                unsafe {
+                    panel_product(self.input.rows(block.clone(), self.head), self.head, panel, out)
+                }
                 let targets = &self.targets[block.clone()];
                 simd::run(Gradient {
                     logits,

@@ -112,6 +112,7 @@ impl Bits {
                 if let Some(minimum) = halves.get_mut(WIDTH + c) {
                     *minimum = grid.minimum.to_bits();
                 }
+                (0..self.rows()).for_each(|row| words[row * WIDTH + c] = 0);
                 for (k, code) in grid.codes.into_iter().enumerate() {
                     let (row, shift) = self.place(k);
                     words[row * WIDTH + c] |= u32::from(code) << shift;

@@ -124,11 +124,10 @@ fn weight_bytes(config: &VlmConfig, trainable: Option<Trainable>, workload: &Wor
     let vision_trains = trainable.is_some_and(Trainable::vision);
     let llm_trains = trainable.is_some_and(|setting| setting.llm() == LlmTraining::Full);
     let adapter = adapter::tensors(config.feature_size(), config.llm.hidden_size);
-    let bytes = held(
-        vision::tensors(&config.vision),
-        unless(vision_trains, workload.dtype.of_encoders()),
-    ) + held(adapter, DType::F32)
-        + held(config.llm.tensors(LLM_PREFIX), unless(llm_trains, workload.dtype));
+    let bytes =
+        held(vision::tensors(&config.vision), unless(vision_trains, workload.dtype.of_encoders()))
+            + held(adapter, DType::F32)
+            + held(config.llm.tensors(LLM_PREFIX), unless(llm_trains, workload.dtype));
     bytes as u64
 }
 
