@@ -25,8 +25,6 @@ const ROWS: usize = 4;
 const ROUNDED: usize = 32;
 /// Words between asking memory for codes and their use.
 const AHEAD: usize = 2048;
-/// Added to a small value, it leaves its nearest integer in the low bits.
-const ROUND: f32 = 12_582_912.0;
 
 /// What a block of bytes stands for.
 #[derive(Clone, Copy, Default)]
@@ -97,6 +95,14 @@ impl ByteRows<'_> {
     }
 }
 
+/// The nearest integer to a value of few bits, ties to even; a call of the library costs more than all else.
+#[inline(always)]
+pub(crate) fn nearest(value: f32) -> i32 {
+    // Added to a small value, it leaves the integer in the low bits.
+    const HIGH: f32 = 12_582_912.0;
+    (value + HIGH).to_bits().wrapping_sub(HIGH.to_bits()) as i32
+}
+
 struct Round<'a> {
     x: &'a [f32],
     inputs: usize,
@@ -132,7 +138,7 @@ fn round(block: &[f32; BLOCK], words: &mut [u32]) -> Scale {
     let inverse = step.recip();
     let mut bytes = [0_i8; BLOCK];
     for (byte, value) in bytes.iter_mut().zip(block) {
-        *byte = (value * inverse + ROUND).to_bits() as i8;
+        *byte = nearest(value * inverse) as i8;
     }
     for (word, bytes) in words.iter_mut().zip(bytes.chunks_exact(4)) {
         *word =

@@ -12,6 +12,7 @@
 use bytemuck::cast_slice;
 use half::f16;
 
+use crate::bytes::nearest;
 use crate::product::WIDTH;
 use crate::simd::{self, Kernel, Simd};
 
@@ -83,6 +84,8 @@ impl Bits {
             .iter()
             .fold((f32::INFINITY, f32::NEG_INFINITY), |(l, h), &v| (l.min(v), h.max(v)));
         let (scale, minimum) = match self {
+            // What is no number must not become one.
+            _ if !values.iter().all(|v| v.is_finite()) => (f32::NAN, f32::NAN),
             Self::Eight => (high.max(-low) / 127.0, 0.0),
             Self::Four => ((high - low) / 15.0, low),
         };
@@ -90,13 +93,14 @@ impl Bits {
         let step = scale.to_f32();
         let inverse = if step > 0.0 { step.recip() } else { 0.0 };
         let (least, most) = match self {
-            Self::Eight => (1.0, 255.0),
-            Self::Four => (0.0, 15.0),
+            Self::Eight => (1, 255),
+            Self::Four => (0, 15),
         };
+        let base = minimum.to_f32();
         let mut codes = [0; BLOCK];
         for (code, value) in codes.iter_mut().zip(values) {
-            let steps = ((value - minimum.to_f32()) * inverse).round() + self.zero() as f32;
-            *code = steps.clamp(least, most) as u8;
+            let steps = nearest((value - base) * inverse);
+            *code = (steps + self.zero()).clamp(least, most) as u8;
         }
         Grid { scale, minimum, codes }
     }

@@ -128,6 +128,10 @@ pub(crate) fn bytes_at_extremes() {
         let flat = Packed::pack(&[0.5; 64], 2, 32, storage).unpack();
         assert!(flat.iter().all(|w| (w - 0.5).abs() < 2e-3), "{storage:?}: {flat:?}");
         assert_eq!(Packed::pack(&[0.0; 64], 2, 32, storage).unpack(), [0.0; 64]);
+        let mut odd = [0.5; 64];
+        odd[40] = f32::NAN;
+        let odd = Packed::pack(&odd, 2, 32, storage).unpack();
+        assert!(odd[..32].iter().all(|w| w.is_finite()) && odd[32..].iter().all(|w| w.is_nan()));
     }
 }
 
