@@ -127,13 +127,13 @@ fn sampler_and_trainer_agree(dtype: DType, tolerance: f64) {
     let prompts = [model.picture(0), model.text("Why?", 1)];
     let mut config = model.config(Sampling::at_temperature(1.3, 5), 32);
     config.num_samples = 4;
-    let groups = model.generate(&prompts, &config).unwrap();
+    let groups = model.generate(&prompts, &config).expect("completions");
     let tokens = ids(&groups);
     for max_rows in [1, 80, 1000] {
         let pairs = prompts.iter().zip(&tokens);
         let pairs: Vec<_> =
             pairs.map(|(prompt, completions)| Group { prompt, completions }).collect();
-        let scored = score(&model.vlm, &pairs, 1.0, max_rows).unwrap();
+        let scored = score(&model.vlm, &pairs, 1.0, max_rows).expect("log-probs");
         for (completions, scored) in groups.iter().zip(scored) {
             assert_eq!(completions.len(), scored.len());
             for (completion, scored) in completions.iter().zip(scored) {
