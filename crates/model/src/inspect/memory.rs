@@ -110,25 +110,23 @@ pub fn num_trainable(shapes: &Shapes<'_>, trainable: Trainable, lora_rank: usize
 
 /// Matrices in the chosen format unless they train, everything else in f32.
 fn weight_bytes(shapes: &Shapes<'_>, trainable: Option<Trainable>, workload: &Workload) -> u64 {
-    let frozen = match workload.dtype {
-        DType::F32 => F32,
-        DType::Bf16 => F32 / 2,
-    };
-    let held = |tensors: &[(String, Vec<usize>)], trains: bool| -> usize {
-        let bytes = |shape: &[usize]| {
-            let size = if trains || shape.len() < 2 { F32 } else { frozen };
-            shape.iter().product::<usize>() * size
+    let held = |tensors: &[(String, Vec<usize>)], dtype: DType| -> usize {
+        let bytes = |name: &str, shape: &[usize]| {
+            let is_table = name.contains("embed_tokens") || name.contains("lm_head");
+            let dtype = if is_table { dtype.of_tables() } else { dtype };
+            let dtype = if shape.len() < 2 { DType::F32 } else { dtype };
+            dtype.bytes(shape.iter().product())
         };
-        tensors.iter().map(|(_, shape)| bytes(shape)).sum()
+        tensors.iter().map(|(name, shape)| bytes(name, shape)).sum()
     };
-    let vision_trains = trainable.is_some_and(Trainable::vision);
+    let unless = |trains: bool, dtype: DType| if trains { DType::F32 } else { dtype };
+    let vision = unless(trainable.is_some_and(Trainable::vision), workload.dtype.of_encoders());
     let llm_trains = trainable.is_some_and(|setting| setting.llm() == LlmTraining::Full);
-    let images = shapes
-        .images
-        .as_ref()
-        .map_or(0, |images| held(&images.encoder, vision_trains) + held(&images.adapter, true));
-    let bytes = images + held(&shapes.language(), llm_trains) + shapes.value_head() * F32;
-    bytes as u64
+    let images = shapes.images.as_ref();
+    let images = images
+        .map_or(0, |images| held(&images.encoder, vision) + held(&images.adapter, DType::F32));
+    let language = held(&shapes.language(), unless(llm_trains, workload.dtype));
+    (images + language + shapes.value_head() * F32) as u64
 }
 
 /// What a block of the language model holds at once: its tape, its input and output, a norm's.

@@ -10,6 +10,7 @@ use recipes::config::resolved;
 
 use super::super::eval::{EvalConfig, measure};
 use super::super::training::keep_settings;
+use super::plan::DTYPE;
 use super::{Demo, Stage, Trained};
 
 /// What a stage is asked.
@@ -43,6 +44,7 @@ impl Demo<'_> {
         let Exam { name, num_items, blind } = exam;
         let config = EvalConfig {
             adapter_name_or_path: trained.as_ref().map(|trained| trained.checkpoint.clone()),
+            dtype: DTYPE,
             limit: Some(num_items),
             feature_cache: Some(self.folder("features")),
             seed: self.plan.task.seed,

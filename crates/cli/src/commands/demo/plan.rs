@@ -4,12 +4,15 @@ use std::path::PathBuf;
 
 use data::digits::{DigitTask, Operator, OperatorPlace, Paper, Thought};
 use recipes::Error;
-use recipes::config::{Recipe, load};
+use recipes::config::{Recipe, Storage, load};
 use recipes::grpo::GrpoConfig;
 use recipes::mpo::MpoConfig;
 use recipes::preferences::PreferencesConfig;
 use recipes::reward_model::RewardConfig;
 use recipes::sft::SftConfig;
+
+/// How the frozen weights are held in every stage: all of them then see the same language model.
+pub(super) const DTYPE: Storage = Storage::Int8;
 
 /// Paths among a stage's settings, by key.
 pub(super) type Paths = Vec<(&'static str, PathBuf)>;
@@ -192,7 +195,8 @@ impl Plan {
     fn load<R: Recipe>(&self, values: &[(&str, &str)], paths: &Paths) -> Result<R, Error> {
         let pair = |key: &str, value: String| (key.to_owned(), value);
         let quoted = |path: &PathBuf| toml::Value::from(path.display().to_string()).to_string();
-        let mut keys = vec![pair("seed", self.task.seed.to_string())];
+        let dtype = toml::Value::try_from(DTYPE).expect("a plain name").to_string();
+        let mut keys = vec![pair("seed", self.task.seed.to_string()), pair("dtype", dtype)];
         keys.extend(values.iter().map(|&(key, value)| pair(key, value.to_owned())));
         keys.extend(paths.iter().map(|(key, path)| pair(key, quoted(path))));
         load(None, &keys)
