@@ -22,8 +22,8 @@ rounds_of() {
     shift 3
     $sightline mpo --model_name_or_path "$vlm" --adapter_name_or_path "$begin" --dataset "$samples" \
         --output_dir "$out/$name" --feature_cache "$demo/features" --seed "$seed" --num_rounds "$rounds" \
-        --preferences "$preferences" --learning_rate 4e-4 --warmup_ratio 0.05 --weight_decay 0.05 \
-        --per_device_train_batch_size 16 --save_steps 100 "$@"
+        --preferences "$preferences" --learning_rate 2e-4 --warmup_ratio 0.05 --weight_decay 0.05 \
+        --per_device_train_batch_size 16 --gradient_accumulation_steps 2 --save_steps 100 --dtype int8 "$@"
     for round in $(seq "$rounds"); do
         measure "$name-$round" "$(newest "$out/$name/round-$round/mpo")"
         row "$name" "$round" "$(wc -l < "$out/$name/round-$round/preferences/pairs.jsonl")" "$name-$round"
@@ -39,7 +39,7 @@ newest() {
 measure() {
     [ -f "$out/eval-$1/summary.json" ] || $sightline eval --model_name_or_path "$vlm" --adapter_name_or_path "$2" \
         --dataset "$demo/digits/held_out.jsonl" --limit "$items" --output_dir "$out/eval-$1" --blind=false \
-        --feature_cache "$demo/features" --max_new_tokens 32 --temperature 1.0 --seed "$seed"
+        --feature_cache "$demo/features" --max_new_tokens 32 --temperature 1.0 --seed "$seed" --dtype int8
 }
 
 # figure FILE KEY: the first value under a key.

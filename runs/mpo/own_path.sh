@@ -21,7 +21,7 @@ policy=$(newest "$out/own-mpo/round-$rounds/mpo")
 $sightline grpo --model_name_or_path "$vlm" --adapter_name_or_path "$policy" --dataset "$demo/digits/train.jsonl" \
     --output_dir "$out/own-grpo" --feature_cache "$demo/features" --seed "$seed" --learning_rate 5e-4 \
     --max_steps "$steps" --save_steps "$steps" --per_device_train_batch_size 64 --gradient_accumulation_steps 2 \
-    --num_generations 8 --max_completion_length 32
+    --num_generations 8 --max_completion_length 32 --dtype int8
 measure own-grpo "$(newest "$out/own-grpo")"
 row own-grpo "" "" own-grpo
 cat "$table"

@@ -121,18 +121,18 @@ impl Demo<'_> {
         let prompts = self.digits(parts, "prompts", &self.plan.prompts)?;
         self.assemble(parts, &reading.train)?;
         let evaluate = |exam, trained| self.evaluate(exam, trained, &files.held_out);
-        let exam = Exam::with_blind;
+        let (few, all) = (self.plan.num_between, self.plan.num_final);
 
-        let assembled = evaluate(Exam::of("assembled", self.plan.num_between), None)?;
+        let assembled = evaluate(Exam::of("assembled", few), None)?;
         let trained = self.sft(&reading.train, &files.train)?;
         let policy = trained.checkpoint.clone();
-        let sft = evaluate(exam("sft", self.plan.num_final), Some(trained))?;
+        let sft = evaluate(Exam::with_blind("sft", all), Some(trained))?;
         let reward = self.reward(&prompts, &policy)?;
         let trained = self.mpo(&prompts, &policy, &reward)?;
         let policy = trained.checkpoint.clone();
-        let mpo = evaluate(Exam::of("mpo", self.plan.num_final), Some(trained))?;
+        let mpo = evaluate(Exam::of("mpo", all), Some(trained))?;
         let trained = self.grpo(&files.train, &policy)?;
-        let grpo = evaluate(exam("grpo", self.plan.num_final), Some(trained))?;
+        let grpo = evaluate(Exam::with_blind("grpo", all), Some(trained))?;
         Ok(Reached { assembled, sft, reward, mpo, grpo })
     }
 

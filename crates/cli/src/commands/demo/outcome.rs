@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use ::eval::{Interval, Paired, Summary, compare, table};
-use anyhow::{Context as _, Result};
+use anyhow::Result;
 use protocol::wilson;
 use serde::Serialize;
 
@@ -63,7 +63,7 @@ impl Outcome {
             report: demo.folder("report.html"),
             seconds,
             stages: reached.policies().into_iter().map(StageOutcome::new).collect(),
-            reward: RewardOutcome::new(&reached.reward)?,
+            reward: RewardOutcome::new(&reached.reward),
             comparisons: pairs
                 .into_iter()
                 .map(|(before, after)| Against::new(before, after))
@@ -101,19 +101,19 @@ impl StageOutcome {
 }
 
 impl RewardOutcome {
-    /// As the last step of training was measured.
-    fn new(trained: &Trained) -> Result<Self> {
+    /// As the last step of training was measured; nothing is, without held-out pairs.
+    fn new(trained: &Trained) -> Self {
         let last = |key: &str| {
             let value = trained.log.last().and_then(|line| line.get(key)?.as_f64());
-            value.with_context(|| format!("the reward model's last step has no {key}"))
+            value.unwrap_or(0.0)
         };
-        let num_pairs = last("eval_num_pairs")?;
-        Ok(Self {
+        let num_pairs = last("eval_num_pairs");
+        Self {
             training_seconds: trained.seconds,
             num_pairs: num_pairs as usize,
-            accuracy: wilson(last("eval_accuracy")? * num_pairs, num_pairs as usize),
-            margin: last("eval_margin")?,
-        })
+            accuracy: wilson(last("eval_accuracy") * num_pairs, num_pairs as usize),
+            margin: last("eval_margin"),
+        }
     }
 }
 
@@ -132,5 +132,25 @@ impl Against {
             self.before,
             100.0 * difference,
         )
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn the_reward_model_is_told_by_its_last_step() {
+        let lines = json!([{"step": 1}, {"eval_num_pairs": 60.0, "eval_accuracy": 0.75, "eval_margin": 1.5}]);
+        let lines = lines.as_array().unwrap().iter();
+        let log = lines.map(|line| line.as_object().unwrap().clone()).collect();
+        let mut trained = Trained { checkpoint: "c".into(), seconds: 1.0, log };
+        let told = RewardOutcome::new(&trained);
+        assert_eq!((told.num_pairs, told.accuracy, told.margin), (60, wilson(45.0, 60), 1.5));
+        trained.log.clear();
+        let told = RewardOutcome::new(&trained);
+        assert_eq!((told.num_pairs, told.accuracy.high), (0, 1.0));
     }
 }

@@ -52,7 +52,7 @@ impl Plan {
                 num_held_out: 100,
                 ..task.clone()
             },
-            prompts: DigitTask { num_train: 256, num_held_out: 96, ..task.clone() },
+            prompts: DigitTask { num_train: 512, num_held_out: 96, ..task.clone() },
             task,
             unshuffle: 2,
             num_between: 200,
@@ -60,9 +60,9 @@ impl Plan {
             max_new_tokens: 32,
             align_steps: 40,
             sft_steps: 80,
-            reward_steps: 28,
+            reward_steps: 40,
             mpo_steps: 24,
-            grpo_steps: 12,
+            grpo_steps: 16,
         }
     }
 
@@ -72,7 +72,7 @@ impl Plan {
         Self {
             task: DigitTask { num_train: 800, num_held_out: 100, ..full.task },
             reading: DigitTask { num_train: 640, ..full.reading },
-            prompts: DigitTask { num_train: 32, num_held_out: 16, ..full.prompts },
+            prompts: DigitTask { num_train: 48, num_held_out: 32, ..full.prompts },
             num_between: 50,
             num_final: 100,
             align_steps: 24,
@@ -143,8 +143,7 @@ impl Plan {
     pub(super) fn reward(&self, paths: &Paths) -> Result<RewardConfig, Error> {
         let values = [
             ("trainable", "adapter+lora"),
-            ("lora_r", "64"),
-            ("lora_alpha", "64"),
+            ("lora_r", "32"),
             ("learning_rate", "1e-3"),
             ("warmup_ratio", "0.05"),
             ("per_device_train_batch_size", "16"),
@@ -157,10 +156,11 @@ impl Plan {
     /// The settings of mixed preference optimisation.
     pub(super) fn mpo(&self, paths: &Paths) -> Result<MpoConfig, Error> {
         let values = [
-            ("learning_rate", "4e-4"),
+            ("learning_rate", "2e-4"),
             ("warmup_ratio", "0.05"),
             ("weight_decay", "0.05"),
             ("per_device_train_batch_size", "16"),
+            ("gradient_accumulation_steps", "2"),
             ("save_steps", "10"),
             ("save_total_limit", "2"),
         ];
