@@ -14,6 +14,7 @@ use super::plan::DTYPE;
 use super::{Demo, Stage, Trained};
 
 /// What a stage is asked.
+#[derive(Clone, Copy)]
 pub(super) struct Exam {
     name: &'static str,
     num_items: usize,
