@@ -209,7 +209,7 @@ pub(crate) struct InspectArgs {
     /// Image tiles among them.
     #[arg(long, default_value_t = 1)]
     pub tiles: usize,
-    /// How frozen weights would be held: `float32` or `bfloat16`.
+    /// How frozen weights would be held: `float32`, `bfloat16`, `int8` or `int4`.
     #[arg(long, default_value = "float32")]
     pub dtype: DType,
     /// Estimate training with each block rerun in the backward pass.
@@ -246,7 +246,8 @@ pub(crate) struct ModelArgs {
     /// trainable.safetensors.
     #[arg(long)]
     pub adapter: Option<PathBuf>,
-    /// How weights are held: `float32` or `bfloat16`; arithmetic is f32.
+    /// How weights are held: `float32`, `bfloat16`, `int8` or `int4`, the last two of the language
+    /// model, whose products are then of bytes; other arithmetic is f32.
     #[arg(long, default_value = "float32")]
     pub dtype: DType,
 }

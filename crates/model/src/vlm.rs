@@ -136,11 +136,11 @@ impl Vlm {
             // New releases name the same tensors otherwise.
             checkpoint.rename(&[("model.language_model.", "model."), ("model.visual.", "visual.")]);
             let config = QwenVlConfig::from_json(&json)?;
-            images = Some(ImageSide::take_patches(checkpoint, &config, dtype)?);
+            images = Some(ImageSide::take_patches(checkpoint, &config, dtype.of_encoders())?);
             (llm, prefix) = (config.llm, "");
         } else if json.get("llm_config").is_some() {
             let config = VlmConfig::from_json(json.clone())?;
-            images = Some(ImageSide::take_tiles(checkpoint, &config, dtype)?);
+            images = Some(ImageSide::take_tiles(checkpoint, &config, dtype.of_encoders())?);
             (llm, prefix) = (config.llm, LLM_PREFIX);
         } else {
             (images, llm, prefix) = (None, LlmConfig::from_json(&json)?, "");

@@ -111,23 +111,23 @@ fn count(tensors: &[(String, Vec<usize>)]) -> usize {
 
 /// Matrices in the chosen format unless they train, everything else in f32.
 fn weight_bytes(config: &VlmConfig, trainable: Option<Trainable>, workload: &Workload) -> u64 {
-    let frozen = match workload.dtype {
-        DType::F32 => F32,
-        DType::Bf16 => F32 / 2,
-    };
-    let held = |tensors: Vec<(String, Vec<usize>)>, trains: bool| -> usize {
-        let bytes = |shape: &[usize]| {
-            let size = if trains || shape.len() < 2 { F32 } else { frozen };
-            shape.iter().product::<usize>() * size
+    let held = |tensors: Vec<(String, Vec<usize>)>, dtype: DType| -> usize {
+        let bytes = |name: &str, shape: &[usize]| {
+            let is_table = name.contains("embed_tokens") || name.contains("lm_head");
+            let dtype = if is_table { dtype.of_tables() } else { dtype };
+            let dtype = if shape.len() < 2 { DType::F32 } else { dtype };
+            dtype.bytes(shape.iter().product())
         };
-        tensors.iter().map(|(_, shape)| bytes(shape)).sum()
+        tensors.iter().map(|(name, shape)| bytes(name, shape)).sum()
     };
+    let unless = |trains: bool, dtype: DType| if trains { DType::F32 } else { dtype };
     let vision_trains = trainable.is_some_and(Trainable::vision);
     let llm_trains = trainable.is_some_and(|setting| setting.llm() == LlmTraining::Full);
     let adapter = adapter::tensors(config.feature_size(), config.llm.hidden_size);
-    let bytes = held(vision::tensors(&config.vision), vision_trains)
-        + held(adapter, true)
-        + held(config.llm.tensors(LLM_PREFIX), llm_trains);
+    let bytes =
+        held(vision::tensors(&config.vision), unless(vision_trains, workload.dtype.of_encoders()))
+            + held(adapter, DType::F32)
+            + held(config.llm.tensors(LLM_PREFIX), unless(llm_trains, workload.dtype));
     bytes as u64
 }
 
