@@ -191,3 +191,38 @@ fn sum_of_rows<const N: usize>(inputs: &[u8], stride: usize, weights: &[i32]) ->
 fn to_byte(sum: i32) -> u8 {
     (sum >> PRECISION).clamp(0, 255) as u8
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn noise(width: usize, height: usize) -> RgbImage {
+        let value = |i: usize| (i * 7919 % 251) as u8 ^ if i % 7 < 3 { 255 } else { 0 };
+        RgbImage { width, height, pixels: (0..width * height * 3).map(value).collect() }
+    }
+
+    /// Both passes by each kind of vectors that this processor has, against plain arithmetic.
+    #[test]
+    fn vectors_agree_with_plain_arithmetic() {
+        for (width, height, to) in [(1, 1, 1), (2, 3, 5), (17, 9, 31), (64, 50, 13), (301, 7, 448)]
+        {
+            let image = noise(width, height);
+            for pass in [|image, to| Pass::Columns(image, to), |image, to| Pass::Rows(image, to)] {
+                let plain = pass(&image, to).with_simd(pulp::Scalar::new());
+                assert_eq!(
+                    Arch::new().dispatch(pass(&image, to)),
+                    plain,
+                    "{width}x{height} to {to}"
+                );
+                #[cfg(target_arch = "x86_64")]
+                if let Some(avx2) = pulp::x86::V3::try_new() {
+                    assert_eq!(
+                        Simd::vectorize(avx2, pass(&image, to)),
+                        plain,
+                        "{width}x{height} to {to}"
+                    );
+                }
+            }
+        }
+    }
+}

@@ -7,7 +7,7 @@ use sha2::{Digest, Sha256};
 use crate::error::Result;
 use crate::image::{ImageFile, RgbImage};
 use crate::resize::resize;
-use crate::settings::ImageSettings;
+use crate::settings::{ImageSettings, normalised};
 
 /// Tiles across and down.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -95,7 +95,7 @@ impl TiledImage {
     /// When the image is truncated or damaged.
     pub fn pixel_values(&self) -> Result<Vec<f32>> {
         let ImageSettings { tile_size: size, mean, std, .. } = self.settings;
-        let scales: [_; 3] = std::array::from_fn(|channel| scale(mean[channel], std[channel]));
+        let scales = normalised(mean, std);
         let mut values = Vec::with_capacity(self.num_tiles() * 3 * size * size);
         for image in self.resized()? {
             for place in tile_places(&image, size) {
@@ -172,9 +172,4 @@ fn tile_rows(image: &RgbImage, place: (usize, usize), size: usize) -> impl Itera
 fn crop(image: &RgbImage, place: (usize, usize), size: usize) -> RgbImage {
     let pixels = tile_rows(image, place, size).flatten().copied().collect();
     RgbImage { width: size, height: size, pixels }
-}
-
-/// What each byte becomes.
-fn scale(mean: f32, std: f32) -> [f32; 256] {
-    std::array::from_fn(|byte| (byte as f32 / 255.0 - mean) / std)
 }
