@@ -3,9 +3,9 @@
 
 usage: bench/curve.py --model VLM [--most TOKENS] [--keep-all] [--output F.json]
 
-Each point is a process of its own and the faster of two steps; the longest, which warms up by itself, is one. Layers are computed again in the backward pass, so that a layer keeps its input for
-each token; with --keep-all it keeps everything. Time is fitted by what a token costs, and, for one sequence, by what a
-pair of tokens costs in attention.
+Each point is a process of its own and the faster of two steps. Layers are computed again in the backward pass, so that
+a layer keeps its input for each token; with --keep-all it keeps everything. Time is fitted by what a token costs, and,
+for one sequence, by what the square of the length costs in attention.
 """
 
 import argparse
@@ -21,7 +21,7 @@ def measure(args, batch, tokens):
     """Seconds and peak bytes of a step."""
     flags = ["--model", args.model, "--batch", str(batch), "--tokens", str(tokens)]
     side = Side([args.binary, "adapter-step", *flags, *([] if args.keep_all else ["--recompute"])], args.threads)
-    answers = [side.round() for _ in range(1 if batch * tokens == args.most else 2)]
+    answers = [side.round() for _ in range(2)]
     side.close()
     fastest = min(answers, key=lambda answer: answer["seconds"])
     return {
