@@ -201,12 +201,12 @@ pub(crate) struct AssembleArgs {
 #[command(after_help = "Examples:\n  sightline inspect vlm\n  \
                         sightline inspect vlm --length 8192 --tiles 13 --json")]
 pub(crate) struct InspectArgs {
-    /// Folder of a model, of an encoder or a language model alone, or a GGUF file.
+    /// Folder of a model or a reward model, of an encoder or a language model alone, or a GGUF file.
     pub model: PathBuf,
     /// Tokens to estimate memory for.
     #[arg(long, default_value_t = 2048)]
     pub length: usize,
-    /// Image tiles among them.
+    /// Image tiles among them, where images are cut into tiles.
     #[arg(long, default_value_t = 1)]
     pub tiles: usize,
     /// How frozen weights would be held: `float32`, `bfloat16`, `int8` or `int4`.
