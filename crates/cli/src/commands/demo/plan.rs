@@ -60,7 +60,7 @@ impl Plan {
             max_new_tokens: 32,
             align_steps: 40,
             sft_steps: 80,
-            reward_steps: 40,
+            reward_steps: 28,
             mpo_steps: 24,
             grpo_steps: 16,
         }
@@ -139,16 +139,16 @@ impl Plan {
         self.load(&[&own[..], values].concat(), paths)
     }
 
-    /// The settings of the reward model.
+    /// The settings of the reward model, whose language model trains, and so is not rounded.
     pub(super) fn reward(&self, paths: &Paths) -> Result<RewardConfig, Error> {
         let values = [
-            ("trainable", "adapter+lora"),
-            ("lora_r", "32"),
-            ("learning_rate", "1e-3"),
+            ("trainable", "adapter+llm"),
+            ("dtype", "float32"),
+            ("learning_rate", "1e-4"),
             ("warmup_ratio", "0.05"),
             ("per_device_train_batch_size", "16"),
             ("save_steps", "20"),
-            ("save_total_limit", "2"),
+            ("save_total_limit", "1"),
         ];
         self.steps(self.reward_steps, &values, paths)
     }
@@ -234,7 +234,7 @@ mod tests {
         let found = stages.iter().find(|stage| stage["name"].as_str() == Some(name)).unwrap();
         let own = |key: &String| !["name", "command"].contains(&key.as_str());
         let shared = recipe["shared"].as_table().unwrap().iter();
-        let keys = found.as_table().unwrap().iter().filter(|(key, _)| own(key)).chain(shared);
+        let keys = shared.chain(found.as_table().unwrap().iter().filter(|(key, _)| own(key)));
         let mut keys: Vec<_> = keys.map(|(key, value)| (key.clone(), value.to_string())).collect();
         keys.push(("output_dir".to_owned(), "'out'".to_owned()));
         resolved(&load::<R>(None, &keys).unwrap()).unwrap()
