@@ -18,8 +18,9 @@ pub(crate) fn marks(answer: &str, expected: &Expected) -> Marks {
     });
     let (strict, lenient) = (share(of(&strict).is_ok()), share(of(&lenient).is_ok()));
     // Where no call is right, a call said in passing is one nevertheless.
-    let lenient = if expected.calls.is_empty() { lenient } else { lenient.max(strict) };
-    Marks { strict: strict.min(lenient.max(strict)), lenient, prediction, why, ..Marks::default() }
+    let is_relevant = expected.is_any || !expected.calls.is_empty();
+    let lenient = if is_relevant { lenient.max(strict) } else { lenient };
+    Marks { strict, lenient, prediction, why, ..Marks::default() }
 }
 
 fn unfenced(answer: &str) -> &str {
@@ -41,6 +42,9 @@ fn somewhere(answer: &str) -> Option<Vec<Call>> {
 
 fn verdict(found: Option<&[Call]>, expected: &Expected) -> Result<(), String> {
     let found = found.unwrap_or_default();
+    if expected.is_any {
+        return if found.is_empty() { Err("no call".to_owned()) } else { Ok(()) };
+    }
     if expected.calls.is_empty() {
         return if found.is_empty() {
             Ok(())
@@ -167,6 +171,7 @@ mod tests {
             functions: functions.as_array().unwrap().clone(),
             calls: calls.iter().map(call).collect(),
             is_ordered,
+            is_any: false,
         }
     }
 
@@ -203,6 +208,9 @@ mod tests {
         assert_eq!(marks(answer, &expected(true, &two)).strict, 0.0);
         assert_eq!(marks("None of the functions can be used.", &expected(false, &[])).strict, 1.0);
         assert_eq!(marks(answer, &expected(false, &[])).strict, 0.0);
+        // Any call is right where one is relevant.
+        let any = Expected { is_any: true, ..expected(false, &[]) };
+        assert_eq!((marks(answer, &any).strict, marks("None.", &any).strict), (1.0, 0.0));
     }
 
     #[test]

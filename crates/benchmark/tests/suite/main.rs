@@ -2,6 +2,7 @@
 
 mod bad_input;
 mod fixture;
+mod golden;
 mod parquet;
 mod text;
 mod video;

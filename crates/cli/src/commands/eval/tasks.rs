@@ -231,6 +231,7 @@ impl Bars<'_> {
             let what = match phase {
                 Phase::Responses => self.task.to_owned(),
                 Phase::Scores => format!("{}, scores", self.task),
+                Phase::Matching => format!("{}, VLMEvalKit's questions", self.task),
                 Phase::Rulings => format!("{}, judge", self.task),
             };
             (phase, self.progress.meter(&what, Unit::Items, Some(total as u64)))
