@@ -8,8 +8,8 @@ use crate::score::{Marks, share};
 
 /// Scores the calls of an answer.
 pub(crate) fn marks(answer: &str, expected: &Expected) -> Marks {
-    let strict = calls(unfenced(answer));
-    let lenient = strict.clone().or_else(|| somewhere(answer));
+    let strict = calls(&bracketed(answer));
+    let lenient = strict.clone().or_else(|| calls(unfenced(answer))).or_else(|| somewhere(answer));
     let of = |found: &Option<Vec<Call>>| verdict(found.as_deref(), expected);
     let why = of(&lenient).err().unwrap_or_else(|| "right".to_owned());
     let prediction = lenient.as_ref().map(|calls| {
@@ -21,6 +21,14 @@ pub(crate) fn marks(answer: &str, expected: &Expected) -> Marks {
     let is_relevant = expected.is_any || !expected.calls.is_empty();
     let lenient = if is_relevant { lenient.max(strict) } else { lenient };
     Marks { strict, lenient, prediction, why, ..Marks::default() }
+}
+
+/// As the benchmark reads an answer: without backticks at its ends, in brackets.
+fn bracketed(answer: &str) -> String {
+    let plain = answer.trim_matches(['`', '\n', ' ']);
+    let open = if plain.starts_with('[') { "" } else { "[" };
+    let close = if plain.ends_with(']') { "" } else { "]" };
+    format!("{open}{plain}{close}")
 }
 
 fn unfenced(answer: &str) -> &str {
@@ -181,7 +189,8 @@ mod tests {
         let cases = [
             ("[area(base=10, height=5)]", [1, 1]),
             ("area(base=10, height=5.0, unit='Units')", [1, 1]),
-            ("```python\n[area(base=10, height=5)]\n```", [1, 1]),
+            ("```\n[area(base=10, height=5)]\n```", [1, 1]),
+            ("```python\n[area(base=10, height=5)]\n```", [0, 1]),
             ("I call [area(base=10, height=5)]", [0, 1]),
             ("[area(base=10.0, height=5)]", [0, 0]),
             ("[area(base=10)]", [0, 0]),

@@ -105,11 +105,18 @@ pub(crate) fn share(verdict: bool) -> f64 {
 /// # Errors
 /// Why it cannot be scored at all: a program where there is no sandbox.
 pub fn score(item: &Item, response: &str, sandbox: Option<&Sandbox>) -> Result<Marks, String> {
-    let marks = match after_thought(response) {
-        Some(answer) => of_answer(item, answer.trim(), sandbox)?,
+    let marks = match after_thought(response).map(str::trim) {
+        Some("") => nothing(item),
+        Some(answer) => of_answer(item, answer, sandbox)?,
         None => Marks { why: "the thought was not closed".to_owned(), ..Marks::default() },
     };
     Ok(marks.with_kit(item, response))
+}
+
+/// Nothing is wrong whatever is asked, also where silence could be taken for an answer.
+fn nothing(item: &Item) -> Marks {
+    let needs_judge = matches!(item.scoring, Scoring::Rated);
+    Marks { needs_judge, why: "no answer found".to_owned(), ..Marks::default() }
 }
 
 /// The strict and the lenient score of an answer.

@@ -182,6 +182,11 @@ impl Kit {
         matches!(self, Self::Extracted { .. } | Self::Graded { .. } | Self::Better { .. })
     }
 
+    /// Whether the fork has a way of its own with it.
+    pub fn has_fork(&self) -> bool {
+        matches!(self, Self::Choice { .. })
+    }
+
     /// What the kit does with an answer after the replies it got so far; `draw` decides where it would draw.
     pub fn next(&self, item: &Item, answer: &str, replies: &[String], draw: u64) -> Next {
         let asked = Asked { question: &item.question, answer, replies, draw };

@@ -2,6 +2,7 @@
 //! prompt and reply is kept.
 
 use std::borrow::Cow;
+use std::collections::BTreeMap;
 use std::path::Path;
 
 use benchmark::{Item, Next, kit_answer};
@@ -33,6 +34,13 @@ pub struct Matching {
     /// What was asked and replied, in order.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub steps: Vec<Step>,
+}
+
+impl Matching {
+    /// Of an empty response, which no model is asked about.
+    fn of_nothing() -> Self {
+        Self { score: Some(0.0), how: "an empty response".to_owned(), ..Self::default() }
+    }
 }
 
 /// One question to the model.
@@ -74,8 +82,12 @@ pub(crate) fn match_responses(
     judging: &mut Judging,
     progress: &mut dyn FnMut(usize, usize),
 ) -> Result<(), Error> {
-    let mut open =
-        unmatched(records, &judge_identity(&judging.model.identity(), &judging.decoding));
+    for record in records.iter_mut().filter(|record| record.is_empty()) {
+        let is_open = record.marks.as_ref().is_some_and(|marks| marks.is_unmatched);
+        record.matching = is_open.then(Matching::of_nothing);
+    }
+    let judge = judge_identity(&judging.model.identity(), &judging.decoding);
+    let mut open = unmatched(records, &judge);
     let total = open.len();
     while !open.is_empty() {
         let asked: Vec<(Open, String, f64)> =
@@ -135,56 +147,81 @@ fn draw(id: &str, run: usize) -> u64 {
 
 /// One round: every open response has one question, asked at its temperature.
 fn ask(
-    mut asked: Vec<(Open, String, f64)>,
+    asked: Vec<(Open, String, f64)>,
     records: &mut [Record],
     store: &Store,
     judging: &mut Judging,
 ) -> Result<Vec<Open>, Error> {
-    let decodings: Vec<Decoding> = asked
+    let base = judging.decoding;
+    let decoding = |open: &Open, temperature: f64| {
+        let seed = base.seed.wrapping_add(TRY_STRIDE.wrapping_mul(open.replies.len() as u64));
+        Decoding { temperature, seed, ..base }
+    };
+    let questions: Vec<(&str, Decoding)> = asked
         .iter()
-        .map(|(open, _, temperature)| {
-            let num_tries = open.replies.len() as u64;
-            let seed = judging.decoding.seed.wrapping_add(TRY_STRIDE.wrapping_mul(num_tries));
-            Decoding { temperature: *temperature, seed, ..judging.decoding }
-        })
+        .map(|(open, prompt, temperature)| (prompt.as_str(), decoding(open, *temperature)))
         .collect();
-    let requests = asked.iter().zip(&decodings).map(|((_, prompt, _), decoding)| Keyed {
-        content: "",
-        value: Request {
-            prompt_version: PROMPTS,
-            prompt: Cow::Owned(turn(prompt)),
-            folder: Path::new(""),
-            decoding: *decoding,
-            stream: 0,
-        },
-    });
-    let requests: Vec<_> = requests.collect();
-    let mut replies: Vec<Option<Result<String, Failure>>> = vec![None; asked.len()];
-    store.respond("matching", judging.model, requests, &mut |number, outcome| {
-        replies[number] = Some(outcome.map(|response| response.text));
-    })?;
+    let (replies, seeds) = (replies(&questions, store, judging)?, seeds(&questions));
     let mut open = Vec::new();
-    for (((mut one, prompt, temperature), decoding), reply) in
-        asked.drain(..).zip(decodings).zip(replies)
+    for (((mut one, prompt, temperature), reply), seed) in asked.into_iter().zip(replies).zip(seeds)
     {
         match reply {
-            Some(Ok(reply)) => {
+            Ok(reply) => {
                 one.replies.push(kit_answer(&reply).to_owned());
-                let seed = decoding.seed;
                 one.matching.steps.push(Step { prompt, reply, temperature, seed });
                 open.push(one);
             }
-            Some(Err(Failure::Stopped { reason })) => return Err(Error::Stopped { reason }),
-            Some(Err(failure)) => lose(one, failure.to_string(), records),
-            None => lose(one, "no reply".to_owned(), records),
+            Err(Failure::Stopped { reason }) => return Err(Error::Stopped { reason }),
+            Err(failure) => lose(one, &failure, records),
         }
     }
     Ok(open)
 }
 
+fn seeds(questions: &[(&str, Decoding)]) -> Vec<u64> {
+    questions.iter().map(|(_, decoding)| decoding.seed).collect()
+}
+
+/// The replies to questions, each different one asked once.
+fn replies(
+    questions: &[(&str, Decoding)],
+    store: &Store,
+    judging: &mut Judging,
+) -> Result<Vec<Result<String, Failure>>, Error> {
+    let mut places = BTreeMap::new();
+    let mut different: Vec<(&str, Decoding)> = Vec::new();
+    let of: Vec<usize> = questions
+        .iter()
+        .map(|&(prompt, decoding)| {
+            let key = (prompt, decoding.seed, decoding.temperature.to_bits());
+            *places.entry(key).or_insert_with(|| {
+                different.push((prompt, decoding));
+                different.len() - 1
+            })
+        })
+        .collect();
+    let request = |&(prompt, decoding): &(&str, Decoding)| Keyed {
+        content: "",
+        value: Request {
+            prompt_version: PROMPTS,
+            prompt: Cow::Owned(turn(prompt)),
+            folder: Path::new(""),
+            decoding,
+            stream: 0,
+        },
+    };
+    let requests = different.iter().map(request).collect();
+    let none = || Err(Failure::Failed { reason: "no reply".to_owned() });
+    let mut found: Vec<Result<String, Failure>> = different.iter().map(|_| none()).collect();
+    store.respond("matching", judging.model, requests, &mut |number, outcome| {
+        found[number] = outcome.map(|response| response.text);
+    })?;
+    Ok(of.into_iter().map(|place| found[place].clone()).collect())
+}
+
 /// Without a reply there is no score; the rerun asks again.
-fn lose(mut open: Open, reason: String, records: &mut [Record]) {
-    open.matching.how = format!("no reply: {reason}");
+fn lose(mut open: Open, failure: &Failure, records: &mut [Record]) {
+    open.matching.how = format!("no reply: {failure}");
     let record = open.record;
     keep(open, &mut records[record]);
 }

@@ -145,6 +145,11 @@ impl Record {
         }
     }
 
+    /// Whether the response is empty: wrong, and put to nobody.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.marks.is_some() && self.flaw.is_some()
+    }
+
     /// Whether ways of scoring disagree.
     pub fn is_disputed(&self) -> bool {
         let schemes = Scheme::ALL.into_iter().filter(|scheme| *scheme != Scheme::RuleOrJudge);

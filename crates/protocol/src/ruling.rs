@@ -25,6 +25,14 @@ pub struct Ruling {
     pub prompt: String,
 }
 
+impl Ruling {
+    /// Of an empty response, which no judge is asked about.
+    pub(crate) fn of_nothing() -> Self {
+        let reason = "an empty response".to_owned();
+        Self { score: Some(0.0), reason, ..Self::default() }
+    }
+}
+
 /// What a judge is asked.
 #[derive(Clone, Debug)]
 pub enum Inquiry {

@@ -170,12 +170,15 @@ fn rule(
     run: &mut Run,
     (judge, seed): (&mut Judge, u64),
 ) -> Result<(), Error> {
-    let about = |(index, record): (usize, &Record)| {
-        let is_scored = record.marks.is_some() && record.flaw.is_none();
+    let mut inquiries = Vec::new();
+    for (index, record) in records.iter_mut().enumerate() {
         let inquiry = Inquiry::about(&items[index % items.len()], &record.response);
-        Some((index, inquiry.filter(|_| is_scored)?))
-    };
-    let inquiries: Vec<(usize, Inquiry)> = records.iter().enumerate().filter_map(about).collect();
+        match inquiry.filter(|_| record.marks.is_some()) {
+            Some(_) if record.is_empty() => record.judgement = Some(Ruling::of_nothing()),
+            Some(inquiry) => inquiries.push((index, inquiry)),
+            None => {}
+        }
+    }
     let keyed = inquiries.iter().map(|(_, inquiry)| Keyed { content: "", value: inquiry.clone() });
     let keyed: Vec<_> = keyed.collect();
     let (total, mut done, mut stopped) = (keyed.len(), 0, None);

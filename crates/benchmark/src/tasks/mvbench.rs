@@ -2,9 +2,10 @@
 //!
 //! Prompt and score: open-compass/VLMEvalKit, `vlmeval/dataset/mvbench.py` and `dataset/utils/mvbench.py`, after
 //! OpenGVLab/Ask-Anything, `video_chat2/mvbench.ipynb`. The beginning of the answer ends the user's turn, as the kit
-//! has it for models behind a server.
+//! has it for models behind a server. Frames are those between the start and the end that an item gives.
 
 use super::{Draft, place_of};
+use crate::frames::Span;
 use crate::item::{Item, picture, text};
 use crate::prompt::{PAPER_CHOICE, Style, after, letter};
 use crate::table::Row;
@@ -37,7 +38,7 @@ fn item(row: &Row, reading: &mut Reading) -> Result<Option<Item>, String> {
     }
     let video = row.text("video")?;
     let place = row.optional("prefix").map_or(video.clone(), |prefix| format!("{prefix}/{video}"));
-    draft.images = reading.video(&row.path, &place)?;
+    draft.images = reading.part(&row.path, &place, span(row))?;
     draft.cluster = Some(video);
     let options = row.list("candidates")?;
     let line = |(at, option): (usize, &String)| format!("({}) {option}\n", letter(at));
@@ -61,4 +62,20 @@ fn item(row: &Row, reading: &mut Reading) -> Result<Option<Item>, String> {
         }
     };
     draft.chosen(parts, options, &letter(place).to_string())
+}
+
+/// Frames of a second in the folders of the task on episodes, the only ones that are published.
+const RATE: f64 = 3.0;
+
+/// The part of the video that an item is about, if it gives one.
+fn span(row: &Row) -> Option<Span> {
+    if row.optional("bound").is_some_and(|bound| ["False", "false", "0"].contains(&bound.as_str()))
+    {
+        return None;
+    }
+    let seconds = |column: &str| row.optional(column)?.parse::<f64>().ok();
+    let (start, end) = (seconds("start")?, seconds("end")?);
+    let is_of_frames = row.optional("data_type").is_some_and(|kind| kind == "frame")
+        || row.path.file_stem().is_some_and(|stem| stem == "episodic_reasoning");
+    Some(Span { start, end, rate: is_of_frames.then_some(RATE) })
 }

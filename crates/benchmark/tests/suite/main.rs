@@ -3,6 +3,7 @@
 mod bad_input;
 mod fixture;
 mod golden;
+mod livebench;
 mod parquet;
 mod text;
 mod video;

@@ -1,4 +1,4 @@
-//! LiveBench's rules on answers by hand; many more are in `tests/suite/livebench.rs`.
+//! LiveBench's rules on answers by hand; many more are in `tests/golden/livebench.json`.
 
 use super::*;
 
