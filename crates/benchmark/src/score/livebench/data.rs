@@ -64,8 +64,10 @@ fn mapping(answer: &str) -> Map<String, Value> {
     }
     let joined = text.replace('\n', "");
     let fenced = || FENCED.iter().find_map(|fence| found(fence, &joined).pop());
-    let framed =
-        || boxed(&joined).map(|boxed| QUOTED.replace_all(&boxed, "'$1'").replace('\\', ""));
+    let framed = || {
+        let boxed = boxed(&joined).filter(|_| joined.contains("\\boxed"))?;
+        Some(QUOTED.replace_all(&boxed, "'$1'").replace('\\', ""))
+    };
     let value = literal(&text).or_else(|| {
         let text = fenced().or_else(framed).unwrap_or_else(|| text.clone());
         literal(&text.replace("null", "None"))
