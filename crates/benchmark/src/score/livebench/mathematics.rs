@@ -11,6 +11,8 @@ use crate::score::share;
 static LISTED: LazyLock<Regex> =
     LazyLock::new(|| pattern(r"\\textbf\{\(([A-E])\)\s?\}(.*?)(?:\\qquad|\$)"));
 
+static UPRIGHT: LazyLock<Regex> = LazyLock::new(|| pattern(r"\\(?:text|textbf|overline)\{(.*?)\}"));
+
 /// The end of a text, in characters.
 fn tail(text: &str, num: usize) -> &str {
     match text.char_indices().rev().nth(num.saturating_sub(1)) {
@@ -179,7 +181,8 @@ fn typeset(text: &str) -> String {
 }
 
 fn last_side(formula: &str) -> String {
-    formula.rsplit('=').next().unwrap_or_default().trim().to_owned()
+    let side = formula.rsplit('=').next().unwrap_or_default();
+    UPRIGHT.replace_all(side, "$1").trim().to_owned()
 }
 
 fn last_formula(text: &str) -> Option<String> {
