@@ -34,8 +34,8 @@ def serve(round_, loaded_in):
     """Answers every line of the standard input with one round's seconds and outputs."""
     print(json.dumps({"ready": True, "seconds": loaded_in}), flush=True)
     for _ in sys.stdin:
-        start = time.perf_counter()
+        start, cpu = time.perf_counter(), time.process_time()
         outputs = round_()
-        seconds = time.perf_counter() - start
+        seconds, cpu = time.perf_counter() - start, time.process_time() - cpu
         peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
-        print(json.dumps({"seconds": seconds, "outputs": outputs, "peak_bytes": peak}), flush=True)
+        print(json.dumps({"seconds": seconds, "cpu": cpu, "outputs": outputs, "peak_bytes": peak}), flush=True)

@@ -8,7 +8,7 @@ use model::pack::{ImageSlot, Pack};
 use model::vlm::{Images, Pass, Trainable, Vlm};
 use tensor::{DType, Gradients, Tensor};
 
-use crate::{Work, inputs};
+use crate::{Work, flop, inputs};
 
 /// Rows of each sequence that are image features.
 const IMAGE_ROWS: usize = 64;
@@ -30,9 +30,9 @@ pub(crate) struct Args {
     /// Recompute each layer in the backward pass.
     #[arg(long)]
     recompute: bool,
-    /// Hold frozen matrices in bf16.
-    #[arg(long)]
-    bf16: bool,
+    /// How frozen matrices are held: `float32`, `bfloat16`, `int8` or `int4`.
+    #[arg(long, default_value = "float32")]
+    dtype: DType,
 }
 
 pub(crate) struct AdapterStep {
@@ -41,12 +41,12 @@ pub(crate) struct AdapterStep {
     features: Tensor,
     pass: Pass,
     gradients: Gradients,
+    flop: usize,
 }
 
 impl AdapterStep {
     pub(crate) fn new(args: &Args) -> Result<Self> {
-        let dtype = if args.bf16 { DType::Bf16 } else { DType::F32 };
-        let vlm = Vlm::load(&args.model, dtype)?;
+        let vlm = Vlm::load(&args.model, args.dtype)?;
         let width = feature_width(&vlm)?;
         let mut pack = Pack::new();
         for sequence in 0..args.batch {
@@ -61,7 +61,10 @@ impl AdapterStep {
         let gradients = Gradients::new(parameters.map(|p| (p.name, p.shape)));
         let keep = if args.recompute { Keep::Inputs } else { Keep::All };
         let features = inputs::features(0, args.batch * IMAGE_ROWS, width);
-        Ok(Self { vlm, pack, features, pass: Pass { temperature: 1.0, keep }, gradients })
+        let supervised = args.tokens - IMAGE_ROWS;
+        let batch = flop::Batch { num: args.batch, tokens: args.tokens, supervised };
+        let flop = flop::step(vlm.llm.config(), &batch, args.all_weights);
+        Ok(Self { vlm, pack, features, pass: Pass { temperature: 1.0, keep }, gradients, flop })
     }
 }
 
@@ -81,6 +84,10 @@ impl Work for AdapterStep {
             self.vlm.forward_backward(&self.pack, images, self.pass, dlogp, &mut self.gradients)?;
         let loss = -scored.log_prob.iter().map(|&value| f64::from(value)).sum::<f64>() / num as f64;
         Ok(vec![loss, norm(&self.gradients)])
+    }
+
+    fn flop(&self) -> Option<usize> {
+        Some(self.flop)
     }
 }
 

@@ -15,6 +15,9 @@ pub(crate) struct Args {
     /// Folder of the model.
     #[arg(long)]
     model: PathBuf,
+    /// The language model alone, from this GGUF file, asked a question; of the folder only the tokenizer is used.
+    #[arg(long)]
+    gguf: Option<PathBuf>,
     /// Completions.
     #[arg(long, default_value_t = 1)]
     batch: usize,
@@ -24,9 +27,9 @@ pub(crate) struct Args {
     /// Tokens of each completion.
     #[arg(long, default_value_t = 64)]
     tokens: usize,
-    /// Hold matrices in bf16.
-    #[arg(long)]
-    bf16: bool,
+    /// How matrices are held: `float32`, `bfloat16`, `int8` or `int4`.
+    #[arg(long, default_value = "float32")]
+    dtype: DType,
 }
 
 pub(crate) struct Decode {
@@ -38,15 +41,21 @@ pub(crate) struct Decode {
 
 impl Decode {
     pub(crate) fn new(args: &Args) -> Result<Self> {
-        let dtype = if args.bf16 { DType::Bf16 } else { DType::F32 };
-        let vlm = Vlm::load(&args.model, dtype)?;
+        let vlm = match &args.gguf {
+            Some(file) => Vlm::load_language_model(file, args.dtype)?,
+            None => Vlm::load(&args.model, args.dtype)?,
+        };
         let processor = Processor::load(&args.model)?;
         let config = GenerateConfig {
             num_samples: args.batch,
             stop_ids: Vec::new(),
             ..GenerateConfig::new(&processor, Sampling::greedy(), args.tokens)
         };
-        let prompts = vec![Prompt::text(inputs::tokens(0, args.prompt), 0)];
+        let prompt = match &args.gguf {
+            Some(_) => inputs::QUESTION.to_vec(),
+            None => inputs::tokens(0, args.prompt),
+        };
+        let prompts = vec![Prompt::text(prompt, 0)];
         Ok(Self { vlm, processor, prompts, config })
     }
 }

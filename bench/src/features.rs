@@ -3,7 +3,9 @@
 use std::path::PathBuf;
 
 use anyhow::Result;
-use model::vlm::Vlm;
+use model::config::VlmConfig;
+use model::image_side::ImageSide;
+use model::weights::Checkpoint;
 use tensor::{DType, Tensor};
 
 use crate::{Work, inputs};
@@ -22,20 +24,22 @@ pub(crate) struct Args {
 }
 
 pub(crate) struct Features {
-    vlm: Vlm,
+    images: ImageSide,
     pixels: Tensor,
 }
 
 impl Features {
     pub(crate) fn new(args: &Args) -> Result<Self> {
-        let vlm = Vlm::load(&args.model, DType::F32)?;
-        Ok(Self { vlm, pixels: inputs::pixels(args.batch, args.side) })
+        let config = VlmConfig::read(&args.model)?;
+        let mut checkpoint = Checkpoint::open(&args.model)?;
+        let images = ImageSide::take_tiles(&mut checkpoint, &config, DType::F32)?;
+        Ok(Self { images, pixels: inputs::pixels(args.batch, args.side) })
     }
 }
 
 impl Work for Features {
     fn round(&mut self) -> Result<Vec<f64>> {
-        let features = self.vlm.features(&self.pixels)?;
+        let features = self.images.encoder.features(&self.pixels)?;
         let sum: f64 = features.as_slice().iter().map(|&value| f64::from(value)).sum();
         let squares: f64 = features.as_slice().iter().map(|&v| f64::from(v).powi(2)).sum();
         Ok(vec![sum / features.len() as f64, squares.sqrt()])

@@ -16,6 +16,9 @@ use clap::{Parser, Subcommand};
 use serde_json::json;
 
 mod inputs;
+mod flop;
+mod peak;
+mod load;
 mod adapter_step;
 mod features;
 mod decode;
@@ -27,6 +30,11 @@ mod images;
 trait Work {
     /// Does it once; returns numbers that the peer's must agree with.
     fn round(&mut self) -> Result<Vec<f64>>;
+
+    /// Operations that a round cannot do without, where they are counted.
+    fn flop(&self) -> Option<usize> {
+        None
+    }
 }
 
 #[derive(Parser)]
@@ -38,6 +46,10 @@ struct Args {
 
 #[derive(Subcommand)]
 enum Kind {
+    /// The most operations that the processor can do.
+    Peak,
+    /// A model read from its folder.
+    Load(load::Args),
     /// Forward and backward through the frozen language model to the adapter.
     AdapterStep(adapter_step::Args),
     /// Features of the vision encoder.
@@ -55,6 +67,8 @@ enum Kind {
 impl Kind {
     fn prepare(&self) -> Result<Box<dyn Work>> {
         Ok(match self {
+            Self::Peak => Box::new(peak::Peak),
+            Self::Load(args) => Box::new(load::Load::new(args)),
             Self::AdapterStep(args) => Box::new(adapter_step::AdapterStep::new(args)?),
             Self::Features(args) => Box::new(features::Features::new(args)?),
             Self::Decode(args) => Box::new(decode::Decode::new(args)?),
@@ -69,13 +83,16 @@ fn main() -> Result<()> {
     let start = Instant::now();
     let mut work = Args::parse().work.prepare()?;
     let mut out = io::stdout();
-    writeln!(out, "{}", json!({"ready": true, "seconds": start.elapsed().as_secs_f64()}))?;
+    let seconds = start.elapsed().as_secs_f64();
+    writeln!(out, "{}", json!({"ready": true, "seconds": seconds, "flop": work.flop()}))?;
     for line in io::stdin().lock().lines() {
         line?;
-        let start = Instant::now();
+        let (start, cpu) = (Instant::now(), cpu_seconds()?);
         let outputs = work.round()?;
-        let seconds = start.elapsed().as_secs_f64();
-        let answer = json!({"seconds": seconds, "outputs": outputs, "peak_bytes": peak_bytes()?});
+        let (seconds, cpu) = (start.elapsed().as_secs_f64(), cpu_seconds()? - cpu);
+        let peak = peak_bytes()?;
+        let answer =
+            json!({"seconds": seconds, "cpu": cpu, "outputs": outputs, "peak_bytes": peak});
         writeln!(out, "{answer}")?;
         out.flush()?;
     }
@@ -88,4 +105,13 @@ fn peak_bytes() -> Result<u64> {
     let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));
     let kilobytes = line.and_then(|line| line.trim().strip_suffix("kB")).map(str::trim);
     Ok(kilobytes.map_or(Ok(0), str::parse::<u64>)? * 1024)
+}
+
+/// Seconds that all threads of this process were given, to a hundredth.
+fn cpu_seconds() -> Result<f64> {
+    let stat = std::fs::read_to_string("/proc/self/stat")?;
+    // The name before it may hold anything; user and system time are the twelfth and thirteenth after.
+    let after = stat.rsplit_once(") ").map_or("", |(_, after)| after);
+    let ticks = after.split(' ').skip(11).take(2).map(str::parse::<f64>);
+    Ok(ticks.sum::<Result<f64, _>>()? / 100.0)
 }

@@ -201,15 +201,15 @@ pub(crate) struct AssembleArgs {
 #[command(after_help = "Examples:\n  sightline inspect vlm\n  \
                         sightline inspect vlm --length 8192 --tiles 13 --json")]
 pub(crate) struct InspectArgs {
-    /// Folder of a model, of an encoder or a language model alone, or a GGUF file.
+    /// Folder of a model or a reward model, of an encoder or a language model alone, or a GGUF file.
     pub model: PathBuf,
     /// Tokens to estimate memory for.
     #[arg(long, default_value_t = 2048)]
     pub length: usize,
-    /// Image tiles among them.
+    /// Image tiles among them, where images are cut into tiles.
     #[arg(long, default_value_t = 1)]
     pub tiles: usize,
-    /// How frozen weights would be held: `float32` or `bfloat16`.
+    /// How frozen weights would be held: `float32`, `bfloat16`, `int8` or `int4`.
     #[arg(long, default_value = "float32")]
     pub dtype: DType,
     /// Estimate training with each block rerun in the backward pass.
@@ -246,7 +246,8 @@ pub(crate) struct ModelArgs {
     /// trainable.safetensors.
     #[arg(long)]
     pub adapter: Option<PathBuf>,
-    /// How weights are held: `float32` or `bfloat16`; arithmetic is f32.
+    /// How weights are held: `float32`, `bfloat16`, `int8` or `int4`, the last two of the language
+    /// model, whose products are then of bytes; other arithmetic is f32.
     #[arg(long, default_value = "float32")]
     pub dtype: DType,
 }

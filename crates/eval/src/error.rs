@@ -54,6 +54,9 @@ pub enum Error {
     /// A data file is not what it should be.
     #[error(transparent)]
     Data(#[from] data::Error),
+    /// A benchmark's file is not what its name says.
+    #[error(transparent)]
+    Table(#[from] benchmark::Error),
     /// Generation failed.
     #[error(transparent)]
     Rollout(#[from] rollout::Error),

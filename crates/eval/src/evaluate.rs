@@ -10,9 +10,15 @@ use schema::Completion;
 use serde::{Deserialize, Serialize};
 
 use crate::Error;
-use crate::answer::{Answer, judge};
+use crate::answer::{Answer, judge, read_answers};
 use crate::question::Question;
 use crate::summary::{Summary, table};
+
+/// Name of the file of completions with images.
+const COMPLETIONS: &str = "completions.jsonl";
+
+/// Name of the file of completions without.
+const BLIND_COMPLETIONS: &str = "completions-blind.jsonl";
 
 /// The model that is asked.
 pub struct Subject<'a> {
@@ -72,16 +78,11 @@ pub fn evaluate(
         ask(subject, questions, &config.generation, &mut |done| progress(view, done))
     };
     let answers = ask(questions, View::Image)?;
-    let blind_answers = match config.blind {
-        true => ask(&questions.iter().map(Question::blind).collect::<Vec<_>>(), View::Blind)?,
-        false => Vec::new(),
+    let blind = match config.blind {
+        true => Some(ask(&questions.iter().map(Question::blind).collect::<Vec<_>>(), View::Blind)?),
+        false => None,
     };
-    Ok(Evaluation {
-        summary: Summary::of(&answers),
-        blind: config.blind.then(|| Summary::of(&blind_answers)),
-        answers,
-        blind_answers,
-    })
+    Ok(Evaluation::of(answers, blind))
 }
 
 /// Generates and judges the completions of all questions, in their order.
@@ -146,6 +147,30 @@ impl Evaluation {
         table(&[(name, &self.summary, self.blind.as_ref())])
     }
 
+    /// Reads the completions that [`write`](Self::write) left in a folder, those without images if `blind`, and sums
+    /// them up.
+    ///
+    /// # Errors
+    ///
+    /// When a file is missing, or a line of it cannot be read.
+    pub fn read(folder: &Path, blind: bool) -> Result<Self, Error> {
+        let answers = read_answers(&folder.join(COMPLETIONS))?;
+        let blind_answers = match blind {
+            true => read_answers(&folder.join(BLIND_COMPLETIONS))?,
+            false => Vec::new(),
+        };
+        Ok(Self::of(answers, blind.then_some(blind_answers)))
+    }
+
+    fn of(answers: Vec<Answer>, blind: Option<Vec<Answer>>) -> Self {
+        Self {
+            summary: Summary::of(&answers),
+            blind: blind.as_deref().map(Summary::of),
+            answers,
+            blind_answers: blind.unwrap_or_default(),
+        }
+    }
+
     /// Writes `summary.json`, `completions.jsonl` and, after a blind run,
     /// `completions-blind.jsonl` into a folder; each appears whole or not at all.
     ///
@@ -155,9 +180,9 @@ impl Evaluation {
     pub fn write(&self, folder: &Path, config: &EvalConfig) -> Result<(), Error> {
         let io = |source| Error::Io { path: folder.to_owned(), source };
         std::fs::create_dir_all(folder).map_err(io)?;
-        data::write_lines(&folder.join("completions.jsonl"), &self.answers)?;
+        data::write_lines(&folder.join(COMPLETIONS), &self.answers)?;
         if self.blind.is_some() {
-            data::write_lines(&folder.join("completions-blind.jsonl"), &self.blind_answers)?;
+            data::write_lines(&folder.join(BLIND_COMPLETIONS), &self.blind_answers)?;
         }
         let file = SummaryFile { config, image: &self.summary, blind: self.blind.as_ref() };
         let text = serde_json::to_string_pretty(&file).expect("plain numbers and strings");

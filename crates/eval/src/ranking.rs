@@ -9,6 +9,7 @@ use std::path::Path;
 use protocol::{Interval, wilson};
 use reward::{PairwiseSummary, pairwise};
 use schema::Sample;
+use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
 use crate::Error;
@@ -77,10 +78,10 @@ pub struct RankingSummary {
     pub calibration_error: f64,
 }
 
-/// Reads a benchmark's file.
+/// Reads a benchmark's file: parquet as published, JSON or JSONL, TSV or CSV.
 ///
 /// # Errors
-/// When it cannot be read, holds nothing, or a line lacks a column or names an unknown category.
+/// When it cannot be read, holds nothing, or a row lacks a column or names an unknown category.
 pub fn read_benchmark(benchmark: Benchmark, path: &Path) -> Result<Vec<RankingItem>, Error> {
     let items = match benchmark {
         Benchmark::VlRewardBench => vl_reward_bench::read(path)?,
@@ -90,6 +91,21 @@ pub fn read_benchmark(benchmark: Benchmark, path: &Path) -> Result<Vec<RankingIt
         true => Err(Error::Empty { path: path.to_owned() }),
         false => Ok(items),
     }
+}
+
+/// The rows of a file, each with its place.
+fn rows<R: DeserializeOwned>(path: &Path) -> Result<Vec<(String, R)>, Error> {
+    let row = |row: Result<benchmark::Row, benchmark::Flaw>| {
+        let row =
+            row.map_err(|flaw| Error::Benchmark { place: flaw.place, reason: flaw.reason })?;
+        let place = row.place.clone();
+        let read = serde_json::from_value(row.object());
+        match read {
+            Ok(read) => Ok((place, read)),
+            Err(error) => Err(Error::Benchmark { place, reason: error.to_string() }),
+        }
+    };
+    benchmark::open(path)?.map(row).collect()
 }
 
 impl RankingSummary {

@@ -3,7 +3,9 @@
 use std::path::{Path, PathBuf};
 
 use data::Dataset;
-use eval::{EvalConfig, Subject, View, compare, evaluate, read_answers, read_questions};
+use eval::{
+    EvalConfig, Evaluation, Subject, View, compare, evaluate, read_answers, read_questions,
+};
 use model::feature_cache::FeatureCache;
 use model::vlm::Vlm;
 use preprocess::Processor;
@@ -60,6 +62,7 @@ fn from_file_to_files() {
     evaluation.write(&output, &config).unwrap();
     let answers = read_answers(&output.join("completions.jsonl")).unwrap();
     assert_eq!(answers, evaluation.answers);
+    assert_eq!(Evaluation::read(&output, true).unwrap(), evaluation);
     let paired = compare(&evaluation.answers, &answers).unwrap();
     assert_eq!((paired.num_items, paired.p_value), (5, 1.0));
     let summary = testkit::json(output.join("summary.json"));

@@ -36,7 +36,8 @@ fn main() {
 fn training(rows: usize, inputs: usize, outputs: usize) {
     let (x, w) = (values(rows * inputs), values(inputs * outputs));
     let weight = Packed::pack(&w, outputs, inputs, Storage::F32);
-    let half = Packed::pack(&w, outputs, inputs, Storage::Bf16);
+    let [half, int8, int4] = [Storage::Bf16, Storage::Int8, Storage::Int4]
+        .map(|storage| Packed::pack(&w, outputs, inputs, storage));
     let mut y = vec![0.0; rows * outputs];
     let mut dx = vec![0.0; rows * inputs];
     let mut dw = vec![0.0; outputs * inputs];
@@ -44,10 +45,13 @@ fn training(rows: usize, inputs: usize, outputs: usize) {
     let theirs = flop / seconds(|| gemm_forward(&x, &w, inputs, &mut y));
     let ours = flop / seconds(|| linear::forward(&x, &weight, None, &mut y));
     let bf16 = flop / seconds(|| linear::forward(&x, &half, None, &mut y));
+    let int8 = flop / seconds(|| linear::forward(&x, &int8, None, &mut y));
+    let int4 = flop / seconds(|| linear::forward(&x, &int4, None, &mut y));
     let back = flop / seconds(|| linear::backward(&y, &weight, &mut dx));
     let grad = flop / seconds(|| linear::weight_gradient(&y, &x, inputs, &mut dw));
     println!(
         "{rows:5}×{inputs:4}×{outputs:5}  gemm {theirs:4.0}  forward {ours:4.0} ({:.2}×)  bf16 {bf16:4.0}  \
+         int8 {int8:4.0}  int4 {int4:4.0}  \
          backward {back:4.0} ({:.2}×)  weights {grad:4.0} ({:.2}×)  GFLOP/s",
         ours / theirs,
         back / theirs,
@@ -62,24 +66,23 @@ fn decode(rows: usize, inputs: usize, outputs: usize) {
     let x = values(rows * inputs);
     let mut y = vec![0.0; rows * outputs];
     let mut rates = vec![];
-    for storage in [Storage::F32, Storage::Bf16] {
+    for storage in [Storage::F32, Storage::Bf16, Storage::Int8, Storage::Int4] {
         let weights: Vec<Packed> =
             (0..copies).map(|_| Packed::pack(&w, outputs, inputs, storage)).collect();
         let bytes: usize = weights.iter().map(Packed::bytes).sum();
+        let share = bytes as f64 / (copies * w.len() * 4) as f64;
         let all = || weights.iter().for_each(|weight| linear::forward(&x, weight, None, &mut y));
-        rates.push(bytes as f64 / 1e9 / seconds(all));
+        rates.push((bytes as f64 / 1e9 / seconds(all), share));
     }
     let weights: Vec<Vec<f32>> = (0..copies).map(|_| w.clone()).collect();
     let bytes = copies * w.len() * 4;
     let all = || weights.iter().for_each(|w| gemm_forward(&x, w, inputs, &mut y));
     let theirs = bytes as f64 / 1e9 / seconds(all);
-    println!(
-        "{rows:5}×{inputs:4}×{outputs:5}  gemm {theirs:5.1}  f32 {:5.1} ({:.2}×)  bf16 {:5.1} ({:.2}× as fast)  GB/s",
-        rates[0],
-        rates[0] / theirs,
-        rates[1],
-        2.0 * rates[1] / theirs
-    );
+    print!("{rows:5}×{inputs:4}×{outputs:5}  gemm {theirs:5.1}");
+    for (name, (rate, share)) in ["f32", "bf16", "int8", "int4"].into_iter().zip(rates) {
+        print!("  {name} {rate:5.1} ({:.2}×)", rate / share / theirs);
+    }
+    println!("  GB/s (and how much faster)");
 }
 
 /// `y = x·Wᵀ` by one single-threaded `gemm` call per chunk of rows: faster than its own threading.

@@ -21,25 +21,8 @@ impl Aligned {
         Self { lines: vec![Line::zeroed(); len.div_ceil(16)] }
     }
 
-    pub(crate) fn values(&self) -> &[f32] {
-        bytemuck::cast_slice(&self.lines)
-    }
-
     pub(crate) fn values_mut(&mut self) -> &mut [f32] {
         bytemuck::cast_slice_mut(&mut self.lines)
-    }
-
-    /// The same bytes as 32-bit words.
-    pub(crate) fn words(&self) -> &[u32] {
-        bytemuck::cast_slice(&self.lines)
-    }
-
-    pub(crate) fn words_mut(&mut self) -> &mut [u32] {
-        bytemuck::cast_slice_mut(&mut self.lines)
-    }
-
-    pub(crate) fn bytes(&self) -> usize {
-        size_of_val(self.lines.as_slice())
     }
 
     /// Grows to hold at least `len` values; never shrinks.

@@ -3,10 +3,10 @@
 //! ```text
 //!   rows [t, inputs] ─► norm ─► linear ─► rotary ─► attention ─► linear ─► activation ─► linear …
 //!                                 ▲                                                        │
-//!                        packed weights (f32, bf16)              head: log-probs ◄─────────┘
+//!                        packed weights (f32, bf16, int8, int4)  head: log-probs ◄─────────┘
 //!                                                                optimizer: AdamW
 //!   ───────────────────────────────────────────────────────────────────────────────────────────
-//!   product: one inner loop for all matrix products      formula: one loop for all else
+//!   product, bytes: the inner loops of matrix products   formula: one loop for all else
 //!   simd: AVX-512, AVX2 or portable, chosen at run time   threads: tasks cut by the shapes alone
 //! ```
 //!
@@ -32,8 +32,10 @@ pub mod reference;
 pub mod simd;
 mod threads;
 mod buffer;
+mod resident;
 mod block;
 mod product;
+mod bytes;
 pub mod packed;
 pub mod linear;
 mod formula;

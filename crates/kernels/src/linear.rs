@@ -9,6 +9,7 @@ use std::ops::Range;
 
 use crate::block::{copy_columns, transpose};
 use crate::buffer::scratch;
+use crate::bytes::{self, ByteRows, Bytes};
 use crate::packed::{Packed, Stored};
 use crate::product::{Left, Out, Rows, Stream, StreamBf16, WIDTH, product};
 use crate::threads::{Shared, for_each, part};
@@ -26,48 +27,132 @@ const AHEAD: usize = 64;
 /// Most rows of a backward task, which turns over the weights it meets.
 const BACKWARD_ROWS: usize = 256;
 
+/// Rows as the products of weights want them.
+pub(crate) struct Input<'a> {
+    x: &'a [f32],
+    inputs: usize,
+    bytes: Option<Bytes>,
+}
+
+/// Some of the rows.
+#[derive(Clone, Copy)]
+pub(crate) enum InputRows<'a> {
+    Values(&'a [f32]),
+    Bytes(ByteRows<'a>),
+}
+
+impl<'a> Input<'a> {
+    /// `x` `[rows, inputs]`, rounded to bytes too if any of the weights consists of such.
+    pub(crate) fn of<'w>(x: &'a [f32], weights: impl IntoIterator<Item = &'w Packed>) -> Self {
+        let mut input = Self { x, inputs: 0, bytes: None };
+        for weight in weights {
+            input.inputs = weight.inputs();
+            if weight.storage().is_bytes() {
+                input.bytes.get_or_insert_with(|| Bytes::of(x, weight.inputs()));
+            }
+        }
+        input
+    }
+
+    /// Rows of a range, for one of the weights.
+    pub(crate) fn rows(&self, rows: Range<usize>, weight: &Packed) -> InputRows<'_> {
+        match &self.bytes {
+            Some(bytes) if weight.storage().is_bytes() => InputRows::Bytes(bytes.rows(rows)),
+            _ => InputRows::Values(&self.x[rows.start * self.inputs..rows.end * self.inputs]),
+        }
+    }
+}
+
+/// A layer and its result `[rows, outputs]`.
+pub struct Layer<'a> {
+    /// The weight.
+    pub weight: &'a Packed,
+    /// The bias `[outputs]`.
+    pub bias: Option<&'a [f32]>,
+    /// Where the result goes.
+    pub y: &'a mut [f32],
+}
+
 /// `y = x·Wᵀ + b`; `x` `[rows, inputs]`, `y` `[rows, outputs]`.
 ///
 /// # Panics
 /// If the lengths are not those of one set of shapes.
 pub fn forward(x: &[f32], weight: &Packed, bias: Option<&[f32]>, y: &mut [f32]) {
-    let rows = check(x.len(), weight.inputs(), y.len(), weight.outputs());
-    if let Some(bias) = bias {
-        assert_eq!(bias.len(), weight.outputs(), "length of a bias");
+    forward_all(x, &mut [Layer { weight, bias, y }]);
+}
+
+/// As [`forward`] for several layers of the same rows at once: threads meet once, not once a layer.
+///
+/// # Panics
+/// If the lengths are not those of one set of shapes.
+pub fn forward_all(x: &[f32], layers: &mut [Layer<'_>]) {
+    let mut rows = 0;
+    for Layer { weight, bias, y } in &*layers {
+        rows = check(x.len(), weight.inputs(), y.len(), weight.outputs());
+        if let Some(bias) = bias {
+            assert_eq!(bias.len(), weight.outputs(), "length of a bias");
+        }
     }
-    let chunks = rows.div_ceil(ROWS);
-    let y = Shared::new(y);
-    for_each(chunks * weight.panels(), 2 * x.len() * weight.outputs(), |task| {
-        let rows = part(rows, ROWS, task / weight.panels());
-        let x = &x[rows.start * weight.inputs()..rows.end * weight.inputs()];
-        let panel = task % weight.panels();
-        let first = rows.start * weight.outputs() + panel * WIDTH;
-        let last = first + (rows.len() - 1) * weight.outputs() + weight.columns(panel) - 1;
-        // SAFETY: rows × panel is this task's own block of `y`, checked by `at` to lie inside.
-        unsafe { forward_block(x, weight, panel, bias, y.at(first, last)) }
+    let input = Input::of(x, layers.iter().map(|layer| layer.weight));
+    let panels: usize = layers.iter().map(|layer| layer.weight.panels()).sum();
+    let outputs: usize = layers.iter().map(|layer| layer.weight.outputs()).sum();
+    let layers: Vec<_> =
+        layers.iter_mut().map(|layer| (layer.weight, layer.bias, Shared::new(layer.y))).collect();
+    for_each(rows.div_ceil(ROWS) * panels, 2 * x.len() * outputs, |task| {
+        let rows = part(rows, ROWS, task / panels);
+        let mut panel = task % panels;
+        for &(weight, bias, y) in &layers {
+            if panel >= weight.panels() {
+                panel -= weight.panels();
+                continue;
+            }
+            let first = rows.start * weight.outputs() + panel * WIDTH;
+            let last = first + (rows.len() - 1) * weight.outputs() + weight.columns(panel) - 1;
+            // SAFETY: rows × panel is this task's own block of `y`, checked by `at` to lie inside.
+            unsafe { forward_block(&input, rows, (weight, panel), bias, y.at(first, last)) }
+            return;
+        }
     });
 }
 
-/// All of `x`'s rows times one panel, into `y` with `outputs` values between rows.
+/// Some rows times one panel, into `y` with `outputs` values between rows.
 ///
 /// # Safety
 /// `y` must be writable there and nobody else's meanwhile.
-pub(crate) unsafe fn forward_block(
-    x: &[f32],
-    weight: &Packed,
-    panel: usize,
+unsafe fn forward_block(
+    input: &Input<'_>,
+    rows: Range<usize>,
+    (weight, panel): (&Packed, usize),
     bias: Option<&[f32]>,
     y: *mut f32,
 ) {
-    let (rows, columns) = (x.len() / weight.inputs(), weight.columns(panel));
+    let columns = weight.columns(panel);
     let out = Out { at: y, row: weight.outputs(), columns, add: false };
     // SAFETY: the caller vouches for `y`.
-    unsafe { panel_product(x, weight, panel, out) }
+    unsafe { panel_product(input.rows(rows.clone(), weight), weight, panel, out) }
     let Some(bias) = bias else { return };
-    for r in 0..rows {
+    for r in 0..rows.len() {
         // SAFETY: the block the product has just written.
         let row = unsafe { std::slice::from_raw_parts_mut(y.add(r * weight.outputs()), columns) };
         row.iter_mut().zip(&bias[panel * WIDTH..]).for_each(|(y, b)| *y += b);
+    }
+}
+
+/// `out = x · panel`.
+///
+/// # Safety
+/// `out` must be writable for `x`'s rows and nobody else's meanwhile.
+pub(crate) unsafe fn panel_product(x: InputRows<'_>, weight: &Packed, panel: usize, out: Out) {
+    match x {
+        InputRows::Bytes(rows) => {
+            let Stored::Blocks(bits, blocks) = weight.stored(panel, 0, weight.inputs()) else {
+                unreachable!("rows are bytes where the weight is");
+            };
+            // SAFETY: the caller vouches for `out`.
+            unsafe { bytes::product(rows, bits, blocks, out) }
+        }
+        // SAFETY: the caller vouches for `out`.
+        InputRows::Values(x) => unsafe { values_product(x, weight, panel, out) },
     }
 }
 
@@ -75,30 +160,27 @@ pub(crate) unsafe fn forward_block(
 ///
 /// # Safety
 /// `out` must be writable for `x`'s rows and nobody else's meanwhile.
-pub(crate) unsafe fn panel_product(x: &[f32], weight: &Packed, panel: usize, out: Out) {
+unsafe fn values_product(x: &[f32], weight: &Packed, panel: usize, out: Out) {
     let rows = x.len() / weight.inputs();
     for from in (0..weight.inputs()).step_by(DEPTH) {
         let depth = DEPTH.min(weight.inputs() - from);
         let left = Left { at: x[from..].as_ptr(), row: weight.inputs(), step: 1 };
         let out = Out { add: out.add || from > 0, ..out };
+        let ahead = if rows <= 6 { AHEAD } else { DEPTH };
         // SAFETY: `x` holds whole rows of `inputs`, each right side `depth` rows, and the caller
         // vouches for `out`.
         unsafe {
-            if rows <= STREAMED {
-                let ahead = if rows <= 6 { AHEAD } else { DEPTH };
-                match weight.stored(panel, from, depth) {
-                    Stored::F32(at) => {
-                        product(left, Stream { at: at.as_ptr(), ahead }, out, rows, depth)
-                    }
-                    Stored::Bf16(at) => {
-                        product(left, StreamBf16 { at: at.as_ptr(), ahead }, out, rows, depth)
-                    }
+            match weight.stored(panel, from, depth) {
+                Stored::F32(at) if rows <= STREAMED => {
+                    product(left, Stream { at: at.as_ptr(), ahead }, out, rows, depth)
                 }
-            } else {
-                scratch(DEPTH * WIDTH, |room| {
+                Stored::Bf16(at) if rows <= STREAMED => {
+                    product(left, StreamBf16 { at: at.as_ptr(), ahead }, out, rows, depth)
+                }
+                _ => scratch(DEPTH * WIDTH, |room| {
                     let block = weight.block(panel, from, depth, room);
                     product(left, Rows { at: block.as_ptr(), step: WIDTH }, out, rows, depth);
-                });
+                }),
             }
         }
     }

@@ -6,20 +6,54 @@
 //!   W [outputs, inputs]      panel 0: W[0..64, 0]ᵀ W[0..64, 1]ᵀ …  W[0..64, inputs−1]ᵀ
 //!                            panel 1: W[64..128, 0]ᵀ …
 //! ```
+//!
+//! Of 8 and 4 bits, a panel is a run of blocks of 32 inputs with their scales: [`blocks`].
 
+pub(crate) mod blocks;
+
+use blocks::{BLOCK, Bits};
 use rayon::prelude::*;
 
 use crate::block::{narrow, transpose, widen};
-use crate::buffer::{Aligned, scratch};
+use crate::buffer::scratch;
 use crate::product::WIDTH;
+use crate::resident::Resident;
 
-/// How a packed matrix is kept in memory. Arithmetic is f32 either way.
+/// How a packed matrix is kept in memory. Rows meet weights of 8 and 4 bits as bytes themselves, with
+/// a scale for each 32 values; all other arithmetic is f32.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Storage {
     /// Four bytes a weight.
     F32,
     /// Two bytes a weight, rounded to nearest even.
     Bf16,
+    /// 8 bits a weight and a scale for each 32 inputs, as GGUF's Q8_0.
+    Int8,
+    /// 4 bits a weight, a scale and a minimum for each 32 inputs, as GGUF's Q4_1.
+    Int4,
+}
+
+impl Storage {
+    /// Inputs that are kept together, and the 32-bit words of their 64 outputs.
+    fn unit(self) -> (usize, usize) {
+        match self {
+            Self::F32 => (1, WIDTH),
+            Self::Bf16 => (1, WIDTH / 2),
+            Self::Int8 => (BLOCK, Bits::Eight.words()),
+            Self::Int4 => (BLOCK, Bits::Four.words()),
+        }
+    }
+
+    /// Whether rows meet these weights as bytes.
+    pub(crate) fn is_bytes(self) -> bool {
+        matches!(self, Self::Int8 | Self::Int4)
+    }
+
+    /// Words of so many inputs' 64 outputs.
+    fn words(self, inputs: usize) -> usize {
+        let (together, words) = self.unit();
+        inputs.div_ceil(together) * words
+    }
 }
 
 /// Rows of a panel as they lie in memory.
@@ -28,17 +62,19 @@ pub(crate) enum Stored<'a> {
     F32(&'a [f32]),
     /// 32 words a row.
     Bf16(&'a [u32]),
+    /// Blocks of 32 rows.
+    Blocks(Bits, &'a [u32]),
 }
 
 /// A matrix `[outputs, inputs]` in panels of 64 outputs, the last padded with zeros.
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 pub struct Packed {
     outputs: usize,
     inputs: usize,
     storage: Storage,
     /// f32: a value each. bf16: words of two, column `c < 32` in the low half of word `c`, column
     /// `c + 32` in its high half, so that a shift and a mask widen them.
-    data: Aligned,
+    data: Resident,
 }
 
 impl Packed {
@@ -47,21 +83,32 @@ impl Packed {
     /// # Panics
     /// If there are not `outputs · inputs` values.
     pub fn pack(rows: &[f32], outputs: usize, inputs: usize, storage: Storage) -> Self {
+        let data = Resident::zeros(outputs.div_ceil(WIDTH) * storage.words(inputs));
+        let mut packed = Self { outputs, inputs, storage, data };
+        packed.fill(rows);
+        packed
+    }
+
+    /// Replaces the values by row-major `rows` `[outputs, inputs]`.
+    ///
+    /// # Panics
+    /// If there are not `outputs · inputs` values.
+    pub fn fill(&mut self, rows: &[f32]) {
+        let Self { outputs, inputs, storage, ref mut data } = *self;
         assert_eq!(rows.len(), outputs * inputs, "weight is not [{outputs}, {inputs}]");
-        let panel = inputs * words_per_row(storage);
-        let mut data = Aligned::zeros(outputs.div_ceil(WIDTH) * panel);
+        let panel = storage.words(inputs);
         let rows = rows.par_chunks((WIDTH * inputs).max(1));
-        match storage {
-            Storage::F32 => data.values_mut().par_chunks_mut(panel.max(1)).zip(rows).for_each(
-                |(panel, rows)| {
+        data.words_mut().par_chunks_mut(panel.max(1)).zip(rows).for_each(|(panel, rows)| {
+            match storage {
+                Storage::F32 => {
                     let size = (rows.len() / inputs, inputs);
-                    transpose((rows, inputs), size, (panel, WIDTH));
-                },
-            ),
-            Storage::Bf16 => (data.words_mut().par_chunks_mut(panel.max(1)).zip(rows))
-                .for_each(|(panel, rows)| pack_bf16(rows, inputs, panel)),
-        }
-        Self { outputs, inputs, storage, data }
+                    transpose((rows, inputs), size, (bytemuck::cast_slice_mut(panel), WIDTH));
+                }
+                Storage::Bf16 => pack_bf16(rows, inputs, panel),
+                Storage::Int8 => Bits::Eight.pack(rows, inputs, panel),
+                Storage::Int4 => Bits::Four.pack(rows, inputs, panel),
+            }
+        });
     }
 
     /// Copies row `output` into `row` `[inputs]`.
@@ -71,20 +118,20 @@ impl Packed {
     pub fn copy_row(&self, output: usize, row: &mut [f32]) {
         assert!(output < self.outputs, "row {output} of {}", self.outputs);
         assert_eq!(row.len(), self.inputs, "length of a row");
-        let start = self.panel_start(output / WIDTH);
         let column = output % WIDTH;
-        match self.storage {
-            Storage::F32 => {
-                let slots = self.data.values()[start + column..].iter().step_by(WIDTH);
+        match self.stored(output / WIDTH, 0, self.inputs) {
+            Stored::F32(values) => {
+                let slots = values[column..].iter().step_by(WIDTH);
                 row.iter_mut().zip(slots).for_each(|(w, &slot)| *w = slot);
             }
-            Storage::Bf16 => {
+            Stored::Bf16(words) => {
                 let shift = 16 * (column / 32);
-                let words = self.data.words()[start + column % 32..].iter().step_by(32);
+                let words = words[column % 32..].iter().step_by(32);
                 for (w, word) in row.iter_mut().zip(words) {
                     *w = f32::from_bits((word >> shift) << 16);
                 }
             }
+            Stored::Blocks(bits, blocks) => bits.copy_column(blocks, column, row),
         }
     }
 
@@ -147,17 +194,15 @@ impl Packed {
         transpose((block, WIDTH), (columns, WIDTH), (turned, WIDTH));
     }
 
-    fn panel_start(&self, panel: usize) -> usize {
-        panel * self.inputs * words_per_row(self.storage)
-    }
-
-    /// Rows `from .. from + depth` of a panel as they are stored.
+    /// Rows `from .. from + depth` of a panel as they are stored; of blocks, `from` begins one.
     pub(crate) fn stored(&self, panel: usize, from: usize, depth: usize) -> Stored<'_> {
-        let words = words_per_row(self.storage);
-        let start = self.panel_start(panel) + from * words;
+        let start = panel * self.storage.words(self.inputs) + self.storage.words(from);
+        let range = start..start + self.storage.words(depth);
         match self.storage {
-            Storage::F32 => Stored::F32(&self.data.values()[start..][..depth * words]),
-            Storage::Bf16 => Stored::Bf16(&self.data.words()[start..][..depth * words]),
+            Storage::F32 => Stored::F32(&self.data.values()[range]),
+            Storage::Bf16 => Stored::Bf16(&self.data.words()[range]),
+            Storage::Int8 => Stored::Blocks(Bits::Eight, &self.data.words()[range]),
+            Storage::Int4 => Stored::Blocks(Bits::Four, &self.data.words()[range]),
         }
     }
 
@@ -177,6 +222,11 @@ impl Packed {
                 widen(words, room);
                 room
             }
+            Stored::Blocks(bits, blocks) => {
+                let room = &mut room[..depth * WIDTH];
+                bits.widen(blocks, room);
+                room
+            }
         }
     }
 }
@@ -193,12 +243,4 @@ fn pack_bf16(rows: &[f32], inputs: usize, panel: &mut [u32]) {
             narrow(&turned[..size.1 * WIDTH], panel);
         }
     });
-}
-
-/// 32-bit words for one input's 64 outputs.
-fn words_per_row(storage: Storage) -> usize {
-    match storage {
-        Storage::F32 => WIDTH,
-        Storage::Bf16 => WIDTH / 2,
-    }
 }

@@ -55,7 +55,7 @@ impl ImageSide {
     ///
     /// # Errors
     /// When a tensor is missing, misshapen or unreadable.
-    pub(crate) fn take_tiles(
+    pub fn take_tiles(
         checkpoint: &mut Checkpoint,
         config: &VlmConfig,
         dtype: DType,

@@ -2,24 +2,27 @@
 //!
 //! Nothing but headers is read, so that a plan can be printed before weights load.
 
-use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use serde::Serialize;
 use serde_json::Value;
 
 use crate::Error;
-use crate::adapter;
 use crate::config::gguf::from_gguf;
 use crate::config::vlm::read_json;
-use crate::config::{LlmConfig, VisionConfig, VlmConfig};
-use crate::vision;
-use crate::vlm::{LLM_PREFIX, Trainable};
-use crate::weights::{Checkpoint, StoredTensor};
+use crate::config::{PatchVisionConfig, VlmConfig};
+use crate::vlm::Trainable;
+use crate::weights::Checkpoint;
 
+mod kind;
+mod part;
+mod shapes;
 mod memory;
 
+use kind::{Found, Kind};
 pub use memory::{Memory, Workload, num_trainable};
+pub use part::PartSummary;
+pub use shapes::{ImageShapes, Shapes};
 
 /// A model folder, summarised.
 #[derive(Clone, Debug, PartialEq, Serialize)]
@@ -40,40 +43,40 @@ pub struct Inspection {
     pub context_length: Option<usize>,
     /// Tokens outside the plain vocabulary, with their ids.
     pub special_tokens: Vec<(String, u32)>,
-    /// Memory of generating text; `None` for a part alone.
+    /// Whether it is a reward model, or is to become one.
+    pub judges: bool,
+    /// Memory of generating text, or of scoring it; `None` for a part alone.
     pub inference: Option<Memory>,
     /// What trains under each setting; empty for a part alone.
     pub trains: Vec<TrainSummary>,
 }
 
-/// One part of a model.
-#[derive(Clone, Debug, PartialEq, Serialize)]
-pub struct PartSummary {
-    /// `vision`, `adapter` or `llm`.
-    pub part: &'static str,
-    /// Its kind: `dinov2`, `mlp1`, `llama`.
-    pub kind: String,
-    /// Sizes that describe it, by name.
-    pub sizes: BTreeMap<&'static str, usize>,
-    /// Parameters.
-    pub num_parameters: usize,
-    /// Bytes on disk.
-    pub bytes: u64,
-    /// Bytes on disk by number format.
-    pub dtypes: BTreeMap<String, u64>,
-}
-
 /// How images enter a model.
-#[derive(Clone, Debug, PartialEq, Serialize)]
-pub struct ImageSummary {
-    /// Side of a tile in pixels.
-    pub tile_size: usize,
-    /// Patches along each side of a token.
-    pub unshuffle: usize,
-    /// Tokens that a tile becomes.
-    pub tokens_per_tile: usize,
-    /// Width of a feature: what the adapter takes.
-    pub feature_size: usize,
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[serde(untagged)]
+pub enum ImageSummary {
+    /// Cut into square tiles.
+    Tiles {
+        /// Side of a tile in pixels.
+        tile_size: usize,
+        /// Patches along each side of a token.
+        unshuffle: usize,
+        /// Tokens that a tile becomes.
+        tokens_per_tile: usize,
+        /// Width of a feature: what the adapter takes.
+        feature_size: usize,
+    },
+    /// As patches of the image's own size.
+    Patches {
+        /// Side of a patch in pixels.
+        patch_size: usize,
+        /// Patches along each side of a token.
+        merge_size: usize,
+        /// Side of an attention window in pixels.
+        window_size: usize,
+        /// Width of a feature: what the adapter takes.
+        feature_size: usize,
+    },
 }
 
 /// What trains under a setting.
@@ -87,15 +90,8 @@ pub struct TrainSummary {
     pub memory: Memory,
 }
 
-/// The configurations of what a folder holds.
-enum Kind {
-    Whole(Box<VlmConfig>),
-    Encoder(VisionConfig),
-    Language(LlmConfig),
-}
-
-/// Summarises a model folder, the folder of an encoder or a language model alone, or a GGUF file.
-/// `workload` is what memory is estimated for.
+/// Summarises a model folder of either layout, with or without a value head, the folder of an encoder or a language
+/// model alone, or a GGUF file. `workload` is what memory is estimated for.
 ///
 /// # Errors
 /// When a configuration cannot be read or the tensors are not exactly those it implies.
@@ -105,160 +101,37 @@ pub fn inspect(path: &Path, workload: &Workload) -> Result<Inspection, Error> {
         Some(file) => from_gguf(file)?.to_json(),
         None => read_json(&path.join("config.json"))?,
     };
-    let (kind, checkpoint) = sort(&config, checkpoint)?;
-    let stored = checkpoint.tensors();
-    let parts = summaries(&kind);
-    let parts: Vec<PartSummary> = parts.into_iter().map(|part| part.finish(&stored)).collect();
-    checkpoint.check(&kind.tensors())?;
+    let found = Found::sort(path, &config, checkpoint)?;
+    let parts = part::parts(&found, &found.tensors());
+    let judges = found.head.is_some() || workload.grow_head;
+    let shapes = found.kind.shapes().map(|shapes| Shapes { judges, ..shapes });
+    // A language model alone is a whole model only where it judges.
+    let whole = shapes.filter(|shapes| shapes.images.is_some() || judges);
     Ok(Inspection {
         path: path.to_owned(),
         architecture: architecture(&config),
         num_parameters: parts.iter().map(|part| part.num_parameters).sum(),
         bytes: parts.iter().map(|part| part.bytes).sum(),
-        images: kind.whole().map(images),
-        context_length: kind.llm().map(|llm| llm.max_positions),
+        images: images(&found.kind),
+        context_length: found.kind.llm().map(|llm| llm.max_positions),
         special_tokens: special_tokens(path)?,
-        inference: kind.whole().map(|config| Memory::inference(config, workload)),
-        trains: kind.whole().map(|config| trains(config, workload)).unwrap_or_default(),
+        judges,
+        inference: whole.as_ref().map(|shapes| Memory::inference(shapes, workload)),
+        trains: whole.map(|shapes| trains(&shapes, workload)).unwrap_or_default(),
         parts,
     })
 }
 
-impl Kind {
-    fn whole(&self) -> Option<&VlmConfig> {
-        match self {
-            Self::Whole(config) => Some(config),
-            Self::Encoder(_) | Self::Language(_) => None,
-        }
-    }
-
-    fn llm(&self) -> Option<&LlmConfig> {
-        match self {
-            Self::Whole(config) => Some(&config.llm),
-            Self::Language(config) => Some(config),
-            Self::Encoder(_) => None,
-        }
-    }
-
-    fn tensors(&self) -> Vec<(String, Vec<usize>)> {
-        match self {
-            Self::Encoder(config) => vision::tensors(config),
-            Self::Language(config) => config.tensors(LLM_PREFIX),
-            Self::Whole(config) => {
-                let mut tensors = vision::tensors(&config.vision);
-                tensors.extend(adapter::tensors(config.feature_size(), config.llm.hidden_size));
-                tensors.extend(config.llm.tensors(LLM_PREFIX));
-                tensors
-            }
-        }
-    }
-}
-
-/// Tells what the folder holds, and names its tensors as in an assembled model.
-fn sort(config: &Value, mut checkpoint: Checkpoint) -> Result<(Kind, Checkpoint), Error> {
-    if config.get("llm_config").is_some() {
-        let mut config = VlmConfig::from_json(config.clone())?;
-        set_vocabulary(&mut config.llm, &mut checkpoint)?;
-        return Ok((Kind::Whole(Box::new(config)), checkpoint));
-    }
-    if let Ok(config) = VisionConfig::from_json(config) {
-        for other in ["text_model.", "logit_"] {
-            checkpoint.skip_prefix(other);
-        }
-        if !checkpoint.has_prefix(vision::PREFIX) {
-            checkpoint = checkpoint.under(vision::PREFIX);
-        }
-        return Ok((Kind::Encoder(config), checkpoint));
-    }
-    let mut config = LlmConfig::from_json(config)?;
-    checkpoint = checkpoint.under(LLM_PREFIX);
-    set_vocabulary(&mut config, &mut checkpoint)?;
-    Ok((Kind::Language(config), checkpoint))
-}
-
-/// The embedding table, not the configuration, says how large the vocabulary is.
-fn set_vocabulary(config: &mut LlmConfig, checkpoint: &mut Checkpoint) -> Result<(), Error> {
-    let shape = checkpoint.shape(&format!("{LLM_PREFIX}model.embed_tokens.weight"))?;
-    config.vocab_size = shape.first().copied().unwrap_or_default();
-    if config.tied_head {
-        checkpoint.skip(&format!("{LLM_PREFIX}lm_head.weight"));
-    }
-    Ok(())
-}
-
-/// A part's description, and what its tensors' names begin with.
-struct Described {
-    prefix: &'static str,
-    part: &'static str,
-    kind: String,
-    sizes: BTreeMap<&'static str, usize>,
-}
-
-impl Described {
-    fn finish(self, stored: &[StoredTensor]) -> PartSummary {
-        let Self { prefix, part, kind, sizes } = self;
-        let own = stored.iter().filter(|tensor| tensor.name.starts_with(prefix));
-        let (mut num_parameters, mut dtypes) = (0, BTreeMap::new());
-        for tensor in own {
-            num_parameters += tensor.shape.iter().product::<usize>();
-            *dtypes.entry(tensor.dtype.clone()).or_default() += tensor.bytes;
-        }
-        let bytes = dtypes.values().sum();
-        PartSummary { part, kind, sizes, num_parameters, bytes, dtypes }
-    }
-}
-
-fn summaries(kind: &Kind) -> Vec<Described> {
+fn images(kind: &Kind) -> Option<ImageSummary> {
     match kind {
-        Kind::Encoder(config) => vec![describe_encoder(config)],
-        Kind::Language(config) => vec![describe_language(config)],
-        Kind::Whole(config) => {
-            let sizes =
-                [("features", config.feature_size()), ("hidden", config.llm.hidden_size)].into();
-            let (prefix, kind) = (adapter::PREFIX, "mlp1".to_owned());
-            let adapter = Described { prefix, part: "adapter", kind, sizes };
-            vec![describe_encoder(&config.vision), adapter, describe_language(&config.llm)]
-        }
+        Kind::Tiles(config) => Some(tiles(config)),
+        Kind::Patches(config) => Some(patches(&config.vision)),
+        Kind::Encoder(_) | Kind::Language(_) => None,
     }
 }
 
-fn describe_encoder(config: &VisionConfig) -> Described {
-    Described {
-        prefix: vision::PREFIX,
-        part: "vision",
-        kind: config.family.name().to_owned(),
-        sizes: [
-            ("hidden", config.hidden_size),
-            ("intermediate", config.intermediate_size),
-            ("layers", config.num_layers),
-            ("heads", config.num_heads),
-            ("image", config.image_size),
-            ("patch", config.patch_size),
-        ]
-        .into(),
-    }
-}
-
-fn describe_language(config: &LlmConfig) -> Described {
-    Described {
-        prefix: LLM_PREFIX,
-        part: "llm",
-        kind: config.family.name().to_owned(),
-        sizes: [
-            ("hidden", config.hidden_size),
-            ("intermediate", config.intermediate_size),
-            ("layers", config.num_layers),
-            ("heads", config.heads.query),
-            ("key_value_heads", config.heads.key_value),
-            ("head", config.heads.dim),
-            ("vocabulary", config.vocab_size),
-        ]
-        .into(),
-    }
-}
-
-fn images(config: &VlmConfig) -> ImageSummary {
-    ImageSummary {
+fn tiles(config: &VlmConfig) -> ImageSummary {
+    ImageSummary::Tiles {
         tile_size: config.tile_size,
         unshuffle: config.unshuffle,
         tokens_per_tile: config.tokens_per_tile(),
@@ -266,13 +139,25 @@ fn images(config: &VlmConfig) -> ImageSummary {
     }
 }
 
-fn trains(config: &VlmConfig, workload: &Workload) -> Vec<TrainSummary> {
+fn patches(config: &PatchVisionConfig) -> ImageSummary {
+    ImageSummary::Patches {
+        patch_size: config.patch_size,
+        merge_size: config.merge_size,
+        window_size: config.window_size,
+        feature_size: config.feature_size(),
+    }
+}
+
+/// The settings that the model allows: an encoder of patches and that of a reward model are always frozen.
+fn trains(shapes: &Shapes<'_>, workload: &Workload) -> Vec<TrainSummary> {
+    let can_see = shapes.images.as_ref().is_some_and(ImageShapes::can_train) && !shapes.judges;
     let summary = |setting: Trainable| TrainSummary {
         setting: setting.to_string(),
-        num_parameters: num_trainable(config, setting, workload.lora_rank),
-        memory: Memory::training(config, setting, workload),
+        num_parameters: num_trainable(shapes, setting, workload.lora_rank),
+        memory: Memory::training(shapes, setting, workload),
     };
-    Trainable::ALL.into_iter().map(summary).collect()
+    let allowed = Trainable::ALL.into_iter().filter(|setting| can_see || !setting.vision());
+    allowed.map(summary).collect()
 }
 
 fn architecture(config: &Value) -> String {

@@ -99,7 +99,7 @@ impl Llm {
             config.vocab_size = rows;
         }
         let (rows, hidden) = (config.vocab_size, config.hidden_size);
-        let embedding = checkpoint.take_weight(&table, rows, hidden, dtype)?;
+        let embedding = checkpoint.take_weight(&table, rows, hidden, dtype.of_tables())?;
         let block = |layer| {
             let name = format!("{prefix}model.layers.{layer}");
             Block::take(&config, name, dtype, checkpoint)
@@ -112,7 +112,7 @@ impl Llm {
                 checkpoint.skip(&head_name);
                 None
             }
-            false => Some(checkpoint.take_weight(&head_name, rows, hidden, dtype)?),
+            false => Some(checkpoint.take_weight(&head_name, rows, hidden, dtype.of_tables())?),
         };
         Ok(Self { config, prefix: prefix.to_owned(), embedding, blocks, norm, head })
     }

@@ -1,6 +1,6 @@
 //! The parts of a model that a checkpoint names: read them, replace them.
 
-use tensor::{DType, Tensor, Weight};
+use tensor::{Tensor, Weight};
 
 /// A named parameter with its values, row-major: what training starts from and what is saved.
 #[derive(Clone, Debug, PartialEq)]
@@ -66,10 +66,7 @@ impl PartMut<'_> {
     /// trains, and small steps would be lost in bf16.
     pub fn set(&mut self, values: &[f32]) {
         match self {
-            Self::Matrix(weight) => {
-                **weight =
-                    Weight::pack(values, weight.out_features(), weight.in_features(), DType::F32);
-            }
+            Self::Matrix(weight) => weight.set(values),
             Self::Plain(tensor) => tensor.as_mut_slice().copy_from_slice(values),
         }
     }

@@ -40,11 +40,19 @@ impl Projection {
 
     /// `[rows, in]` to `[rows, out]`.
     pub fn forward(&self, x: &Tensor) -> Tensor {
-        let mut y = ops::linear(x, &self.weight, self.bias.as_ref());
-        if let Some(lora) = &self.lora {
-            lora.add_forward(x, &mut y);
-        }
+        let [y] = Self::forward_all([self], x);
         y
+    }
+
+    /// As [`forward`](Self::forward) of several layers of the same rows, at once.
+    pub fn forward_all<const N: usize>(layers: [&Self; N], x: &Tensor) -> [Tensor; N] {
+        let mut all = ops::linear_all(x, layers.map(|layer| (&layer.weight, layer.bias.as_ref())));
+        for (layer, y) in layers.iter().zip(&mut all) {
+            if let Some(lora) = &layer.lora {
+                lora.add_forward(x, y);
+            }
+        }
+        all
     }
 
     /// The gradient with respect to `x`, `[rows, in]`, given that with respect to the output,

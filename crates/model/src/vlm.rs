@@ -17,6 +17,7 @@ use tensor::ops::{self, LogProbs, Want};
 use tensor::{DType, Gradients, Tensor};
 
 use crate::Error;
+use crate::config::qwen_vl::RELEASES;
 use crate::config::vlm::read_json;
 use crate::config::{LlmConfig, QwenVlConfig, VlmConfig};
 use crate::image_side::{ImageSide, ImageTape};
@@ -133,14 +134,13 @@ impl Vlm {
     ) -> Result<Self, Error> {
         let (images, mut llm, prefix);
         if QwenVlConfig::is_in(&json) {
-            // New releases name the same tensors otherwise.
-            checkpoint.rename(&[("model.language_model.", "model."), ("model.visual.", "visual.")]);
+            checkpoint.rename(&RELEASES);
             let config = QwenVlConfig::from_json(&json)?;
-            images = Some(ImageSide::take_patches(checkpoint, &config, dtype)?);
+            images = Some(ImageSide::take_patches(checkpoint, &config, dtype.of_encoders())?);
             (llm, prefix) = (config.llm, "");
         } else if json.get("llm_config").is_some() {
             let config = VlmConfig::from_json(json.clone())?;
-            images = Some(ImageSide::take_tiles(checkpoint, &config, dtype)?);
+            images = Some(ImageSide::take_tiles(checkpoint, &config, dtype.of_encoders())?);
             (llm, prefix) = (config.llm, LLM_PREFIX);
         } else {
             (images, llm, prefix) = (None, LlmConfig::from_json(&json)?, "");

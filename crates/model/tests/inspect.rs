@@ -3,14 +3,24 @@
 use std::path::PathBuf;
 
 use model::config::VlmConfig;
-use model::inspect::{Inspection, Memory, Workload, inspect, num_trainable};
+use model::inspect::{ImageSummary, Inspection, Memory, Shapes, Workload, inspect, num_trainable};
 use model::llm::Keep;
 use model::lora::LoraConfig;
+use model::reward_model::RewardModel;
+use model::value_head::HeadLayout;
 use model::vlm::{Trainable, Vlm};
+use model::weights::Stored;
 use tensor::DType;
 
-const WORKLOAD: Workload =
-    Workload { num_tokens: 100, num_tiles: 3, dtype: DType::F32, keep: Keep::Inputs, lora_rank: 2 };
+const WORKLOAD: Workload = Workload {
+    num_tokens: 100,
+    num_tiles: 3,
+    image_rows: None,
+    dtype: DType::F32,
+    keep: Keep::Inputs,
+    lora_rank: 2,
+    grow_head: false,
+};
 
 fn golden(path: &str) -> PathBuf {
     PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/golden").join(path)
@@ -29,8 +39,9 @@ fn a_whole_model() {
     assert_eq!(found.bytes, 1_381_376, "the index's total_size");
     assert_eq!(found.num_parameters * 4, 1_381_376);
     assert_eq!(found.parts[1].num_parameters, 2 * 256 + 256 * 64 + 64 + 64 * 64 + 64);
-    let images = found.images.unwrap();
-    assert_eq!((images.tile_size, images.tokens_per_tile, images.feature_size), (56, 4, 256));
+    let tiles =
+        ImageSummary::Tiles { tile_size: 56, unshuffle: 2, tokens_per_tile: 4, feature_size: 256 };
+    assert_eq!(found.images, Some(tiles));
     assert_eq!(found.context_length, Some(4096));
     assert_eq!(found.special_tokens.last().unwrap(), &("<IMG_CONTEXT>".to_owned(), 427));
     assert_eq!(found.trains.len(), 6);
@@ -64,7 +75,7 @@ fn parameters_that_train_are_those_of_the_model() {
         vlm.llm.add_lora(LoraConfig { rank: 2, alpha: 4.0 }, 0);
         for setting in Trainable::ALL {
             let held = vlm.parameters(setting).iter().map(|p| p.values.len()).sum::<usize>();
-            assert_eq!(num_trainable(&config, setting, 2), held, "{case}, {setting}");
+            assert_eq!(num_trainable(&(&config).into(), setting, 2), held, "{case}, {setting}");
         }
     }
 }
@@ -72,13 +83,14 @@ fn parameters_that_train_are_those_of_the_model() {
 #[test]
 fn memory_follows_what_is_asked() {
     let config = VlmConfig::read(&golden("internvl-six-b")).unwrap();
-    let inference = Memory::inference(&config, &WORKLOAD);
+    let shapes = Shapes::from(&config);
+    let inference = Memory::inference(&shapes, &WORKLOAD);
     // Three layers of keys and values, two heads of 16.
     assert_eq!(inference.cache, 100 * 3 * 2 * 2 * 16 * 4);
     assert_eq!(inference.weights, 1_381_376);
-    let half = Memory::inference(&config, &Workload { dtype: DType::Bf16, ..WORKLOAD });
+    let half = Memory::inference(&shapes, &Workload { dtype: DType::Bf16, ..WORKLOAD });
     assert!(half.weights < inference.weights * 6 / 10 && half.weights > inference.weights / 2);
-    let train = |setting, workload: &Workload| Memory::training(&config, setting, workload);
+    let train = |setting, workload: &Workload| Memory::training(&shapes, setting, workload);
     let adapter = train(Trainable::Adapter, &WORKLOAD);
     assert_eq!(adapter.optimizer, 4 * 4 * 21_120);
     assert!(train(Trainable::AdapterLlm, &WORKLOAD).total() > adapter.total());
@@ -115,17 +127,12 @@ fn memory_at_the_size_of_the_papers() {
         },
     }));
     let config = config.unwrap();
-    assert_eq!(num_trainable(&config, Trainable::Adapter, 0), 91_786_240);
+    assert_eq!(num_trainable(&(&config).into(), Trainable::Adapter, 0), 91_786_240);
     // Rows of a micro-batch, and gigabytes in all.
     for (num_tokens, expected) in [(11_592, 102.6), (16_384, 112.3), (68_936, 219.3)] {
-        let workload = Workload {
-            num_tokens,
-            num_tiles: 13,
-            dtype: DType::Bf16,
-            keep: Keep::Inputs,
-            lora_rank: 0,
-        };
-        let memory = Memory::training(&config, Trainable::Adapter, &workload);
+        let workload =
+            Workload { num_tokens, num_tiles: 13, dtype: DType::Bf16, lora_rank: 0, ..WORKLOAD };
+        let memory = Memory::training(&(&config).into(), Trainable::Adapter, &workload);
         let total = memory.total() as f64 / 1e9;
         assert!((total - expected).abs() < 0.1, "{num_tokens} rows: {total:.1} GB, {memory:?}");
         assert!((memory.weights as f64 / 1e9 - 77.0).abs() < 0.1, "{memory:?}");
@@ -145,4 +152,56 @@ fn a_checkpoint_that_does_not_fit_its_configuration_is_refused() {
         error.contains("18 tensors have no place in this model: vision_model.encoder"),
         "{error}"
     );
+}
+
+#[test]
+fn a_reward_model_of_either_layout() {
+    let found = look("reward-tiny");
+    assert_eq!(found.architecture, "Qwen2_5_VLForConditionalGeneration");
+    let kinds: Vec<_> = found.parts.iter().map(|p| (p.part, p.kind.as_str())).collect();
+    let [vision, adapter] = [("vision", "qwen2_5_vl"), ("adapter", "merger")];
+    assert_eq!(kinds, [vision, adapter, ("llm", "qwen2"), ("value head", "v_head.summary")]);
+    assert_eq!(found.parts[3].num_parameters, 65);
+    assert!(found.judges && found.inference.unwrap().cache == 0);
+    let patches =
+        ImageSummary::Patches { patch_size: 14, merge_size: 2, window_size: 56, feature_size: 192 };
+    assert_eq!(found.images, Some(patches));
+    // The model that is loaded has as many parameters, and as many train.
+    let mut model = RewardModel::load(&golden("reward-tiny"), DType::F32).unwrap();
+    model.vlm.llm.add_lora(LoraConfig { rank: 2, alpha: 4.0 }, 0);
+    assert!(found.trains.len() == 5);
+    for trains in &found.trains {
+        let parameters = model.parameters(trains.setting.parse().unwrap());
+        let held: usize = parameters.iter().map(|parameter| parameter.values.len()).sum();
+        assert_eq!(trains.num_parameters, held, "{}", trains.setting);
+    }
+    // The same with its head among the weights, and without one.
+    let folder = tempfile::tempdir().unwrap();
+    let RewardModel { vlm, head } = RewardModel::load(&golden("reward-tiny"), DType::F32).unwrap();
+    vlm.save(&folder.path().join("base"), Stored::F32).unwrap();
+    let base = inspect(&folder.path().join("base"), &WORKLOAD).unwrap();
+    assert!(!base.judges && base.parts.len() == 3 && base.inference.unwrap().cache > 0);
+    assert_eq!(base.num_parameters + 65, found.num_parameters);
+    let mut score = RewardModel { vlm, head };
+    score.head.set_parameters(|name| name.ends_with("bias").then_some(&[0.0][..]));
+    score.head = score.head.in_layout(HeadLayout::Score).unwrap();
+    score.save(&folder.path().join("score"), Stored::F32).unwrap();
+    let score = inspect(&folder.path().join("score"), &WORKLOAD).unwrap();
+    assert_eq!((score.parts[3].kind.as_str(), score.parts[3].num_parameters), ("score", 64));
+    // A language model alone judges text.
+    let text = look("qwen2-untied");
+    let grown = Workload { grow_head: true, ..WORKLOAD };
+    let grown = inspect(&golden("qwen2-untied"), &grown).unwrap();
+    assert!(text.inference.is_none() && grown.inference.is_some() && grown.judges);
+}
+
+#[test]
+fn memory_of_patches_follows_the_largest_image() {
+    let rows = |image_rows| {
+        let workload = Workload { image_rows, ..WORKLOAD };
+        inspect(&golden("reward-tiny"), &workload).unwrap().trains.remove(0).memory
+    };
+    assert_eq!(rows(None), rows(Some(100)));
+    assert!(rows(Some(1000)).activations > rows(Some(10)).activations);
+    assert_eq!(rows(Some(1000)).weights, rows(Some(10)).weights);
 }

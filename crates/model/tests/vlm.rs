@@ -156,6 +156,26 @@ fn log_probs_loss_and_adapter_gradients() {
     }
 }
 
+/// What rounding takes from the adapter's gradient: 8 bits a few hundredths of so small a model.
+#[test]
+fn adapter_gradients_through_rounded_weights() {
+    let case = "internvl-six-b";
+    let reference = reference(case);
+    let pixels = tensor(&reference, "pixel_values");
+    let features = open(case).features(&pixels).unwrap();
+    for (dtype, tolerance) in [(DType::Bf16, 0.02), (DType::Int8, 0.08)] {
+        let vlm = Vlm::load(&golden(case), dtype).unwrap();
+        let mut grads = gradients(vlm.parameters(Trainable::Adapter));
+        let (pack, images) = (six_b_pack(&vlm), Images::Features(&features));
+        let loss = |s: &tensor::ops::LogProbs| mean_loss(s.log_prob.len());
+        vlm.forward_backward(&pack, images, PASS, loss, &mut grads).unwrap();
+        for (name, grad) in grads.iter() {
+            let want = reference.f32(&format!("grad.{name}"));
+            assert_close_by_norm(name, grad.as_slice(), &want, tolerance);
+        }
+    }
+}
+
 #[test]
 fn gradients_of_everything() {
     let case = "internvl-layer-norm";

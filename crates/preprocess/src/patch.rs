@@ -9,9 +9,9 @@ use sha2::{Digest, Sha256};
 
 use crate::error::{Error, Result};
 use crate::files::read_json_if_present;
-use crate::image::ImageFile;
+use crate::image::{ImageFile, RgbImage};
 use crate::resize::resize;
-use crate::settings::{positive, triple};
+use crate::settings::{normalised, positive, triple};
 
 /// CLIP's mean, what the processor uses when its file does not say otherwise.
 const CLIP_MEAN: [f32; 3] = [0.481_454_66, 0.457_827_5, 0.408_210_73];
@@ -222,28 +222,32 @@ impl PatchedImage {
         let PatchSettings { patch_size: side, merge_size: merge, .. } = self.settings;
         let PatchGrid { rows, columns } = self.grid;
         let image = resize(&self.file.decode()?, columns * side, rows * side);
+        let scales = normalised(self.settings.mean, self.settings.std);
         let mut values = Vec::with_capacity(rows * columns * self.settings.patch_values());
         for (token_row, token_column) in tokens(rows / merge, columns / merge) {
             for (down, across) in tokens(merge, merge) {
                 let top = (token_row * merge + down) * side;
                 let left = (token_column * merge + across) * side;
-                self.push_patch(&image.pixels, [top, left], &mut values);
+                self.push_patch(&image, [top, left], &scales, &mut values);
             }
         }
         Ok(values)
     }
 
-    fn push_patch(&self, pixels: &[u8], [top, left]: [usize; 2], values: &mut Vec<f32>) {
-        let PatchSettings { patch_size: side, temporal_patch_size, mean, std, .. } = self.settings;
-        let width = self.grid.columns * side;
-        for channel in 0..3 {
+    fn push_patch(
+        &self,
+        image: &RgbImage,
+        [top, left]: [usize; 2],
+        scales: &[[f32; 256]; 3],
+        values: &mut Vec<f32>,
+    ) {
+        let PatchSettings { patch_size: side, temporal_patch_size, .. } = self.settings;
+        for (channel, scale) in scales.iter().enumerate() {
             let first = values.len();
             for row in top..top + side {
-                let line = &pixels[(row * width + left) * 3..][..side * 3];
-                let bytes = line.iter().skip(channel).step_by(3);
-                values.extend(
-                    bytes.map(|&byte| (f32::from(byte) / 255.0 - mean[channel]) / std[channel]),
-                );
+                let line = &image.pixels[(row * image.width + left) * 3..][..side * 3];
+                let pixels = line.chunks_exact(3);
+                values.extend(pixels.map(|pixel| scale[usize::from(pixel[channel])]));
             }
             let frame = first..values.len();
             (1..temporal_patch_size).for_each(|_| values.extend_from_within(frame.clone()));

@@ -2,12 +2,21 @@
 //!
 //! Two passes, the order of which Pillow 13 chooses by how much each side shrinks; each output value is a weighted sum
 //! in 22-bit fixed point, rounded to 8 bits after each pass. When the image shrinks, the filter widens with it
-//! (antialiasing).
+//! (antialiasing). Whole-number sums do not depend on their order, so both passes are compiled for the widest vectors
+//! that the processor has.
+
+use pulp::{Arch, Simd, WithSimd};
 
 use crate::image::RgbImage;
 
 /// Fraction bits of a weight: 32, less 8 for the value, less 2 for weights beyond one and the sign.
 const PRECISION: u32 = 22;
+/// What is added before the fraction bits are dropped, so that a sum is rounded.
+const HALF: i32 = 1 << (PRECISION - 1);
+/// Neighbouring pixels of a row that are weighted together.
+const STEP: usize = 4;
+/// Values of a row that are summed in registers.
+const BLOCK: usize = 32;
 /// Reach of the bicubic filter at scale one.
 const SUPPORT: f64 = 2.0;
 
@@ -15,11 +24,11 @@ const SUPPORT: f64 = 2.0;
 pub fn resize(image: &RgbImage, width: usize, height: usize) -> RgbImage {
     let across = |image: &RgbImage| match image.width == width {
         true => image.clone(),
-        false => resize_columns(image, &weights(image.width, width)),
+        false => Arch::new().dispatch(Pass::Columns(image, width)),
     };
     let down = |image: &RgbImage| match image.height == height {
         true => image.clone(),
-        false => resize_rows(image, &weights(image.height, height)),
+        false => Arch::new().dispatch(Pass::Rows(image, height)),
     };
     match rows_come_first(image, width, height) {
         true => across(&down(image)),
@@ -77,40 +86,143 @@ fn fixed_point(weight: f64) -> i32 {
     (scaled + 0.5_f64.copysign(weight)) as i32
 }
 
-fn resize_columns(image: &RgbImage, weights: &[Weights]) -> RgbImage {
-    let mut pixels = Vec::with_capacity(image.height * weights.len() * 3);
-    for row in image.pixels.chunks_exact(image.width * 3) {
-        for column in weights {
-            let mut sums = [1 << (PRECISION - 1); 3];
-            let inputs = row[column.first * 3..].chunks_exact(3);
-            for (pixel, &weight) in inputs.zip(&column.values) {
-                for (sum, &value) in sums.iter_mut().zip(pixel) {
-                    *sum += i32::from(value) * weight;
-                }
-            }
-            pixels.extend(sums.map(to_byte));
-        }
-    }
-    RgbImage { width: weights.len(), height: image.height, pixels }
+/// One pass over an image, and the number of columns or rows that it makes. What it calls is inlined, so that all of
+/// it is compiled for the vectors that are dispatched to.
+enum Pass<'a> {
+    Columns(&'a RgbImage, usize),
+    Rows(&'a RgbImage, usize),
 }
 
-fn resize_rows(image: &RgbImage, weights: &[Weights]) -> RgbImage {
+impl WithSimd for Pass<'_> {
+    type Output = RgbImage;
+
+    #[inline(always)]
+    fn with_simd<S: Simd>(self, _vectors: S) -> RgbImage {
+        match self {
+            Self::Columns(image, width) => resize_columns(image, width),
+            Self::Rows(image, height) => resize_rows(image, height),
+        }
+    }
+}
+
+/// A weight for each channel of `STEP` pixels.
+type WideWeights = [[i32; 4]; STEP];
+
+#[inline(always)]
+fn resize_columns(image: &RgbImage, width: usize) -> RgbImage {
+    let columns = weights(image.width, width);
+    let (steps, wide_weights) = widen(&columns);
+    // Weights of zero reach beyond the end of the row.
+    let mut row = vec![[0; 4]; image.width + steps * STEP];
+    // A pixel is written with a fourth byte, which the next one overwrites.
+    let mut pixels = vec![0; image.height * width * 3 + 1];
+    for (number, input) in image.pixels.chunks_exact(image.width * 3).enumerate() {
+        for (wide, pixel) in row.iter_mut().zip(input.chunks_exact(3)) {
+            *wide = [pixel[0].into(), pixel[1].into(), pixel[2].into(), 0];
+        }
+        let output = &mut pixels[number * width * 3..][..width * 3 + 1];
+        let wide_weights = wide_weights.chunks_exact(steps);
+        for (place, (column, weights)) in columns.iter().zip(wide_weights).enumerate() {
+            let sums = weighted_sum(&row[column.first..], weights);
+            output[place * 3..place * 3 + 4].copy_from_slice(&sums.map(to_byte));
+        }
+    }
+    pixels.pop();
+    RgbImage { width, height: image.height, pixels }
+}
+
+/// Steps that every output takes, and for each output the weights of so many.
+fn widen(weights: &[Weights]) -> (usize, Vec<WideWeights>) {
+    let most = weights.iter().map(|one| one.values.len()).max().unwrap_or(0);
+    let steps = most.div_ceil(STEP).max(1);
+    let mut wide = vec![[[0; 4]; STEP]; weights.len() * steps];
+    for (wide, one) in wide.chunks_exact_mut(steps).zip(weights) {
+        for (wide, &weight) in wide.as_flattened_mut().iter_mut().zip(&one.values) {
+            *wide = [weight; 4];
+        }
+    }
+    (steps, wide)
+}
+
+#[inline(always)]
+fn weighted_sum(pixels: &[[i32; 4]], weights: &[WideWeights]) -> [i32; 4] {
+    let mut sums = [[0; 4]; STEP];
+    for (pixels, weights) in pixels.as_chunks::<STEP>().0.iter().zip(weights) {
+        let products = pixels.as_flattened().iter().zip(weights.as_flattened());
+        for (sum, (&value, &weight)) in sums.as_flattened_mut().iter_mut().zip(products) {
+            *sum += value * weight;
+        }
+    }
+    std::array::from_fn(|channel| sums.iter().fold(HALF, |sum, part| sum + part[channel]))
+}
+
+#[inline(always)]
+fn resize_rows(image: &RgbImage, height: usize) -> RgbImage {
     let stride = image.width * 3;
-    let mut pixels = Vec::with_capacity(weights.len() * stride);
-    let mut sums = vec![0_i32; stride];
-    for row in weights {
-        sums.fill(1 << (PRECISION - 1));
-        let inputs = image.pixels[row.first * stride..].chunks_exact(stride);
-        for (input, &weight) in inputs.zip(&row.values) {
-            for (sum, &value) in sums.iter_mut().zip(input) {
-                *sum += i32::from(value) * weight;
-            }
+    let whole = stride - stride % BLOCK;
+    let mut pixels = vec![0; height * stride];
+    for (row, output) in weights(image.height, height).iter().zip(pixels.chunks_exact_mut(stride)) {
+        let inputs = &image.pixels[row.first * stride..];
+        let (blocks, rest) = output.split_at_mut(whole);
+        for (number, block) in blocks.as_chunks_mut::<BLOCK>().0.iter_mut().enumerate() {
+            *block = sum_of_rows(&inputs[number * BLOCK..], stride, &row.values);
         }
-        pixels.extend(sums.iter().map(|&sum| to_byte(sum)));
+        for (number, byte) in rest.iter_mut().enumerate() {
+            [*byte] = sum_of_rows(&inputs[whole + number..], stride, &row.values);
+        }
     }
-    RgbImage { width: image.width, height: weights.len(), pixels }
+    RgbImage { width: image.width, height, pixels }
 }
 
+/// The first `N` values of rows that lie `stride` apart, weighted.
+#[inline(always)]
+fn sum_of_rows<const N: usize>(inputs: &[u8], stride: usize, weights: &[i32]) -> [u8; N] {
+    let mut sums = [HALF; N];
+    for (row, &weight) in weights.iter().enumerate() {
+        let input = &inputs[row * stride..][..N];
+        for (sum, &value) in sums.iter_mut().zip(input) {
+            *sum += i32::from(value) * weight;
+        }
+    }
+    sums.map(to_byte)
+}
+
+#[inline(always)]
 fn to_byte(sum: i32) -> u8 {
     (sum >> PRECISION).clamp(0, 255) as u8
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn noise(width: usize, height: usize) -> RgbImage {
+        let value = |i: usize| (i * 7919 % 251) as u8 ^ if i % 7 < 3 { 255 } else { 0 };
+        RgbImage { width, height, pixels: (0..width * height * 3).map(value).collect() }
+    }
+
+    /// Both passes by each kind of vectors that this processor has, against plain arithmetic.
+    #[test]
+    fn vectors_agree_with_plain_arithmetic() {
+        for (width, height, to) in [(1, 1, 1), (2, 3, 5), (17, 9, 31), (64, 50, 13), (301, 7, 448)]
+        {
+            let image = noise(width, height);
+            for pass in [|image, to| Pass::Columns(image, to), |image, to| Pass::Rows(image, to)] {
+                let plain = pass(&image, to).with_simd(pulp::Scalar::new());
+                assert_eq!(
+                    Arch::new().dispatch(pass(&image, to)),
+                    plain,
+                    "{width}x{height} to {to}"
+                );
+                #[cfg(target_arch = "x86_64")]
+                if let Some(avx2) = pulp::x86::V3::try_new() {
+                    assert_eq!(
+                        Simd::vectorize(avx2, pass(&image, to)),
+                        plain,
+                        "{width}x{height} to {to}"
+                    );
+                }
+            }
+        }
+    }
 }

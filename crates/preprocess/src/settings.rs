@@ -141,3 +141,11 @@ pub(crate) fn triple(config: &Value, key: &str) -> std::result::Result<Option<[f
 fn shown(config: &Value, key: &str) -> String {
     config.get(key).map_or_else(|| "absent".to_owned(), Value::to_string)
 }
+
+/// What each byte of each channel becomes: `(value / 255 - mean) / std`.
+pub(crate) fn normalised(mean: [f32; 3], std: [f32; 3]) -> [[f32; 256]; 3] {
+    std::array::from_fn(|channel| {
+        let one = |byte: usize| (byte as f32 / 255.0 - mean[channel]) / std[channel];
+        std::array::from_fn(one)
+    })
+}

@@ -7,7 +7,7 @@ use sha2::{Digest, Sha256};
 use crate::error::Result;
 use crate::image::{ImageFile, RgbImage};
 use crate::resize::resize;
-use crate::settings::ImageSettings;
+use crate::settings::{ImageSettings, normalised};
 
 /// Tiles across and down.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -80,17 +80,12 @@ impl TiledImage {
     ///
     /// When the image is truncated or damaged.
     pub fn tiles(&self) -> Result<Vec<RgbImage>> {
-        let image = self.file.decode()?;
-        let Grid { columns, rows } = self.grid;
         let size = self.settings.tile_size;
-        let whole = resize(&image, size * columns, size * rows);
-        let places = (0..rows).flat_map(|row| (0..columns).map(move |column| (column, row)));
-        let mut tiles: Vec<_> =
-            places.map(|(column, row)| crop(&whole, column * size, row * size, size)).collect();
-        if self.has_thumbnail() {
-            tiles.push(resize(&image, size, size));
-        }
-        Ok(tiles)
+        let resized = self.resized()?;
+        Ok(resized
+            .iter()
+            .flat_map(|image| tile_places(image, size).map(|place| crop(image, place, size)))
+            .collect())
     }
 
     /// Normalised pixels `[num_tiles, 3, size, size]`: `(value / 255 - mean) / std` in f32.
@@ -99,17 +94,32 @@ impl TiledImage {
     ///
     /// When the image is truncated or damaged.
     pub fn pixel_values(&self) -> Result<Vec<f32>> {
-        let tiles = self.tiles()?;
-        let size = self.settings.tile_size;
-        let mut values = Vec::with_capacity(tiles.len() * 3 * size * size);
-        for tile in &tiles {
-            for channel in 0..3 {
-                let scaled = scale(self.settings.mean[channel], self.settings.std[channel]);
-                let bytes = tile.pixels.iter().skip(channel).step_by(3);
-                values.extend(bytes.map(|&byte| scaled[usize::from(byte)]));
+        let ImageSettings { tile_size: size, mean, std, .. } = self.settings;
+        let scales = normalised(mean, std);
+        let mut values = Vec::with_capacity(self.num_tiles() * 3 * size * size);
+        for image in self.resized()? {
+            for place in tile_places(&image, size) {
+                for (channel, scale) in scales.iter().enumerate() {
+                    for row in tile_rows(&image, place, size) {
+                        let pixels = row.chunks_exact(3);
+                        values.extend(pixels.map(|pixel| scale[usize::from(pixel[channel])]));
+                    }
+                }
             }
         }
         Ok(values)
+    }
+
+    /// The image as large as its grid, and the thumbnail where there is one.
+    fn resized(&self) -> Result<Vec<RgbImage>> {
+        let image = self.file.decode()?;
+        let Grid { columns, rows } = self.grid;
+        let size = self.settings.tile_size;
+        let mut resized = vec![resize(&image, size * columns, size * rows)];
+        if self.has_thumbnail() {
+            resized.push(resize(&image, size, size));
+        }
+        Ok(resized)
     }
 
     fn has_thumbnail(&self) -> bool {
@@ -146,13 +156,20 @@ fn candidates(min: usize, max: usize) -> Vec<Grid> {
     grids
 }
 
-fn crop(image: &RgbImage, left: usize, top: usize, size: usize) -> RgbImage {
-    let rows = image.pixels.chunks_exact(image.width * 3).skip(top).take(size);
-    let pixels = rows.flat_map(|row| &row[left * 3..(left + size) * 3]).copied().collect();
-    RgbImage { width: size, height: size, pixels }
+/// Left and top of the tiles that an image is cut into, from left to right, then down.
+fn tile_places(image: &RgbImage, size: usize) -> impl Iterator<Item = (usize, usize)> + use<> {
+    let (columns, rows) = (image.width / size, image.height / size);
+    (0..rows).flat_map(move |row| (0..columns).map(move |column| (column * size, row * size)))
 }
 
-/// What each byte becomes.
-fn scale(mean: f32, std: f32) -> [f32; 256] {
-    std::array::from_fn(|byte| (byte as f32 / 255.0 - mean) / std)
+/// The rows of one tile.
+fn tile_rows(image: &RgbImage, place: (usize, usize), size: usize) -> impl Iterator<Item = &[u8]> {
+    let (left, top) = place;
+    let rows = image.pixels.chunks_exact(image.width * 3).skip(top).take(size);
+    rows.map(move |row| &row[left * 3..(left + size) * 3])
+}
+
+fn crop(image: &RgbImage, place: (usize, usize), size: usize) -> RgbImage {
+    let pixels = tile_rows(image, place, size).flatten().copied().collect();
+    RgbImage { width: size, height: size, pixels }
 }

@@ -61,7 +61,7 @@ pub struct ModelConfig {
     /// default.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub lora_alpha: Option<f32>,
-    /// Storage of the frozen weights: `float32` or `bfloat16`.
+    /// Storage of the frozen weights: `float32`, `bfloat16`, `int8` or `int4`.
     #[serde(default)]
     pub dtype: Storage,
     /// Rerun each block in the backward pass instead of keeping its activations.
@@ -81,6 +81,10 @@ pub enum Storage {
     Float32,
     /// Two bytes a weight; arithmetic stays f32.
     Bfloat16,
+    /// 8 bits a weight of the language model, and products of bytes; the vision encoder in bfloat16.
+    Int8,
+    /// 4 bits a weight of the language model, its embeddings and head as `int8`.
+    Int4,
 }
 
 impl From<Storage> for DType {
@@ -88,6 +92,8 @@ impl From<Storage> for DType {
         match storage {
             Storage::Float32 => Self::F32,
             Storage::Bfloat16 => Self::Bf16,
+            Storage::Int8 => Self::Int8,
+            Storage::Int4 => Self::Int4,
         }
     }
 }
@@ -173,6 +179,14 @@ impl ModelConfig {
                 first: "lora_r or lora_alpha is set".to_owned(),
                 second,
                 why: "low-rank terms train under trainable = \"adapter+lora\" or \"lora\" only",
+            });
+        }
+        let is_rounded = matches!(self.dtype, Storage::Int8 | Storage::Int4);
+        if is_rounded && trainable.llm() == LlmTraining::Full {
+            return Err(Error::Contradiction {
+                first: "dtype of 8 or 4 bits".to_owned(),
+                second,
+                why: "a language model that trains would begin at rounded weights",
             });
         }
         if self.feature_cache.is_some() && trainable.vision() {

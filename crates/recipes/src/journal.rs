@@ -54,7 +54,7 @@ impl<E: Numbered + Serialize + DeserializeOwned> Journal<E> {
             Self { path: path.to_owned(), file, entries: BTreeMap::<usize, E>::new() };
         match whole_lines::<E>(&bytes) {
             Some(whole) => {
-                check_settings(path, whole.header, settings)?;
+                compare(path, &header(whole.header)?, settings)?;
                 journal.file.set_len(whole.length).map_err(io)?;
                 let entries = whole.lines.into_iter().map(|entry| (entry.number(), entry));
                 journal.entries.extend(entries);
@@ -65,6 +65,23 @@ impl<E: Numbered + Serialize + DeserializeOwned> Journal<E> {
             }
         }
         Ok(journal)
+    }
+
+    /// What another's journal knows, if it was begun under these settings; it is not locked and stays as it is.
+    ///
+    /// # Errors
+    /// When it cannot be read, or one of `settings` was another.
+    pub(crate) fn read(
+        path: &Path,
+        settings: &Map<String, Value>,
+    ) -> Result<BTreeMap<usize, E>, Error> {
+        let io = |source| Error::Io { path: path.to_owned(), source };
+        let bytes = std::fs::read(path).map_err(io)?;
+        let Some(whole) = whole_lines::<E>(&bytes) else { return Ok(BTreeMap::new()) };
+        let mut saved = header(whole.header)?;
+        saved.retain(|key, _| settings.contains_key(key));
+        compare(path, &saved, settings)?;
+        Ok(whole.lines.into_iter().map(|entry| (entry.number(), entry)).collect())
     }
 
     /// Adds what one item gave, and waits until the disk has it.
@@ -83,19 +100,27 @@ impl<E: Numbered + Serialize + DeserializeOwned> Journal<E> {
     }
 }
 
-/// A journal goes on only under the settings that it began with.
-fn check_settings(path: &Path, line: &[u8], current: &Map<String, Value>) -> Result<(), Error> {
-    let saved: Map<String, Value> = serde_json::from_slice(line).map_err(|error| Error::State {
+/// The settings that a journal was begun under.
+fn header(line: &[u8]) -> Result<Map<String, Value>, Error> {
+    serde_json::from_slice(line).map_err(|error| Error::State {
         what: "journal",
         reason: format!("its first line holds no settings: {error}"),
-    })?;
+    })
+}
+
+/// A journal goes on only under the settings that it began with.
+fn compare(
+    path: &Path,
+    saved: &Map<String, Value>,
+    current: &Map<String, Value>,
+) -> Result<(), Error> {
     let show = |map: &Map<String, Value>, key: &str| {
         map.get(key).map_or("none".to_owned(), ToString::to_string)
     };
     let keys = saved.keys().chain(current.keys().filter(|key| !saved.contains_key(*key)));
     let differences: Vec<String> = keys
         .filter(|key| saved.get(*key) != current.get(*key))
-        .map(|key| format!("{key}: {}, now {}", show(&saved, key), show(current, key)))
+        .map(|key| format!("{key}: {}, now {}", show(saved, key), show(current, key)))
         .collect();
     match differences.is_empty() {
         true => Ok(()),

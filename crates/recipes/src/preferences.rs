@@ -2,7 +2,9 @@
 //!
 //! ```text
 //! prompts ─► rollout ─► scorer ─► responses.jsonl ─► select ─► pairs.jsonl, statistics.json
-//!               └─ half a good response, continued without the image ─┘
+//!               │         ▲
+//!               │         └─ responses of an earlier build (responses_from)
+//!               └─ half a good response, continued without the image
 //! ```
 //!
 //! Sampling and scoring are slow and journalled; choosing pairs from the journal is quick and done at the end, so
@@ -24,15 +26,17 @@ use crate::run::{Watch, write_config};
 mod config;
 mod consistency;
 mod entry;
+mod score;
 mod sample;
 mod select;
 mod statistics;
 
 use config::Threshold;
-pub use config::{BuildConfig, PreferencesConfig};
+pub use config::{BuildConfig, PreferencesConfig, SourceConfig};
 use consistency::keep_consistent;
 use entry::Entry;
 use sample::Sampling;
+use score::Scoring;
 pub use select::PairKind;
 use select::{Candidate, Known, Picked, Picker, candidates, gaps, quantile};
 pub use statistics::Statistics;
@@ -46,8 +50,8 @@ const RESPONSES_FILE: &str = "responses.jsonl";
 /// Name of the file of counts.
 const STATISTICS_FILE: &str = "statistics.json";
 
-/// Keys that shape what is sampled and scored; the others may change between a run and its continuation.
-const SAMPLING_KEYS: [&str; 13] = [
+/// Keys that shape what is sampled.
+const SAMPLING_KEYS: [&str; 10] = [
     "model_name_or_path",
     "adapter_name_or_path",
     "dtype",
@@ -58,10 +62,10 @@ const SAMPLING_KEYS: [&str; 13] = [
     "temperature",
     "top_k",
     "top_p",
-    "reward_model",
-    "require_format",
-    "dropout_ntp",
 ];
+
+/// Keys that shape what is found out about it; all others may change between a run and its continuation.
+const SCORING_KEYS: [&str; 4] = ["responses_from", "reward_model", "require_format", "dropout_ntp"];
 
 /// Who assesses responses besides the rule.
 #[derive(Default)]
@@ -103,8 +107,10 @@ pub fn build(
     let Watch { mut notices, .. } = watch;
     let dataset = Dataset::read(&config.run.dataset)?;
     let folder = &config.run.output_dir;
+    let num_prompts = dataset.samples.len();
+    let keys = [&SAMPLING_KEYS[..], &SCORING_KEYS].concat();
     let mut journal =
-        Journal::open(&folder.join(RESPONSES_FILE), &settings(config, dataset.samples.len()))?;
+        Journal::open(&folder.join(RESPONSES_FILE), &settings(config, num_prompts, &keys))?;
     if config.run.resume_from_checkpoint == "never" && !journal.entries.is_empty() {
         return Err(Error::Contradiction {
             first: "resume_from_checkpoint = \"never\"".to_owned(),
@@ -113,10 +119,15 @@ pub fn build(
         });
     }
     write_config(config, folder)?;
-    if journal.entries.len() < dataset.samples.len() {
+    let mut scoring = Scoring { build: &config.build, dataset: &dataset, scorer };
+    if let Some(earlier) = &config.source.responses_from {
+        let sampled = settings(config, num_prompts, &SAMPLING_KEYS);
+        let earlier = Journal::read(&earlier.join(RESPONSES_FILE), &sampled)?;
+        scoring.take_over(earlier, &mut journal, &mut notices)?;
+    }
+    if journal.entries.len() < num_prompts {
         let policy = Policy::load(&config.model, &config.run)?;
-        let mut sampling = Sampling { config, dataset: &dataset, policy, scorer };
-        sampling.fill(&mut journal, &mut notices)?;
+        Sampling { config, dataset: &dataset, policy, scoring }.fill(&mut journal, &mut notices)?;
     }
     let (mut pairs, mut statistics) = select_pairs(config, &dataset, &journal);
     if let Some(judge) = judge {
@@ -130,11 +141,10 @@ pub fn build(
     Ok(statistics)
 }
 
-/// What the journal depends on.
-fn settings(config: &PreferencesConfig, num_prompts: usize) -> Map<String, Value> {
+/// What a journal depends on, by these keys.
+fn settings(config: &PreferencesConfig, num_prompts: usize, keys: &[&str]) -> Map<String, Value> {
     let all = serde_json::to_value(config).expect("plain text and numbers");
-    let known =
-        SAMPLING_KEYS.iter().filter_map(|&key| Some((key.to_owned(), all.get(key)?.clone())));
+    let known = keys.iter().filter_map(|&key| Some((key.to_owned(), all.get(key)?.clone())));
     known.chain([("num_prompts".to_owned(), num_prompts.into())]).collect()
 }
 

@@ -17,12 +17,13 @@ use loss::{PairTerm, bradley_terry};
 use model::reward_model::RewardModel;
 use model::value_head::ValueHead;
 use model::vlm::Images;
+use preprocess::{Judged, Processor};
 use rollout::{Candidates, JudgedPass};
 use tensor::{Gradients, Tensor};
 
 use crate::Error;
 use crate::policy::{Policy, load_trained_head};
-use crate::run::{Watch, engine_counts, loss_counts, position, start, state};
+use crate::run::{Notice, Watch, engine_counts, loss_counts, position, start, state};
 
 mod config;
 mod pairs;
@@ -54,11 +55,24 @@ pub fn reward_model(config: &RewardConfig, watch: impl Fn() -> Watch) -> Result<
     Ok(train(&config.second(begin_with), watch())?.0)
 }
 
+/// The pairs that one stage trains on, as the model reads them: what a plan counts before weights load.
+///
+/// # Errors
+/// Data that cannot be read, or holds no usable pair.
+pub fn training_pairs(
+    config: &RewardConfig,
+    processor: &Processor,
+    notices: &mut dyn FnMut(&Notice),
+) -> Result<Vec<Judged>, Error> {
+    let pairs = Pairs::read(config, processor, notices)?.train;
+    Ok(pairs.into_iter().map(|pair| pair.judged).collect())
+}
+
 /// Trains one stage; the model, and the number of the last step.
 fn train(config: &RewardConfig, watch: Watch) -> Result<(Judging, u64), Error> {
     let Watch { events, mut notices } = watch;
     let judging = Judging::load(config)?;
-    let Pairs { train, held_out } = Pairs::read(config, &judging.policy, &mut notices)?;
+    let Pairs { train, held_out } = Pairs::read(config, &judging.policy.processor, &mut notices)?;
     let mut task = RewardTask { judging, pairs: train };
     let last = config.num_steps(task.pairs.len());
     let engine = config.rate.engine(&config.optimizer, last);

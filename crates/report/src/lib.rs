@@ -35,5 +35,5 @@ pub use error::Error;
 pub use items::{AskedView, ItemPage, ItemView, ResponseView, render_items, write_items};
 pub use page::{render, write};
 pub use summary::{
-    Answer, Comparison, Curve, Example, Fact, Histogram, Interval, Line, RunSummary, Stage,
+    Answer, Comparison, Curve, Example, Fact, Histogram, Interval, Line, Ranking, RunSummary, Stage,
 };

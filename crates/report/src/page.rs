@@ -8,7 +8,7 @@ use minijinja::{AutoEscape, Environment, context};
 
 use crate::metrics::Metrics;
 use crate::summary::{
-    Answer, Comparison, Curve, Example, Histogram, Interval, Line, RunSummary, Stage,
+    Answer, Comparison, Curve, Example, Histogram, Interval, Line, Ranking, RunSummary, Stage,
 };
 use crate::{Error, chart, image};
 
@@ -30,6 +30,7 @@ pub fn render(summary: &RunSummary, base: &Path) -> Result<String, Error> {
         summary.examples.iter().map(|e| example(e, base)).collect::<Result<_, _>>()?;
     let accuracies = chart::accuracies(&summary.stages).map_err(chart_error("accuracy"))?;
     let stages: Vec<Value> = summary.stages.iter().map(stage).collect();
+    let rankings: Vec<Value> = summary.rankings.iter().map(ranking).collect();
     let comparisons: Vec<Value> = summary.comparisons.iter().map(comparison).collect();
     let facts: Vec<Value> = summary
         .facts
@@ -47,7 +48,7 @@ pub fn render(summary: &RunSummary, base: &Path) -> Result<String, Error> {
             "" => "Held-out items",
             title => title,
         },
-        stages, comparisons, curves, histograms, examples,
+        stages, rankings, comparisons, curves, histograms, examples,
     };
     Ok(page.render_str(include_str!("page.html"), context)?)
 }
@@ -74,6 +75,7 @@ fn stage(stage: &Stage) -> Value {
         blind => stage.blind.map(interval),
         well_formed => stage.well_formed.map(percent),
         mean_length => stage.mean_length.map(|l| format!("{l:.1}")),
+        repetition => stage.repetition.map(percent),
         num_steps => num(stage.num_steps),
         num_trained_tokens => num(stage.num_trained_tokens),
         num_sampled_tokens => num(stage.num_sampled_tokens),
@@ -84,6 +86,14 @@ fn stage(stage: &Stage) -> Value {
 fn interval(share: Interval) -> Value {
     let range = format!("{:.1} – {:.1}", share.low * 100.0, share.high * 100.0);
     context! { value => percent(share.value), range }
+}
+
+fn ranking(ranking: &Ranking) -> Value {
+    let Ranking { name, num_pairs, accuracy, margin } = ranking;
+    context! {
+        name => name.as_str(), num_pairs => num_pairs, accuracy => interval(*accuracy),
+        margin => format!("{margin:.2}").replace('-', "−"),
+    }
 }
 
 fn comparison(c: &Comparison) -> Value {

@@ -14,6 +14,9 @@ pub struct RunSummary {
     pub facts: Vec<Fact>,
     /// The stages in the order in which they ran.
     pub stages: Vec<Stage>,
+    /// How reward models rank pairs.
+    #[serde(default)]
+    pub rankings: Vec<Ranking>,
     /// Paired comparisons between stages.
     #[serde(default)]
     pub comparisons: Vec<Comparison>,
@@ -76,6 +79,9 @@ pub struct Stage {
     pub well_formed: Option<f64>,
     /// Mean completion length in tokens.
     pub mean_length: Option<f64>,
+    /// Mean share of token triples that occurred before in the same completion.
+    #[serde(default)]
+    pub repetition: Option<f64>,
     /// Optimiser steps taken.
     pub num_steps: Option<u64>,
     /// Tokens trained on.
@@ -91,6 +97,19 @@ impl Stage {
     pub fn named(name: &str) -> Self {
         Self { name: name.to_owned(), ..Self::default() }
     }
+}
+
+/// How a reward model ranks pairs of a better and a worse response.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Ranking {
+    /// The stage that trained it.
+    pub name: String,
+    /// Pairs measured.
+    pub num_pairs: usize,
+    /// Share of the pairs whose better response scores higher.
+    pub accuracy: Interval,
+    /// How much higher, in the mean.
+    pub margin: f64,
 }
 
 /// Two stages on the same items.

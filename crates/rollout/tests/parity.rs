@@ -26,8 +26,12 @@ struct Model {
 
 impl Model {
     fn load() -> Self {
+        Self::load_as(DType::F32)
+    }
+
+    fn load_as(dtype: DType) -> Self {
         let folder = golden("model/tests/golden/internvl-six-b");
-        let vlm = Vlm::load(&folder, DType::F32).expect("the checkpoint loads");
+        let vlm = Vlm::load(&folder, dtype).expect("the checkpoint loads");
         Self { vlm, processor: Processor::load(&folder).expect("the tokenizer loads") }
     }
 
@@ -108,22 +112,33 @@ fn a_penalised_completion_is_the_references() {
 /// 1e-4 in f32 is what GRPO's first ratio may be off.
 #[test]
 fn the_samplers_log_probs_are_the_trainers() {
-    let model = Model::load();
+    sampler_and_trainer_agree(DType::F32, 1e-4);
+}
+
+/// Where weights are bytes, the last bit of a sum can move an input by a whole step of rounding.
+#[test]
+fn so_they_are_with_weights_of_8_and_4_bits() {
+    sampler_and_trainer_agree(DType::Int8, 1e-2);
+    sampler_and_trainer_agree(DType::Int4, 1e-2);
+}
+
+fn sampler_and_trainer_agree(dtype: DType, tolerance: f64) {
+    let model = Model::load_as(dtype);
     let prompts = [model.picture(0), model.text("Why?", 1)];
     let mut config = model.config(Sampling::at_temperature(1.3, 5), 32);
     config.num_samples = 4;
-    let groups = model.generate(&prompts, &config).unwrap();
+    let groups = model.generate(&prompts, &config).expect("completions");
     let tokens = ids(&groups);
     for max_rows in [1, 80, 1000] {
         let pairs = prompts.iter().zip(&tokens);
         let pairs: Vec<_> =
             pairs.map(|(prompt, completions)| Group { prompt, completions }).collect();
-        let scored = score(&model.vlm, &pairs, 1.0, max_rows).unwrap();
+        let scored = score(&model.vlm, &pairs, 1.0, max_rows).expect("log-probs");
         for (completions, scored) in groups.iter().zip(scored) {
             assert_eq!(completions.len(), scored.len());
             for (completion, scored) in completions.iter().zip(scored) {
-                let what = format!("log-probs of {:?}", completion.text);
-                let tolerance = Tolerance::absolute(1e-4);
+                let what = format!("log-probs of {:?}, {dtype:?}", completion.text);
+                let tolerance = Tolerance::absolute(tolerance);
                 assert_close(&what, &completion.logprobs, &scored, tolerance);
             }
         }

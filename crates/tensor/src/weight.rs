@@ -22,11 +22,25 @@ impl Weight {
         let storage = match dtype {
             DType::F32 => Storage::F32,
             DType::Bf16 => Storage::Bf16,
+            DType::Int8 => Storage::Int8,
+            DType::Int4 => Storage::Int4,
         };
         Self { packed: Arc::new(Packed::pack(rows, out, input, storage)) }
     }
 
-    /// The matrix as row-major f32, as it is stored (bf16 weights come back rounded).
+    /// Replaces the values by row-major `rows` `[out, in]`, held as f32 from here on; in place where
+    /// nobody shares them.
+    ///
+    /// # Panics
+    /// If there are not `out · in` values.
+    pub fn set(&mut self, rows: &[f32]) {
+        match Arc::get_mut(&mut self.packed) {
+            Some(packed) if packed.storage() == Storage::F32 => packed.fill(rows),
+            _ => *self = Self::pack(rows, self.out_features(), self.in_features(), DType::F32),
+        }
+    }
+
+    /// The matrix as row-major f32, as it is stored (weights of fewer bits come back rounded).
     pub fn unpack(&self) -> Vec<f32> {
         self.packed.unpack()
     }
@@ -46,6 +60,8 @@ impl Weight {
         match self.packed.storage() {
             Storage::F32 => DType::F32,
             Storage::Bf16 => DType::Bf16,
+            Storage::Int8 => DType::Int8,
+            Storage::Int4 => DType::Int4,
         }
     }
 

@@ -70,7 +70,7 @@ impl Row {
     }
 
     /// All cells as a JSON object.
-    pub(crate) fn object(&self) -> Value {
+    pub fn object(&self) -> Value {
         Value::Object(self.cells.clone())
     }
 

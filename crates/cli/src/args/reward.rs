@@ -108,10 +108,10 @@ pub(crate) struct RewardTrainArgs {
 #[command(after_help = "Examples:\n  \
     sightline reward eval --model skywork-vl-reward --benchmark vl-rewardbench \\\n    \
     --input vl_rewardbench.tsv --output ranked.jsonl\n  \
-    sightline reward eval --model skywork-vl-reward --benchmark rewardbench --input filtered.jsonl \\\n    \
-    --output ranked.jsonl --json\n\n\
-The benchmarks' published columns, as JSONL or (VL-RewardBench) VLMEvalKit's TSV. An item is right if the\n\
-preferred response scores strictly higher.")]
+    sightline reward eval --model skywork-vl-reward --benchmark rewardbench \\\n    \
+    --input filtered-00000-of-00001.parquet --output ranked.jsonl --json\n\n\
+The benchmarks' published columns, in parquet as on the hub or as JSONL, or (VL-RewardBench) VLMEvalKit's\n\
+TSV. An item is right if the preferred response scores strictly higher.")]
 pub(crate) struct RewardEvalArgs {
     /// Which model: a folder with a value head, or one on which --adapter has grown it.
     #[command(flatten)]

@@ -183,18 +183,7 @@ fn describe(built: &Built) -> String {
 
 /// The model with a checkpoint's trained values in place of its own.
 fn merge(args: &AssembleArgs, model: &Path, adapter: &Path, context: &Context) -> Result<()> {
-    let stored = stored(model)?;
-    if is_reward_model(model, adapter)? {
-        let mut judging = RewardModel::grow(model, DType::F32, args.seed)?;
-        load_trained_head(&mut judging.vlm, &mut judging.head, adapter)?;
-        judging.vlm.llm.merge_lora();
-        judging.save(&args.output, stored)?;
-    } else {
-        let mut vlm = Vlm::load(model, DType::F32)?;
-        load_trained(&mut vlm, adapter)?;
-        vlm.llm.merge_lora();
-        vlm.save(&args.output, stored)?;
-    }
+    write_merged(model, adapter, &args.output, args.seed)?;
     let tensors = Checkpoint::open(&args.output)?.tensors();
     let sizes = tensors.iter().map(|tensor| tensor.shape.iter().product::<usize>());
     let merged = Merged {
@@ -207,6 +196,22 @@ fn merge(args: &AssembleArgs, model: &Path, adapter: &Path, context: &Context) -
         let Merged { output, model, adapter, num_parameters } = merged;
         format!("{output}: {model} with {adapter}, {} parameters", count(*num_parameters))
     })
+}
+
+/// Writes the full folder of a model with a checkpoint's trained values, or of a reward model that a checkpoint brings
+/// the head of.
+pub(super) fn write_merged(model: &Path, adapter: &Path, output: &Path, seed: u64) -> Result<()> {
+    let stored = stored(model)?;
+    if is_reward_model(model, adapter)? {
+        let mut judging = RewardModel::grow(model, DType::F32, seed)?;
+        load_trained_head(&mut judging.vlm, &mut judging.head, adapter)?;
+        judging.vlm.llm.merge_lora();
+        return Ok(judging.save(output, stored)?);
+    }
+    let mut vlm = Vlm::load(model, DType::F32)?;
+    load_trained(&mut vlm, adapter)?;
+    vlm.llm.merge_lora();
+    Ok(vlm.save(output, stored)?)
 }
 
 /// Whether the model has a value head, or the checkpoint brings one.

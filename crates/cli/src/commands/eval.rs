@@ -28,6 +28,7 @@ use crate::failure::usage;
 use crate::progress::{Meter, Progress, Unit};
 
 pub(crate) use config::TasksConfig;
+pub(crate) use tasks::are_tasks_named;
 
 /// Features held in memory.
 const FEATURE_BYTES: u64 = 1 << 30;
@@ -40,7 +41,7 @@ pub(crate) struct EvalConfig {
     /// A checkpoint, or its file of trained values, to use in place of the model's own.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) adapter_name_or_path: Option<PathBuf>,
-    /// Storage of the weights: `float32` or `bfloat16`.
+    /// Storage of the weights: `float32`, `bfloat16`, `int8` or `int4`.
     #[serde(default)]
     pub(crate) dtype: Storage,
     /// Samples with known answers, in the `messages` JSONL format.
@@ -164,7 +165,7 @@ pub(crate) fn run(args: &EvalArgs, context: &Context) -> Result<()> {
     match &args.command {
         Some(EvalCommand::Compare(args)) => compare::run(args, context),
         Some(EvalCommand::Gate(args)) => gate::run(args, context),
-        None if tasks::are_named(&args.recipe)? => tasks::run(&args.recipe, context),
+        None if are_tasks_named(&args.recipe)? => tasks::run(&args.recipe, context),
         None => answer(&args.recipe, context),
     }
 }

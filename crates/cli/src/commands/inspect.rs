@@ -1,6 +1,6 @@
 //! `sightline inspect`: parts, parameters, special tokens, what trains, and the memory it takes.
 
-use ::model::inspect::{Inspection, Memory, Workload, inspect};
+use ::model::inspect::{ImageSummary, Inspection, Memory, Workload, inspect};
 use ::model::llm::Keep;
 use anyhow::Result;
 use preprocess::{LanguageFiles, Tokenizer};
@@ -14,9 +14,11 @@ pub(crate) fn run(args: &InspectArgs, context: &Context) -> Result<()> {
     let workload = Workload {
         num_tokens: args.length,
         num_tiles: args.tiles,
+        image_rows: None,
         dtype: args.dtype,
         keep: if args.gradient_checkpointing { Keep::Inputs } else { Keep::All },
         lora_rank: args.lora_r,
+        grow_head: false,
     };
     let mut inspection = inspect(&args.model, &workload)?;
     if inspection.special_tokens.is_empty() && inspection.context_length.is_some() {
@@ -43,10 +45,7 @@ fn describe(inspection: &Inspection, workload: &Workload) -> String {
         parts(inspection)
     );
     if let Some(images) = &inspection.images {
-        text += &format!(
-            "\nimages: tiles of {0}x{0} pixels, {1} tokens a tile, features of {2} values\n",
-            images.tile_size, images.tokens_per_tile, images.feature_size
-        );
+        text += &format!("\nimages: {}\n", describe_images(images));
     }
     if let Some(length) = inspection.context_length {
         text += &format!("context: {length} tokens\n");
@@ -57,10 +56,31 @@ fn describe(inspection: &Inspection, workload: &Workload) -> String {
     }
     if let Some(inference) = &inspection.inference {
         let Workload { num_tokens, num_tiles, .. } = workload;
-        text += &format!("\nmemory (estimate; tokens: {num_tokens}, image tiles: {num_tiles})\n");
+        let of_images = match &inspection.images {
+            Some(ImageSummary::Tiles { .. }) => format!(", image tiles: {num_tiles}"),
+            Some(ImageSummary::Patches { .. }) => ", if one image fills them".to_owned(),
+            None => String::new(),
+        };
+        text += &format!("\nmemory (estimate; tokens: {num_tokens}{of_images})\n");
         text += &memory(inspection, inference);
     }
     text
+}
+
+fn describe_images(images: &ImageSummary) -> String {
+    match images {
+        ImageSummary::Tiles { tile_size, tokens_per_tile, feature_size, .. } => format!(
+            "tiles of {tile_size}x{tile_size} pixels, {tokens_per_tile} tokens a tile, \
+             features of {feature_size} values"
+        ),
+        ImageSummary::Patches { patch_size, merge_size, window_size, feature_size } => {
+            let token = patch_size * merge_size;
+            format!(
+                "any size, {token}x{token} pixels a token, attention within {window_size}x{window_size} \
+                 pixels, features of {feature_size} values"
+            )
+        }
+    }
 }
 
 fn parts(inspection: &Inspection) -> Table {
@@ -88,7 +108,8 @@ fn memory(inspection: &Inspection, inference: &Memory) -> String {
         let sizes = [weights, optimizer, cache, activations, memory.total()].map(bytes);
         table.row([name, count(trains)].into_iter().chain(sizes));
     };
-    row("generate".to_owned(), 0, inference);
+    let what = if inspection.judges { "score" } else { "generate" };
+    row(what.to_owned(), 0, inference);
     for trains in &inspection.trains {
         row(format!("train {}", trains.setting), trains.num_parameters, &trains.memory);
     }

@@ -11,6 +11,8 @@ use preprocess::{ModelImage, Processor};
 use recipes::config::ModelConfig;
 use recipes::grpo::GrpoConfig;
 use recipes::mpo::MpoConfig;
+use recipes::reward_model::{RewardConfig, training_pairs};
+use recipes::run::Notice;
 use recipes::sft::SftConfig;
 use serde::Serialize;
 
@@ -58,6 +60,10 @@ struct Measured {
     num_too_long: usize,
     num_text_only: usize,
     most_tiles: usize,
+    /// Rows of the largest image.
+    image_rows: usize,
+    /// Whether a value head trains.
+    judges: bool,
 }
 
 impl Measured {
@@ -65,6 +71,8 @@ impl Measured {
         self.lengths.push(length);
         self.num_text_only += usize::from(images.is_empty());
         self.most_tiles = self.most_tiles.max(images.iter().map(ModelImage::num_tiles).sum());
+        let largest = images.iter().map(ModelImage::num_tokens).max();
+        self.image_rows = self.image_rows.max(largest.unwrap_or(0));
     }
 
     /// Mean tokens of a sample.
@@ -134,6 +142,34 @@ impl Plan {
         Self::finish(&config.model, &measured, (steps, tokens), (rows, size))
     }
 
+    /// Of a reward model, stage by stage.
+    pub(super) fn reward(config: &RewardConfig) -> Result<Vec<Self>> {
+        if !config.has_two_stages() {
+            return Ok(vec![Self::of_reward(config)?]);
+        }
+        let (first, begin_with) = (config.first(), config.first().run.output_dir);
+        Ok(vec![Self::of_reward(&first)?, Self::of_reward(&config.second(begin_with))?])
+    }
+
+    fn of_reward(config: &RewardConfig) -> Result<Self> {
+        let processor = Processor::load(&config.model.model_name_or_path)?;
+        let mut measured = Measured { judges: true, ..Measured::default() };
+        let mut num_too_long = 0;
+        let pairs = training_pairs(config, &processor, &mut |notice| {
+            if let Notice::TooLong { count, .. } = notice {
+                num_too_long += count;
+            }
+        })?;
+        measured.num_too_long = num_too_long;
+        pairs.iter().for_each(|pair| measured.add(pair.num_rows(), &pair.images));
+        let steps = config.num_steps(pairs.len());
+        let size = config.batch.per_device_train_batch_size;
+        let learned = (steps as usize * config.batch.step_size()) as f64 * measured.mean();
+        let tokens = Tokens { learned, read: 0.0 };
+        let rows = size * measured.longest();
+        Self::finish(&config.model, &measured, (steps, tokens), (rows, size))
+    }
+
     /// Of group-relative policy optimisation.
     pub(super) fn grpo(config: &GrpoConfig) -> Result<Self> {
         let (dataset, processor) = open(&config.model, &config.run.dataset)?;
@@ -172,9 +208,11 @@ impl Plan {
         let workload = Workload {
             num_tokens: rows,
             num_tiles: together * measured.most_tiles,
+            image_rows: Some(measured.image_rows),
             dtype: config.dtype.into(),
             keep: if config.gradient_checkpointing { Keep::Inputs } else { Keep::All },
             lora_rank: config.lora_r.unwrap_or(LORA_RANK),
+            grow_head: measured.judges,
         };
         let trainable = config.trainable()?.to_string();
         let inspection = inspect(&config.model_name_or_path, &workload)?;

@@ -1,5 +1,7 @@
 //! `sightline reward`: reward models scored with, compared with, trained and measured.
 
+use std::fmt;
+
 use anyhow::{Context as _, Result, bail};
 use model::feature_cache::FeatureCache;
 use model::reward_model::RewardModel;
@@ -8,8 +10,10 @@ use preprocess::Processor;
 use recipes::policy::load_trained_head;
 use recipes::reward_model::{RewardConfig, reward_model};
 use rollout::Judge;
+use serde::Serialize;
 
-use super::training::{Spectator, settings};
+use super::plan::Plan;
+use super::training::{Spectator, settings, show_plan};
 use crate::Context;
 use crate::args::{ModelArgs, RecipeArgs, RewardCommand};
 
@@ -69,12 +73,23 @@ fn finite(scores: &[f32]) -> Result<()> {
     }
 }
 
+/// What each stage of a training would be.
+#[derive(Serialize)]
+struct Stages(Vec<Plan>);
+
+impl fmt::Display for Stages {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let [first, further @ ..] = &self.0[..] else { return Ok(()) };
+        write!(f, "{first}")?;
+        further.iter().try_for_each(|stage| write!(f, "\n\nthen\n{stage}"))
+    }
+}
+
 /// Trains, or says what training would be.
 fn train(args: &RecipeArgs, context: &Context) -> Result<()> {
     let config: RewardConfig = settings(args)?;
     if args.dry_run {
-        let text = recipes::config::resolved(&config)?;
-        return context.output.show(&config, |_| text);
+        return show_plan(&config, Stages(Plan::reward(&config)?), context);
     }
     let spectator = Spectator::new("reward", &context.progress);
     let trained = reward_model(&config, || spectator.watch());

@@ -158,7 +158,11 @@ fn a_head_is_grown_trained_and_measured() {
         let ends = ["--max_steps", "12", "--save_steps", "12", "--output_dir", text(&run)];
         succeed_json(&[&arguments[..], &keys, &ends, more].concat())
     };
-    assert_eq!(train(&["--dry-run"])["learning_rate"], 5e-3);
+    let planned = train(&["--dry-run"]);
+    let plan = &planned["plan"][0];
+    assert_eq!((&planned["config"]["learning_rate"], &plan["steps"]), (&json!(5e-3), &json!(12)));
+    assert_eq!((&plan["num_samples"], &plan["trainable"]), (&json!(4), &json!("adapter")));
+    assert!(plan["memory"]["optimizer"].as_u64().unwrap() > 0);
     assert!(!run.exists());
     let said = train(&["--eval_dataset", text(&pairs)]);
     assert_eq!((&said["steps"], &said["metrics"]["eval_accuracy"]), (&json!(12), &json!(1.0)));
@@ -192,6 +196,26 @@ fn a_head_is_grown_trained_and_measured() {
     // Without the checkpoint there is no head.
     let words = ["`v_head.summary.weight` is missing"];
     fail(&[&arguments[..], &files].concat(), 1, &words);
+}
+
+#[test]
+fn a_reward_model_is_described_and_its_training_planned() {
+    let folder = tempfile::tempdir().unwrap();
+    let model = model();
+    let said = succeed(&["inspect", text(&model)]);
+    let words = ["merger", "value head", "<|image_pad|> 360", "28x28 pixels a token", "score"];
+    for word in words {
+        assert!(said.contains(word), "no {word:?} in {said}");
+    }
+    let pairs = pairs(folder.path());
+    let arguments = ["reward", "train", "--model", text(&model), "--dataset", text(&pairs)];
+    let keys = ["--text_dataset", text(&pairs), "--trainable", "adapter+lora", "--dry-run"];
+    let ends =
+        ["--learning_rate", "1e-5", "--per_device_train_batch_size", "2", "--save_steps", "9"];
+    let run = folder.path().join("run");
+    let run = ["--output_dir", text(&run)];
+    let said = succeed(&[&arguments[..], &keys, &ends, &run].concat());
+    assert!(said.contains("then\nsamples   8 of") && said.contains("memory    "), "{said}");
 }
 
 #[test]

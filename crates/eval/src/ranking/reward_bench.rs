@@ -1,13 +1,12 @@
-//! RewardBench: `prompt`, `chosen`, `rejected`, `subset`, `id`, as JSONL.
+//! RewardBench: `prompt`, `chosen`, `rejected`, `subset`, `id`.
 
 use std::path::Path;
 
-use data::read_lines;
 use schema::{Content, Message, Role, Sample};
 use serde::Deserialize;
 use serde_json::Value;
 
-use super::RankingItem;
+use super::{RankingItem, rows};
 use crate::Error;
 
 /// The subsets of each category (arXiv:2403.13787, table 1).
@@ -74,10 +73,8 @@ enum Prompt {
 
 /// Reads a file; mathematics is weighed against code by the file's own numbers.
 pub(super) fn read(path: &Path) -> Result<Vec<RankingItem>, Error> {
-    let mut items = Vec::new();
-    for (line, row) in read_lines::<Row>(path)? {
-        items.push(item(row, format!("{}:{line}", path.display()))?);
-    }
+    let rows = rows::<Row>(path)?.into_iter();
+    let mut items = rows.map(|(place, row)| item(row, place)).collect::<Result<Vec<_>, _>>()?;
     let num = |holds: &dyn Fn(&str) -> bool| {
         items.iter().filter(|item: &&RankingItem| holds(&item.subset)).count()
     };

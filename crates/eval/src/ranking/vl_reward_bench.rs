@@ -1,21 +1,20 @@
-//! VL-RewardBench: the data set's own columns as JSONL, or VLMEvalKit's TSV.
+//! VL-RewardBench: the data set's own columns, as published in parquet or as JSONL, or VLMEvalKit's TSV.
 //!
 //! ```text
-//! JSONL   id, query,    response, image,          human_ranking, query_source
-//! TSV     index, question, response, image (base64), answer,     category
+//! parquet  id, query,    response, image {bytes, path}, human_ranking, query_source
+//! JSONL    the same; image a path, a data URL or base64
+//! TSV      index, question, response, image (base64),   answer,        category
 //! ```
 //!
 //! In a ranking 0 is better.
 
-use std::fs::File;
 use std::path::Path;
 
-use data::read_lines;
 use schema::{Content, Message, Part, Role, Sample};
 use serde::Deserialize;
 use serde_json::Value;
 
-use super::RankingItem;
+use super::{RankingItem, rows};
 use crate::Error;
 
 /// What the sources' names begin with, in lower case, and the category that the benchmark counts them
@@ -46,28 +45,9 @@ struct Row {
     query_source: String,
 }
 
-/// Reads a file of either kind.
+/// Reads a file of any kind.
 pub(super) fn read(path: &Path) -> Result<Vec<RankingItem>, Error> {
-    if path.extension().is_some_and(|extension| extension == "tsv") {
-        return read_tsv(path);
-    }
-    let rows = read_lines::<Row>(path)?.into_iter();
-    rows.map(|(line, row)| item(&row, format!("{}:{line}", path.display()))).collect()
-}
-
-fn read_tsv(path: &Path) -> Result<Vec<RankingItem>, Error> {
-    let place = |line: usize| format!("{}:{line}", path.display());
-    let file = File::open(path).map_err(|source| Error::Io { path: path.to_owned(), source })?;
-    let mut reader = csv::ReaderBuilder::new().delimiter(b'\t').from_reader(file);
-    let mut items = Vec::new();
-    for (index, row) in reader.deserialize::<Row>().enumerate() {
-        // The header is the first record.
-        let place = place(index + 2);
-        let row =
-            row.map_err(|e| Error::Benchmark { place: place.clone(), reason: e.to_string() })?;
-        items.push(item(&row, place)?);
-    }
-    Ok(items)
+    rows::<Row>(path)?.into_iter().map(|(place, row)| item(&row, place)).collect()
 }
 
 fn item(row: &Row, place: String) -> Result<RankingItem, Error> {
@@ -123,13 +103,20 @@ fn category(source: &str) -> Option<&'static str> {
 fn image(value: &Value) -> Option<String> {
     match value {
         Value::String(text) if text.starts_with("data:") => Some(text.clone()),
-        Value::String(text) if looks_like_base64(text) => {
-            Some(format!("data:image/jpeg;base64,{text}"))
-        }
+        Value::String(text) if looks_like_base64(text) => Some(from_base64(text)),
         Value::String(text) => Some(text.clone()),
-        Value::Object(image) => image.get("path").or(image.get("bytes")).and_then(self::image),
+        // The path is a name within the archive that the bytes are from.
+        Value::Object(image) => match (image.get("bytes"), image.get("path")) {
+            (Some(Value::String(bytes)), _) => Some(from_base64(bytes)),
+            (_, Some(path)) => self::image(path),
+            _ => None,
+        },
         _ => None,
     }
+}
+
+fn from_base64(text: &str) -> String {
+    format!("data:image/jpeg;base64,{text}")
 }
 
 /// Longer than any path, and of the letters of base64 alone.

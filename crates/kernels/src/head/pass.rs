@@ -7,7 +7,7 @@ use rayon::prelude::*;
 use super::Want;
 use super::softmax::{Row, TakeIn};
 use crate::buffer::scratch;
-use crate::linear::panel_product;
+use crate::linear::{Input, InputRows, panel_product};
 use crate::packed::Packed;
 use crate::product::{Left, Out, Rows, WIDTH, product};
 use crate::simd;
@@ -47,11 +47,12 @@ impl Pass<'_> {
     /// Every row's softmax, and the sums that give its gradient.
     pub(super) fn run(&self) -> (Vec<Row>, Means) {
         let blocks = self.targets.len().div_ceil(ROWS);
+        let input = Input::of(self.hidden, [self.head]);
         // Tasks side by side share a part of the weights rather than rows.
         let found: Vec<Found> = (0..blocks * PARTS)
             .into_par_iter()
             .with_max_len(1)
-            .map(|task| self.task(self.block(task % blocks), self.panels(task / blocks)))
+            .map(|task| self.task(&input, self.block(task % blocks), self.panels(task / blocks)))
             .collect();
         let mut rows = vec![Row::EMPTY; self.targets.len()];
         for (task, found) in found.iter().enumerate() {
@@ -72,7 +73,7 @@ impl Pass<'_> {
         panels * i / PARTS..panels * (i + 1) / PARTS
     }
 
-    fn task(&self, block: Range<usize>, panels: Range<usize>) -> Found {
+    fn task(&self, input: &Input<'_>, block: Range<usize>, panels: Range<usize>) -> Found {
         let inputs = self.head.inputs();
         let wanted = if self.want == Want::Gradient { block.len() * inputs } else { 0 };
         let mut found = Found { rows: vec![Row::EMPTY; block.len()], means: vec![0.0; wanted] };
@@ -82,7 +83,7 @@ impl Pass<'_> {
             let (turned, room) = room.split_at_mut(rooms[1]);
             for first in panels.clone().step_by(PANELS) {
                 let chunk = first..panels.end.min(first + PANELS);
-                self.logits(&block, &chunk, logits);
+                self.logits(input.rows(block.clone(), self.head), &chunk, logits);
                 self.take_in(&block, &chunk, logits, &mut found);
                 if wanted > 0 {
                     self.add_weights(&chunk, logits, &mut found.means, (turned, room));
@@ -92,9 +93,7 @@ impl Pass<'_> {
         found
     }
 
-    fn logits(&self, block: &Range<usize>, chunk: &Range<usize>, logits: &mut [f32]) {
-        let inputs = self.head.inputs();
-        let x = &self.hidden[block.start * inputs..block.end * inputs];
+    fn logits(&self, x: InputRows<'_>, chunk: &Range<usize>, logits: &mut [f32]) {
         for (i, panel) in chunk.clone().enumerate() {
             let at = logits[i * WIDTH..].as_mut_ptr();
             let out = Out { at, row: CHUNK, columns: WIDTH, add: false };

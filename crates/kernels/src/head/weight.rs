@@ -5,7 +5,7 @@ use super::softmax::{Gradient, Row};
 use super::{Want, check};
 use crate::block::copy_columns;
 use crate::buffer::scratch;
-use crate::linear::panel_product;
+use crate::linear::{Input, panel_product};
 use crate::packed::Packed;
 use crate::product::{Left, Out, Rows, WIDTH, product};
 use crate::simd;
@@ -27,7 +27,8 @@ pub fn weight_gradient(
     assert_eq!(gradient.len(), head.outputs() * head.inputs(), "gradient of the head");
     let want = Want::LogProbs;
     let (rows, _) = Pass { hidden, head, targets, temperature, want }.run();
-    let of = Panel { hidden, head, targets, temperature, dlogp, rows: &rows };
+    let input = Input::of(hidden, [head]);
+    let of = Panel { hidden, input: &input, head, targets, temperature, dlogp, rows: &rows };
     let gradient = Shared::new(gradient);
     for_each(head.panels(), 4 * hidden.len() * head.outputs(), |panel| {
         let first = panel * WIDTH * head.inputs();
@@ -39,6 +40,7 @@ pub fn weight_gradient(
 
 struct Panel<'a> {
     hidden: &'a [f32],
+    input: &'a Input<'a>,
     head: &'a Packed,
     targets: &'a [u32],
     temperature: f32,
@@ -59,7 +61,9 @@ impl Panel<'_> {
                 let at = logits.as_mut_ptr();
                 let out = Out { at, row: WIDTH, columns: WIDTH, add: false };
                 // SAFETY: `logits` holds the block's rows.
-                unsafe { panel_product(x, self.head, panel, out) }
+                unsafe {
+                    panel_product(self.input.rows(block.clone(), self.head), self.head, panel, out)
+                }
                 let targets = &self.targets[block.clone()];
                 simd::run(Gradient {
                     logits,

@@ -18,6 +18,20 @@ pub fn forward(x: &[f32], weight: &[f32], bias: Option<&[f32]>, inputs: usize, y
     }
 }
 
+/// Rows as weights of 8 and 4 bits meet them: each block of 32 values in 127 steps up to its largest.
+pub fn rounded(x: &[f32], inputs: usize) -> Vec<f32> {
+    let mut rounded = x.to_vec();
+    for block in rounded.chunks_mut(inputs).flat_map(|row| row.chunks_mut(32)) {
+        let step = block.iter().fold(0.0_f32, |top, v| top.max(v.abs())) / 127.0;
+        if step < f32::MIN_POSITIVE {
+            block.fill(0.0);
+        } else {
+            block.iter_mut().for_each(|v| *v = (*v * step.recip()).round_ties_even() * step);
+        }
+    }
+    rounded
+}
+
 /// `dx += dy·W`.
 ///
 /// # Panics

@@ -1,18 +1,18 @@
-//! AVX2 with FMA: eight lanes, sixteen registers.
+//! AVX2 with FMA and F16C: eight lanes, sixteen registers.
 
 use std::arch::x86_64::*;
 
 use super::{Kernel, Simd};
 
-/// Proof that the CPU has AVX2 and FMA; made only by [`run`].
+/// Proof that the CPU has AVX2, FMA and F16C; made only by [`run`].
 #[derive(Clone, Copy)]
 pub(super) struct Avx2(());
 
-/// Compiles and runs `kernel` with AVX2 and FMA.
+/// Compiles and runs `kernel` with AVX2, FMA and F16C.
 ///
 /// # Safety
-/// The CPU must have both.
-#[target_feature(enable = "avx2,fma")]
+/// The CPU must have all three.
+#[target_feature(enable = "avx2,fma,f16c")]
 pub(super) unsafe fn run<K: Kernel>(kernel: K) -> K::Output {
     kernel.run(Avx2(()))
 }
@@ -29,6 +29,7 @@ macro_rules! lanewise {
 
 impl Simd for Avx2 {
     type V = __m256;
+    type I = __m256i;
     const LANES: usize = 8;
     const TILE: usize = 2;
 
@@ -89,6 +90,53 @@ impl Simd for Avx2 {
     fn prefetch(self, at: *const f32) {
         // SAFETY: a prefetch never faults.
         unsafe { _mm_prefetch::<_MM_HINT_T0>(at.cast()) }
+    }
+
+    #[inline(always)]
+    fn splat_int(self, value: i32) -> __m256i {
+        // SAFETY: `self` exists only where AVX2 does.
+        unsafe { _mm256_set1_epi32(value) }
+    }
+
+    #[inline(always)]
+    fn nibbles(self, bytes: __m256i) -> (__m256i, __m256i) {
+        // SAFETY: `self` exists only where AVX2 does.
+        unsafe {
+            let mask = _mm256_set1_epi8(0x0F);
+            (_mm256_and_si256(bytes, mask), _mm256_and_si256(_mm256_srli_epi16::<4>(bytes), mask))
+        }
+    }
+
+    #[inline(always)]
+    fn dot4(self, unsigned: __m256i, signed: __m256i, sum: __m256i) -> __m256i {
+        // SAFETY: `self` exists only where AVX2 does.
+        unsafe {
+            // Sums of two products fit sixteen bits only without the top bit, which goes alone.
+            let low = _mm256_and_si256(unsigned, _mm256_set1_epi8(0x7F));
+            let top = _mm256_and_si256(_mm256_srli_epi16::<7>(unsigned), _mm256_set1_epi8(1));
+            let ones = _mm256_set1_epi16(1);
+            let low = _mm256_madd_epi16(_mm256_maddubs_epi16(low, signed), ones);
+            let top = _mm256_madd_epi16(_mm256_maddubs_epi16(top, signed), ones);
+            _mm256_add_epi32(sum, _mm256_add_epi32(low, _mm256_slli_epi32::<7>(top)))
+        }
+    }
+
+    #[inline(always)]
+    fn float(self, a: __m256i) -> __m256 {
+        // SAFETY: `self` exists only where AVX2 does.
+        unsafe { _mm256_cvtepi32_ps(a) }
+    }
+
+    #[inline(always)]
+    unsafe fn load_f16(self, at: *const u16) -> __m256 {
+        // SAFETY: the caller vouches for `at`; `self` exists only where F16C does.
+        unsafe { _mm256_cvtph_ps(_mm_loadu_si128(at.cast())) }
+    }
+
+    #[inline(always)]
+    unsafe fn load_int(self, at: *const u32) -> __m256i {
+        // SAFETY: the caller vouches for `at`; `self` exists only where AVX2 does.
+        unsafe { _mm256_loadu_si256(at.cast()) }
     }
 
     #[inline(always)]

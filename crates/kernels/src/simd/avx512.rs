@@ -4,9 +4,9 @@ use std::arch::x86_64::*;
 
 use super::{Kernel, Simd};
 
-/// Proof that the CPU has AVX-512F; made only by [`run`].
+/// Proof that the CPU has AVX-512F, and VNNI if so marked; made only by [`run`] and [`run_vnni`].
 #[derive(Clone, Copy)]
-pub(super) struct Avx512(());
+pub(super) struct Avx512<const VNNI: bool>(());
 
 /// Compiles and runs `kernel` with AVX-512F.
 ///
@@ -14,7 +14,16 @@ pub(super) struct Avx512(());
 /// The CPU must have AVX-512F.
 #[target_feature(enable = "avx512f,avx2,fma")]
 pub(super) unsafe fn run<K: Kernel>(kernel: K) -> K::Output {
-    kernel.run(Avx512(()))
+    kernel.run(Avx512::<false>(()))
+}
+
+/// Compiles and runs `kernel` with AVX-512F and VNNI.
+///
+/// # Safety
+/// The CPU must have both.
+#[target_feature(enable = "avx512f,avx512vnni,avx2,fma")]
+pub(super) unsafe fn run_vnni<K: Kernel>(kernel: K) -> K::Output {
+    kernel.run(Avx512::<true>(()))
 }
 
 macro_rules! lanewise {
@@ -27,8 +36,9 @@ macro_rules! lanewise {
     )+};
 }
 
-impl Simd for Avx512 {
+impl<const VNNI: bool> Simd for Avx512<VNNI> {
     type V = __m512;
+    type I = __m512i;
     const LANES: usize = 16;
     const TILE: usize = 4;
 
@@ -83,6 +93,58 @@ impl Simd for Avx512 {
     fn prefetch(self, at: *const f32) {
         // SAFETY: a prefetch never faults.
         unsafe { _mm_prefetch::<_MM_HINT_T0>(at.cast()) }
+    }
+
+    #[inline(always)]
+    fn splat_int(self, value: i32) -> __m512i {
+        // SAFETY: `self` exists only where AVX-512F does.
+        unsafe { _mm512_set1_epi32(value) }
+    }
+
+    #[inline(always)]
+    fn nibbles(self, bytes: __m512i) -> (__m512i, __m512i) {
+        // SAFETY: `self` exists only where AVX-512F does.
+        unsafe {
+            let mask = _mm512_set1_epi32(0x0F0F_0F0F);
+            (_mm512_and_si512(bytes, mask), _mm512_and_si512(_mm512_srli_epi32::<4>(bytes), mask))
+        }
+    }
+
+    #[inline(always)]
+    fn dot4(self, unsigned: __m512i, signed: __m512i, sum: __m512i) -> __m512i {
+        // SAFETY: `self` exists only where AVX-512F does, and with `VNNI` only where that does.
+        unsafe {
+            if VNNI {
+                return _mm512_dpbusd_epi32(sum, unsigned, signed);
+            }
+            // Byte by byte, moved to the top of its lane and back.
+            let mut sum = sum;
+            for byte in 0..4 {
+                let up = _mm_cvtsi32_si128(24 - 8 * byte);
+                let a = _mm512_srli_epi32::<24>(_mm512_sll_epi32(unsigned, up));
+                let b = _mm512_srai_epi32::<24>(_mm512_sll_epi32(signed, up));
+                sum = _mm512_add_epi32(sum, _mm512_mullo_epi32(a, b));
+            }
+            sum
+        }
+    }
+
+    #[inline(always)]
+    fn float(self, a: __m512i) -> __m512 {
+        // SAFETY: `self` exists only where AVX-512F does.
+        unsafe { _mm512_cvtepi32_ps(a) }
+    }
+
+    #[inline(always)]
+    unsafe fn load_f16(self, at: *const u16) -> __m512 {
+        // SAFETY: the caller vouches for `at`; `self` exists only where AVX-512F does.
+        unsafe { _mm512_cvtph_ps(_mm256_loadu_si256(at.cast())) }
+    }
+
+    #[inline(always)]
+    unsafe fn load_int(self, at: *const u32) -> __m512i {
+        // SAFETY: the caller vouches for `at`; `self` exists only where AVX-512F does.
+        unsafe { _mm512_loadu_si512(at.cast()) }
     }
 
     #[inline(always)]

@@ -24,6 +24,8 @@ use std::sync::atomic::{AtomicU8, Ordering};
 pub(crate) trait Simd: Copy + Send + Sync + 'static {
     /// A vector register.
     type V: Copy + Send + Sync;
+    /// A register of `LANES` integers of 32 bits, or of four times as many bytes.
+    type I: Copy + Send + Sync;
     /// Values in a register.
     const LANES: usize;
     /// Registers across one tile of a matrix product; six rows of them fit the register file.
@@ -55,6 +57,14 @@ pub(crate) trait Simd: Copy + Send + Sync + 'static {
     /// Asks for the cache line at `at`, which may be any address.
     fn prefetch(self, at: *const f32);
 
+    fn splat_int(self, value: i32) -> Self::I;
+    /// The lower and the upper four bits of every byte, as bytes.
+    fn nibbles(self, bytes: Self::I) -> (Self::I, Self::I);
+    /// Every lane of `sum` plus the four products of its bytes, those of `signed` not below −127.
+    fn dot4(self, unsigned: Self::I, signed: Self::I, sum: Self::I) -> Self::I;
+    /// Integers to the nearest f32.
+    fn float(self, a: Self::I) -> Self::V;
+
     /// Loads `LANES` values.
     ///
     /// # Safety
@@ -75,6 +85,16 @@ pub(crate) trait Simd: Copy + Send + Sync + 'static {
     /// # Safety
     /// They must be readable at `at`.
     unsafe fn load_bf16(self, at: *const u32) -> (Self::V, Self::V);
+    /// Loads `LANES` values of half precision.
+    ///
+    /// # Safety
+    /// They must be readable at `at`.
+    unsafe fn load_f16(self, at: *const u16) -> Self::V;
+    /// Loads `LANES` words.
+    ///
+    /// # Safety
+    /// They must be readable at `at`.
+    unsafe fn load_int(self, at: *const u32) -> Self::I;
 
     /// The first `LANES` values of a slice.
     #[inline(always)]
@@ -123,9 +143,9 @@ pub(crate) trait Kernel {
 pub enum Isa {
     /// Plain Rust, as the compiler vectorises it for the target (NEON on ARM).
     Portable,
-    /// AVX2 with FMA.
+    /// AVX2 with FMA and F16C.
     Avx2,
-    /// AVX-512F.
+    /// AVX-512F, and VNNI for bytes where there is one.
     Avx512,
 }
 
@@ -134,7 +154,8 @@ pub fn available() -> Vec<Isa> {
     let mut sets = vec![Isa::Portable];
     #[cfg(target_arch = "x86_64")]
     {
-        if is_x86_feature_detected!("avx2") && is_x86_feature_detected!("fma") {
+        let beside = is_x86_feature_detected!("fma") && is_x86_feature_detected!("f16c");
+        if is_x86_feature_detected!("avx2") && beside {
             sets.push(Isa::Avx2);
             if is_x86_feature_detected!("avx512f") {
                 sets.push(Isa::Avx512);
@@ -173,11 +194,21 @@ pub(crate) fn run<K: Kernel>(kernel: K) -> K::Output {
         // SAFETY: `limit` stores this set only where AVX-512F was detected.
         #[cfg(target_arch = "x86_64")]
         Isa::Avx512 => unsafe { avx512::run(kernel) },
-        // SAFETY: `limit` stores this set only where AVX2 and FMA were detected.
+        // SAFETY: `limit` stores this set only where AVX2, FMA and F16C were detected.
         #[cfg(target_arch = "x86_64")]
         Isa::Avx2 => unsafe { avx2::run(kernel) },
         _ => kernel.run(portable::Portable),
     }
+}
+
+/// As [`run`], for kernels whose work is in [`Simd::dot4`].
+pub(crate) fn run_bytes<K: Kernel>(kernel: K) -> K::Output {
+    #[cfg(target_arch = "x86_64")]
+    if chosen() == Isa::Avx512 && is_x86_feature_detected!("avx512vnni") {
+        // SAFETY: `limit` stores this set only where AVX-512F was detected, and so was VNNI.
+        return unsafe { avx512::run_vnni(kernel) };
+    }
+    run(kernel)
 }
 
 #[cfg(test)]

@@ -1,5 +1,7 @@
 //! Plain Rust on four lanes, which the compiler turns into the target's own vectors.
 
+use half::f16;
+
 use super::Simd;
 
 /// Needs nothing of the CPU.
@@ -10,6 +12,11 @@ pub(super) struct Portable;
 #[derive(Clone, Copy)]
 #[repr(align(16))]
 pub(super) struct Quad([f32; 4]);
+
+/// As many integers.
+#[derive(Clone, Copy)]
+#[repr(align(16))]
+pub(super) struct QuadInt([i32; 4]);
 
 #[inline(always)]
 fn zip(a: Quad, b: Quad, f: impl Fn(f32, f32) -> f32) -> Quad {
@@ -23,6 +30,7 @@ fn map(a: Quad, f: impl Fn(f32) -> f32) -> Quad {
 
 impl Simd for Portable {
     type V = Quad;
+    type I = QuadInt;
     const LANES: usize = 4;
     /// ARM has thirty-two vector registers, SSE2 sixteen.
     const TILE: usize = if cfg!(target_arch = "aarch64") { 4 } else { 2 };
@@ -105,6 +113,46 @@ impl Simd for Portable {
 
     #[inline(always)]
     fn prefetch(self, _: *const f32) {}
+
+    #[inline(always)]
+    fn splat_int(self, value: i32) -> QuadInt {
+        QuadInt([value; 4])
+    }
+
+    #[inline(always)]
+    fn nibbles(self, bytes: QuadInt) -> (QuadInt, QuadInt) {
+        (
+            QuadInt(bytes.0.map(|b| b & 0x0F0F_0F0F)),
+            QuadInt(bytes.0.map(|b| (b >> 4) & 0x0F0F_0F0F)),
+        )
+    }
+
+    #[inline(always)]
+    fn dot4(self, unsigned: QuadInt, signed: QuadInt, sum: QuadInt) -> QuadInt {
+        QuadInt(std::array::from_fn(|i| {
+            let (a, b) = (unsigned.0[i], signed.0[i]);
+            let product = |byte: i32| ((a >> (8 * byte)) & 0xFF) * (b << (24 - 8 * byte) >> 24);
+            sum.0[i] + ((product(0) + product(1)) + (product(2) + product(3)))
+        }))
+    }
+
+    #[inline(always)]
+    fn float(self, a: QuadInt) -> Quad {
+        Quad(a.0.map(|a| a as f32))
+    }
+
+    #[inline(always)]
+    unsafe fn load_f16(self, at: *const u16) -> Quad {
+        // SAFETY: the caller vouches for `at`.
+        let halves = unsafe { at.cast::<[u16; 4]>().read_unaligned() };
+        Quad(halves.map(|half| f16::from_bits(half).to_f32()))
+    }
+
+    #[inline(always)]
+    unsafe fn load_int(self, at: *const u32) -> QuadInt {
+        // SAFETY: the caller vouches for `at`.
+        QuadInt(unsafe { at.cast::<[i32; 4]>().read_unaligned() })
+    }
 
     #[inline(always)]
     unsafe fn load(self, at: *const f32) -> Quad {

@@ -12,7 +12,8 @@ use rand_chacha::ChaCha8Rng;
 /// Declares all cases as tests on one instruction set.
 macro_rules! on {
     ($isa:expr) => {
-        cases::on!($isa; linear: forward, backward, weight_gradient, batch_invariant, packing;
+        cases::on!($isa; linear: forward, backward, weight_gradient, batch_invariant, bytes_at_extremes,
+            packing;
             attention: like_the_slow_twin, extreme_scores, any_threads, company_changes_nothing,
             how_keys_are_cut_changes_no_bit, unseen_rows_are_not_read, a_query_that_sees_nothing, bad_spans;
             head: like_the_slow_twin, gradient_of_the_weights, extreme_logits, even_distribution,

@@ -44,6 +44,10 @@ pub struct QwenVlConfig {
 /// Epsilon of every norm of the encoder and of the merger; transformers has it in code.
 pub(crate) const NORM_EPS: f32 = 1e-6;
 
+/// What names of new releases begin with, and what the same tensors' names begin with here.
+pub(crate) const RELEASES: [(&str, &str); 2] =
+    [("model.language_model.", "model."), ("model.visual.", "visual.")];
+
 /// Base of the encoder's rotary embedding; transformers has it in code.
 pub(crate) const VISION_THETA: f64 = 10_000.0;
 

@@ -3,14 +3,12 @@
 use serde::Serialize;
 use tensor::DType;
 
-use crate::adapter;
+use super::shapes::{ImageShapes, Shapes, count};
 use crate::cache::KvCache;
+use crate::config::LlmConfig;
 use crate::config::llm::Linear;
-use crate::config::{LlmConfig, VisionConfig, VlmConfig};
-use crate::image_side::ENCODER_ROWS;
 use crate::llm::{Keep, LlmTraining};
-use crate::vision;
-use crate::vlm::{LLM_PREFIX, Trainable};
+use crate::vlm::Trainable;
 
 const F32: usize = size_of::<f32>();
 
@@ -19,8 +17,10 @@ const F32: usize = size_of::<f32>();
 pub struct Workload {
     /// Rows of a pack in training; tokens of all sequences together in inference.
     pub num_tokens: usize,
-    /// Image tiles among them.
+    /// Image tiles among them, where images are cut into tiles.
     pub num_tiles: usize,
+    /// Rows of the largest image, where images are patches of any size; all of `num_tokens` when absent.
+    pub image_rows: Option<usize>,
     /// How frozen matrices are held.
     #[serde(skip)]
     pub dtype: DType,
@@ -29,6 +29,8 @@ pub struct Workload {
     pub keep: Keep,
     /// Rank of the low-rank terms, where they train.
     pub lora_rank: usize,
+    /// Whether a value head is to be grown on a model that has none.
+    pub grow_head: bool,
 }
 
 /// Bytes, by what they are for. An estimate: buffers are reused, and what lives at the same time
@@ -51,37 +53,38 @@ impl Memory {
         self.weights + self.optimizer + self.cache + self.activations
     }
 
-    /// Memory of generating text with so many tokens in the cache.
-    pub fn inference(config: &VlmConfig, workload: &Workload) -> Self {
+    /// Memory of generating text with so many tokens in the cache, or of scoring as many without one.
+    pub fn inference(shapes: &Shapes<'_>, workload: &Workload) -> Self {
         let rows = workload.num_tokens;
-        let language = working_bytes(&config.llm, rows);
+        let cache = rows * KvCache::bytes_per_row(shapes.llm);
+        let encoder = shapes.images.as_ref().map_or(0, |images| images.frozen_bytes(workload));
         Self {
-            weights: weight_bytes(config, None, workload),
+            weights: weight_bytes(shapes, None, workload),
             optimizer: 0,
-            cache: (rows * KvCache::bytes_per_row(&config.llm)) as u64,
-            activations: encoder_bytes(config, workload.num_tiles).max(language) as u64,
+            cache: if shapes.judges { 0 } else { cache as u64 },
+            activations: encoder.max(working_bytes(shapes.llm, rows)) as u64,
         }
     }
 
     /// Memory of a training step on one pack of so many rows.
-    pub fn training(config: &VlmConfig, trainable: Trainable, workload: &Workload) -> Self {
-        let parameters = num_trainable(config, trainable, workload.lora_rank);
-        let image_rows = workload.num_tiles * config.tokens_per_tile();
-        let (features, hidden) = (config.feature_size(), config.llm.hidden_size);
-        let adapter = image_rows * (2 * features + 3 * hidden) * F32;
-        let encoder = match trainable.vision() {
-            false => encoder_bytes(config, workload.num_tiles),
-            true => encoder_training_bytes(config, workload.num_tiles),
-        };
-        let kept = kept_bytes(&config.llm, workload);
+    pub fn training(shapes: &Shapes<'_>, trainable: Trainable, workload: &Workload) -> Self {
+        let parameters = num_trainable(shapes, trainable, workload.lora_rank);
+        let hidden = shapes.llm.hidden_size;
+        let kept = kept_bytes(shapes.llm, workload);
         // A block's backward pass holds its tape and about as much in gradients.
-        let language = kept + 2 * working_bytes(&config.llm, workload.num_tokens);
-        let activations = match trainable.vision() {
-            false => adapter + language.max(encoder),
-            true => adapter + language + encoder,
+        let language = kept + 2 * working_bytes(shapes.llm, workload.num_tokens);
+        let images = shapes.images.as_ref();
+        let adapter = |images: &ImageShapes| {
+            images.language_rows(workload) * (2 * images.feature_size + 3 * hidden) * F32
+        };
+        let adapter = images.map_or(0, adapter);
+        let activations = match (images, trainable.vision()) {
+            (None, _) => language,
+            (Some(images), false) => adapter + language.max(images.frozen_bytes(workload)),
+            (Some(images), true) => adapter + language + images.training_bytes(workload),
         };
         Self {
-            weights: weight_bytes(config, Some(trainable), workload),
+            weights: weight_bytes(shapes, Some(trainable), workload),
             optimizer: (parameters * 4 * F32) as u64,
             cache: 0,
             activations: activations as u64,
@@ -89,46 +92,41 @@ impl Memory {
     }
 }
 
-/// Parameters that train under a setting.
-pub fn num_trainable(config: &VlmConfig, trainable: Trainable, lora_rank: usize) -> usize {
-    let tensors = adapter::tensors(config.feature_size(), config.llm.hidden_size);
-    let adapter = if trainable.adapter() { count(&tensors) } else { 0 };
-    let vision = if trainable.vision() { count(&vision::tensors(&config.vision)) } else { 0 };
+/// Parameters that train under a setting: of a reward model the value head always, the language model's own head never.
+pub fn num_trainable(shapes: &Shapes<'_>, trainable: Trainable, lora_rank: usize) -> usize {
+    let images = shapes.images.as_ref();
+    let adapter = images.filter(|_| trainable.adapter()).map_or(0, |images| count(&images.adapter));
+    let vision = images.filter(|_| trainable.vision()).map_or(0, |images| count(&images.encoder));
     let llm = match trainable.llm() {
         LlmTraining::Frozen => 0,
-        LlmTraining::Full => config.llm.num_parameters(),
+        LlmTraining::Full => shapes.trained_language(),
         LlmTraining::Lora => {
-            let sides = Linear::ALL.iter().map(|l| l.shape(&config.llm).iter().sum::<usize>());
-            config.llm.num_layers * lora_rank * sides.sum::<usize>()
+            let sides = Linear::ALL.iter().map(|l| l.shape(shapes.llm).iter().sum::<usize>());
+            shapes.llm.num_layers * lora_rank * sides.sum::<usize>()
         }
     };
-    adapter + vision + llm
-}
-
-fn count(tensors: &[(String, Vec<usize>)]) -> usize {
-    tensors.iter().map(|(_, shape)| shape.iter().product::<usize>()).sum()
+    adapter + vision + llm + shapes.value_head()
 }
 
 /// Matrices in the chosen format unless they train, everything else in f32.
-fn weight_bytes(config: &VlmConfig, trainable: Option<Trainable>, workload: &Workload) -> u64 {
-    let frozen = match workload.dtype {
-        DType::F32 => F32,
-        DType::Bf16 => F32 / 2,
-    };
-    let held = |tensors: Vec<(String, Vec<usize>)>, trains: bool| -> usize {
-        let bytes = |shape: &[usize]| {
-            let size = if trains || shape.len() < 2 { F32 } else { frozen };
-            shape.iter().product::<usize>() * size
+fn weight_bytes(shapes: &Shapes<'_>, trainable: Option<Trainable>, workload: &Workload) -> u64 {
+    let held = |tensors: &[(String, Vec<usize>)], dtype: DType| -> usize {
+        let bytes = |name: &str, shape: &[usize]| {
+            let is_table = name.contains("embed_tokens") || name.contains("lm_head");
+            let dtype = if is_table { dtype.of_tables() } else { dtype };
+            let dtype = if shape.len() < 2 { DType::F32 } else { dtype };
+            dtype.bytes(shape.iter().product())
         };
-        tensors.iter().map(|(_, shape)| bytes(shape)).sum()
+        tensors.iter().map(|(name, shape)| bytes(name, shape)).sum()
     };
-    let vision_trains = trainable.is_some_and(Trainable::vision);
+    let unless = |trains: bool, dtype: DType| if trains { DType::F32 } else { dtype };
+    let vision = unless(trainable.is_some_and(Trainable::vision), workload.dtype.of_encoders());
     let llm_trains = trainable.is_some_and(|setting| setting.llm() == LlmTraining::Full);
-    let adapter = adapter::tensors(config.feature_size(), config.llm.hidden_size);
-    let bytes = held(vision::tensors(&config.vision), vision_trains)
-        + held(adapter, true)
-        + held(config.llm.tensors(LLM_PREFIX), llm_trains);
-    bytes as u64
+    let images = shapes.images.as_ref();
+    let images = images
+        .map_or(0, |images| held(&images.encoder, vision) + held(&images.adapter, DType::F32));
+    let language = held(&shapes.language(), unless(llm_trains, workload.dtype));
+    (images + language + shapes.value_head() * F32) as u64
 }
 
 /// What a block of the language model holds at once: its tape, its input and output, a norm's.
@@ -146,27 +144,4 @@ fn kept_bytes(config: &LlmConfig, workload: &Workload) -> usize {
         Keep::All => inputs + tapes,
         Keep::Budget(bytes) => inputs.max(bytes.min(inputs + tapes)),
     }
-}
-
-fn rows_per_tile(config: &VlmConfig) -> usize {
-    (config.tile_size / config.vision.patch_size).pow(2) + usize::from(config.vision.class_token)
-}
-
-/// Floats that a row of an encoder's block holds at once.
-fn block_floats(config: &VisionConfig) -> usize {
-    10 * config.hidden_size + 2 * config.intermediate_size
-}
-
-/// The frozen encoder works on a few tiles at a time.
-fn encoder_bytes(config: &VlmConfig, num_tiles: usize) -> usize {
-    let together = (ENCODER_ROWS / rows_per_tile(config)).max(1).min(num_tiles);
-    let features = num_tiles * config.tokens_per_tile() * config.feature_size();
-    (together * rows_per_tile(config) * block_floats(&config.vision) + features) * F32
-}
-
-/// The trained one holds the inputs of all blocks, and one block's tape and gradients.
-fn encoder_training_bytes(config: &VlmConfig, num_tiles: usize) -> usize {
-    let rows = num_tiles * rows_per_tile(config);
-    let states = (config.vision.num_layers + 1) * config.vision.hidden_size;
-    rows * (states + 2 * block_floats(&config.vision)) * F32
 }

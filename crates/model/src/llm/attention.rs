@@ -115,12 +115,14 @@ impl Attention {
     }
 
     fn project(&self, x: &Tensor, rows: Rows) -> Projected {
-        let mut query = match rows.picked {
-            Some(picked) => self.query.forward(&ops::gather_rows(x, picked)),
-            None => self.query.forward(x),
+        let Self { query, key, value, .. } = self;
+        let [mut query, mut key, value] = match rows.picked {
+            Some(picked) => {
+                let [key, value] = Projection::forward_all([key, value], x);
+                [query.forward(&ops::gather_rows(x, picked)), key, value]
+            }
+            None => Projection::forward_all([query, key, value], x),
         };
-        let mut key = self.key.forward(x);
-        let value = self.value.forward(x);
         let mut before_norm = None;
         if let Some([query_norm, key_norm]) = &self.norms {
             let (query_before, key_before) = (self.per_head(query), self.per_head(key));

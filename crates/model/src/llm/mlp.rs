@@ -23,7 +23,8 @@ pub(crate) struct MlpTape {
 impl Mlp {
     /// The dear half of the forward pass: the two wide layers.
     pub(crate) fn widen(&self, x: &Tensor) -> MlpTape {
-        MlpTape { gate: self.gate.forward(x), up: self.up.forward(x) }
+        let [gate, up] = Projection::forward_all([&self.gate, &self.up], x);
+        MlpTape { gate, up }
     }
 
     /// The other half: back to `[rows, hidden]`.

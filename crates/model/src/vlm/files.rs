@@ -5,10 +5,12 @@ use std::fs;
 use std::path::Path;
 
 use serde_json::Value;
+use tensor::DType;
 
-use super::Vlm;
+use super::{LmHead, Vlm};
 use crate::Error;
 use crate::adapter::Adapter;
+use crate::config::gguf::from_gguf;
 use crate::config::vlm::read_json;
 use crate::llm::LlmTraining;
 use crate::parameter::{Parameter, Part};
@@ -41,6 +43,21 @@ const QWEN_IMAGE_TOKEN: &str = "<|image_pad|>";
 pub(crate) const MAX_SHARD_BYTES: u64 = 5_000_000_000;
 
 impl Vlm {
+    /// Reads a language model alone: a folder as Hugging Face lays it out, or a GGUF file.
+    ///
+    /// # Errors
+    /// As [`load`](Self::load).
+    pub fn load_language_model(path: &Path, dtype: DType) -> Result<Self, Error> {
+        let mut checkpoint = Checkpoint::open(path)?;
+        let json = match checkpoint.gguf() {
+            Some(file) => from_gguf(file)?.to_json(),
+            None => read_json(&path.join("config.json"))?,
+        };
+        let vlm = Self::take(path, (json, LmHead::Required), dtype, &mut checkpoint)?;
+        checkpoint.finish()?;
+        Ok(vlm)
+    }
+
     /// Writes a full model folder: configuration, weights, and the companions of the folder this
     /// model was read from. `stored` is the format of encoder and language model; the adapter is
     /// written in f32. An earlier model in `folder` stays whole until the new one is.

@@ -10,7 +10,7 @@ use model::layout::Layout;
 use model::llm::{Llm, LlmTraining};
 use model::parameter::Parameter;
 use model::rope::RopeScaling;
-use model::weights::Checkpoint;
+use model::vlm::Vlm;
 use tensor::DType;
 
 use crate::common::{config, load, sequences};
@@ -139,12 +139,13 @@ fn a_gguf_model_is_the_same_model() {
         written(case, &path);
         let read = from_gguf(&Gguf::open(&path).unwrap()).unwrap();
         assert_eq!(read, config(case), "{case}");
-        let mut checkpoint = Checkpoint::open(folder.path()).unwrap();
-        let llm = Llm::load(read, "", DType::F32, &mut checkpoint).unwrap();
-        checkpoint.finish().unwrap();
         let [ids, _] = sequences(case);
         let hidden = |llm: &Llm| llm.forward(llm.embed(&ids), &Layout::causal(ids.len())).to_vec();
-        assert_eq!(hidden(&llm), hidden(&load(case, DType::F32)), "{case}");
+        for place in [folder.path(), &path] {
+            let vlm = Vlm::load_language_model(place, DType::F32).unwrap();
+            assert!(vlm.images.is_none());
+            assert_eq!(hidden(&vlm.llm), hidden(&load(case, DType::F32)), "{case}");
+        }
     }
 }
 

@@ -17,7 +17,9 @@ use super::{BEST_FOLDER, MpoConfig, train};
 use crate::Error;
 use crate::config::{ModelConfig, RunConfig, in_range};
 use crate::policy::Policy;
-use crate::preferences::{self, Assessors, BuildConfig, PAIRS_FILE, PreferencesConfig};
+use crate::preferences::{
+    self, Assessors, BuildConfig, PAIRS_FILE, PreferencesConfig, SourceConfig,
+};
 use crate::run::{Watch, write_config};
 
 /// Where pairs come from.
@@ -101,7 +103,9 @@ impl Stages<'_> {
 
     fn preferences(&self) -> PreferencesConfig {
         let (model, build) = (self.model.clone(), self.build.clone());
-        PreferencesConfig { model, run: self.run("preferences", &self.config.run.dataset), build }
+        let (run, source) =
+            (self.run("preferences", &self.config.run.dataset), SourceConfig::default());
+        PreferencesConfig { model, run, source, build }
     }
 
     fn training(&self) -> MpoConfig {

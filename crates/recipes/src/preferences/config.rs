@@ -1,5 +1,7 @@
 //! The keys of `sightline preferences build`.
 
+use std::path::PathBuf;
+
 use judge::TeacherConfig;
 use rollout::Sampling;
 use serde::{Deserialize, Serialize};
@@ -17,9 +19,21 @@ pub struct PreferencesConfig {
     /// The prompts, and where pairs are written.
     #[serde(flatten)]
     pub run: RunConfig,
+    /// Where responses come from.
+    #[serde(flatten)]
+    pub source: SourceConfig,
     /// From prompts to pairs.
     #[serde(flatten)]
     pub build: BuildConfig,
+}
+
+/// Where responses come from.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+pub struct SourceConfig {
+    /// The output folder of an earlier build of the same policy over the same prompts: its responses are scored and
+    /// compared, and only what it lacks is sampled.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub responses_from: Option<PathBuf>,
 }
 
 /// From prompts to pairs. In a recipe that builds its own pairs these keys are one table.
@@ -189,8 +203,12 @@ impl BuildConfig {
 }
 
 impl Recipe for PreferencesConfig {
-    const PARTS: &'static [Part] =
-        &[Part::of::<ModelConfig>(), Part::of::<RunConfig>(), Part::of::<BuildConfig>()];
+    const PARTS: &'static [Part] = &[
+        Part::of::<ModelConfig>(),
+        Part::of::<RunConfig>(),
+        Part::of::<SourceConfig>(),
+        Part::of::<BuildConfig>(),
+    ];
 
     fn validate(&self) -> Result<(), Error> {
         self.model.trainable()?;

@@ -1,18 +1,17 @@
-//! Responses of the policy, their scores, and continuations that do not see the image.
+//! Responses of the policy, and continuations that do not see the image.
 
 use std::path::Path;
 
 use data::{Dataset, prompt_of};
-use reward::{Asked, Scorer};
 use rollout::GenerateConfig;
 use schema::Completion;
 
 use super::entry::{Dropout, Entry, Response};
+use super::score::Scoring;
 use super::select::{best, candidates, first_half};
 use super::{PreferencesConfig, Statistics, known};
 use crate::Error;
 use crate::journal::Journal;
-use crate::mpo::BadPairs;
 use crate::policy::Policy;
 use crate::run::Notice;
 
@@ -39,7 +38,7 @@ pub(super) struct Sampling<'a, 's> {
     pub config: &'a PreferencesConfig,
     pub dataset: &'a Dataset,
     pub policy: Policy,
-    pub scorer: Option<&'s mut dyn Scorer>,
+    pub scoring: Scoring<'a, 's>,
 }
 
 impl Sampling<'_, '_> {
@@ -68,7 +67,7 @@ impl Sampling<'_, '_> {
     ) -> Result<Vec<Entry>, Error> {
         let mut entries = self.respond(prompts, notices)?;
         for entry in &mut entries {
-            self.score(entry, notices)?;
+            self.scoring.score(entry, notices)?;
         }
         if self.config.build.dropout_ntp {
             self.drop_images(&mut entries)?;
@@ -119,31 +118,6 @@ impl Sampling<'_, '_> {
     ) -> Result<Vec<Vec<Completion>>, Error> {
         let (vlm, tokenizer) = (&self.policy.vlm, &self.policy.processor.tokenizer);
         Ok(rollout::generate(vlm, tokenizer, prompts, config, progress)?)
-    }
-
-    /// Scores what was said; empty responses are not shown to the scorer.
-    fn score(&mut self, entry: &mut Entry, notices: &mut dyn FnMut(&Notice)) -> Result<(), Error> {
-        let Some(scorer) = &mut self.scorer else { return Ok(()) };
-        let prompt = prompt_of(&self.dataset.samples[entry.prompt]);
-        let asked = Asked { prompt: &prompt, folder: self.dataset.folder() };
-        let spoken = || entry.responses.iter().filter(|one| !one.text.trim().is_empty());
-        let texts: Vec<&str> = spoken().map(|response| response.text.as_str()).collect();
-        match scorer.scores(&asked, &texts) {
-            Ok(scores) => {
-                let responses = entry.responses.iter_mut();
-                let spoken = responses.filter(|response| !response.text.trim().is_empty());
-                spoken.zip(scores).for_each(|(response, score)| response.score = Some(score));
-            }
-            Err(source) => {
-                let place = self.dataset.place(entry.prompt);
-                if self.config.build.bad_scores == BadPairs::Stop {
-                    return Err(Error::Score { place, source });
-                }
-                entry.score_error = Some(source.to_string());
-                notices(&Notice::Unscored { place, reason: source.to_string() });
-            }
-        }
-        Ok(())
     }
 
     /// Continues half of the best response of each prompt that has an image and no known answer.

@@ -30,6 +30,7 @@ pub(super) fn measure(
     let PairwiseSummary { num_pairs, accuracy, margin, loss, calibration_error } =
         pairwise(&margins);
     let named = [
+        ("eval_num_pairs", num_pairs as f64),
         ("eval_accuracy", accuracy),
         ("eval_margin", margin),
         ("eval_loss", loss),

@@ -3,11 +3,10 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use data::{Order, Preference, Preferences};
-use preprocess::Judged;
+use preprocess::{Judged, Processor};
 
 use super::RewardConfig;
 use crate::Error;
-use crate::policy::Policy;
 use crate::run::Notice;
 
 /// One pair as the model reads it.
@@ -36,14 +35,14 @@ impl Pairs {
     /// `notices`.
     pub(super) fn read(
         config: &RewardConfig,
-        policy: &Policy,
+        processor: &Processor,
         notices: &mut dyn FnMut(&Notice),
     ) -> Result<Self, Error> {
         let mut pairs = Self { train: Vec::new(), held_out: Vec::new() };
         for path in config.datasets() {
             let read = Preferences::read(path, None)?;
             let held_out = held_out_prompts(config, &read);
-            for (judged, index) in judge_all(config, policy, &read, notices)? {
+            for (judged, index) in judge_all(config, processor, &read, notices)? {
                 let pair = JudgedPair { judged, place: read.place(index) };
                 match held_out.contains(&key(&read.pairs[index])) {
                     true => pairs.held_out.push(pair),
@@ -53,7 +52,7 @@ impl Pairs {
         }
         if let Some(path) = &config.pairs.eval_dataset {
             let read = Preferences::read(path, None)?;
-            for (judged, index) in judge_all(config, policy, &read, notices)? {
+            for (judged, index) in judge_all(config, processor, &read, notices)? {
                 pairs.held_out.push(JudgedPair { judged, place: read.place(index) });
             }
         }
@@ -67,11 +66,11 @@ impl Pairs {
 /// The usable pairs of a file, rendered, each with its number.
 fn judge_all(
     config: &RewardConfig,
-    policy: &Policy,
+    processor: &Processor,
     read: &Preferences,
     notices: &mut dyn FnMut(&Notice),
 ) -> Result<Vec<(Judged, usize)>, Error> {
-    let max_length = config.pairs.max_length.min(policy.processor.context_length);
+    let max_length = config.pairs.max_length.min(processor.context_length);
     let (mut judged, mut left_out) = (Vec::new(), LeftOut::default());
     for (index, pair) in read.pairs.iter().enumerate() {
         if pair.margin().is_some_and(|margin| margin <= config.pairs.min_score_gap) {
@@ -79,7 +78,7 @@ fn judge_all(
             continue;
         }
         let responses = [pair.chosen.as_str(), pair.rejected.as_str()];
-        match policy.processor.judged(&pair.prompt, &responses, read.folder()) {
+        match processor.judged(&pair.prompt, &responses, read.folder()) {
             Ok(one) if one.longest() <= max_length => judged.push((one, index)),
             Ok(_) | Err(preprocess::Error::TooLong { .. }) => left_out.num_long += 1,
             Err(error) => return Err(Error::of_sample(&read.place(index))(error)),

@@ -206,6 +206,46 @@ fn other_samples_are_not_mixed_in() {
 }
 
 #[test]
+fn responses_of_an_earlier_build_are_scored() {
+    let place = place(&[None, None, None]);
+    let earlier = config(&place, &[("dropout_ntp", "false")]);
+    build(&earlier, Assessors::default(), Watch::nobody()).unwrap();
+    let from = quoted(&earlier.run.output_dir);
+    let output = quoted(&place.path("scored"));
+    let keys = [&scored()[..], &[("dropout_ntp", "false"), ("output_dir", &output)]].concat();
+    let again = [&keys[..], &[("responses_from", &from)]].concat();
+    let mut scorer = LikesThree::default();
+    let taken = build(&config(&place, &again), scored_by(&mut scorer), Watch::nobody()).unwrap();
+    assert!(scorer.num_asked == 3 && taken.num_score_pairs > 0, "{taken}");
+    // The same as if they had been sampled anew; and what the other build lacks is.
+    let texts = |folder: &str| -> Vec<Value> {
+        let journal = fs::read_to_string(place.path(folder).join("responses.jsonl")).unwrap();
+        let entries = journal.lines().skip(1).map(|line| serde_json::from_str(line).unwrap());
+        entries.map(|entry: Value| entry["responses"][0]["text"].clone()).collect()
+    };
+    assert_eq!(texts("scored"), texts("pairs"));
+    let journal = earlier.run.output_dir.join("responses.jsonl");
+    let shorter: Vec<String> = fs::read_to_string(&journal)
+        .unwrap()
+        .lines()
+        .take(3)
+        .map(|line| format!("{line}\n"))
+        .collect();
+    fs::write(&journal, shorter.concat()).unwrap();
+    let other = quoted(&place.path("other"));
+    let again = [&again[..], &[("output_dir", &other)]].concat();
+    let sampled = build(&config(&place, &again), scored_by(&mut scorer), Watch::nobody()).unwrap();
+    assert_eq!((texts("other"), sampled), (texts("scored"), taken));
+    // Samples under other settings are not taken for these.
+    let elsewhere = quoted(&place.path("hot"));
+    let hot = [("temperature", "0.5"), ("output_dir", elsewhere.as_str())];
+    let hot = [&again[..], &hot].concat();
+    let error = build(&config(&place, &hot), scored_by(&mut scorer), Watch::nobody());
+    let error = error.unwrap_err().to_string();
+    assert!(error.contains("temperature: 1.0, now 0.5"), "{error}");
+}
+
+#[test]
 fn interrupted_and_taken_up_again_equals_uninterrupted() {
     let answers = [None; 11];
     let (whole, broken) = (place(&answers), place(&answers));

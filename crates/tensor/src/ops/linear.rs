@@ -6,11 +6,25 @@ use crate::{Tensor, Weight};
 
 /// `y = x·Wᵀ + b`: `[t, in] -> [t, out]`. Each row's result does not depend on the other rows.
 pub fn linear(x: &Tensor, weight: &Weight, bias: Option<&Tensor>) -> Tensor {
-    assert_eq!(x.cols(), weight.in_features(), "input width of a linear layer");
-    let mut y = x.scratch_with_cols(weight.out_features());
-    let bias = bias.map(Tensor::as_slice);
-    linear::forward(x.as_slice(), weight.packed(), bias, y.as_mut_slice());
+    let [y] = linear_all(x, [(weight, bias)]);
     y
+}
+
+/// As [`linear`] for several layers of the same rows at once.
+pub fn linear_all<const N: usize>(
+    x: &Tensor,
+    layers: [(&Weight, Option<&Tensor>); N],
+) -> [Tensor; N] {
+    let mut all = layers.map(|(weight, _)| x.scratch_with_cols(weight.out_features()));
+    let mut of: Vec<_> = (all.iter_mut().zip(layers))
+        .map(|(y, (weight, bias))| {
+            assert_eq!(x.cols(), weight.in_features(), "input width of a linear layer");
+            let bias = bias.map(Tensor::as_slice);
+            linear::Layer { weight: weight.packed(), bias, y: y.as_mut_slice() }
+        })
+        .collect();
+    linear::forward_all(x.as_slice(), &mut of);
+    all
 }
 
 /// `dx = dy·W`: `[t, out] -> [t, in]`.

@@ -16,7 +16,9 @@ pub use activation::{Gelu, gelu, gelu_backward, swiglu, swiglu_backward};
 pub use attention::{Attended, attention, attention_backward};
 pub use elementwise::{add, scale, scale_columns, scale_columns_backward, scale_rows};
 pub use head::{LogProbs, Want, log_probs, log_probs_weight_gradient};
-pub use linear::{bias_gradient, linear, linear_backward, linear_backward_add, weight_gradient};
+pub use linear::{
+    bias_gradient, linear, linear_all, linear_backward, linear_backward_add, weight_gradient,
+};
 pub use norm::{layer_norm, layer_norm_backward, rms_norm, rms_norm_backward};
 pub use optimizer::{AdamW, adamw, all_finite, sum_squares};
 pub use rotary::{RotaryTable, rotary, rotary_backward};

@@ -1,30 +1,27 @@
 //! The demo's report: what each stage did to accuracy, length and cost.
 
 use anyhow::Result;
-use eval::{Answer, Interval, Paired};
-use report::{Comparison, Curve, Example, Fact, RunSummary};
+use eval::{Answer, Interval};
+use report::{Comparison, Curve, Example, Fact, Ranking, RunSummary};
 
-use super::{Demo, Outcome, Stage, Trained};
+use super::outcome::{Against, RewardOutcome};
+use super::{Demo, Outcome, Reached, Stage, Trained};
 
 /// Held-out items shown with their pictures.
 const NUM_EXAMPLES: usize = 12;
 
 /// Writes `summary.json` and `report.html`.
-pub(super) fn write(
-    demo: &Demo<'_>,
-    stages: &[Stage],
-    paired: &Paired,
-    outcome: &Outcome,
-) -> Result<()> {
+pub(super) fn write(demo: &Demo<'_>, reached: &Reached, outcome: &Outcome) -> Result<()> {
     let summary = RunSummary {
         description: "DINOv2-small and SmolLM2-135M-Instruct become a small model that looks at \
                       handwritten arithmetic and reasons; only the adapter trains."
             .to_owned(),
-        facts: facts(demo, stages, outcome),
-        stages: stages.iter().map(stage).collect(),
-        comparisons: vec![comparison(paired)],
+        facts: facts(demo, reached, outcome),
+        stages: stages(reached),
+        rankings: vec![ranking(&outcome.reward)],
+        comparisons: outcome.comparisons.iter().map(comparison).collect(),
         curves: curves(),
-        examples: examples(stages),
+        examples: examples(reached),
         ..RunSummary::titled("Sightline: digits")
     };
     let text = serde_json::to_string_pretty(&summary)?;
@@ -32,10 +29,10 @@ pub(super) fn write(
     Ok(report::write(&summary, &demo.output, &outcome.report)?)
 }
 
-fn facts(demo: &Demo<'_>, stages: &[Stage], outcome: &Outcome) -> Vec<Fact> {
+fn facts(demo: &Demo<'_>, reached: &Reached, outcome: &Outcome) -> Vec<Fact> {
     let fact = |name: &str, value: String| Fact { name: name.to_owned(), value };
     let task = &demo.plan.task;
-    let majority = stages.last().map_or(0.0, |stage| stage.evaluation.summary.majority);
+    let majority = reached.grpo.evaluation.summary.majority;
     vec![
         fact("Accuracy", "pass@1 at temperature 1".to_owned()),
         fact("Always the commonest answer", format!("{:.1} %", 100.0 * majority)),
@@ -46,21 +43,45 @@ fn facts(demo: &Demo<'_>, stages: &[Stage], outcome: &Outcome) -> Vec<Fact> {
     ]
 }
 
+/// The stages in the order in which they ran.
+fn stages(reached: &Reached) -> Vec<report::Stage> {
+    let Reached { assembled, sft, reward, mpo, grpo } = reached;
+    let reward = cost("reward", Some(reward));
+    vec![stage(assembled), stage(sft), reward, stage(mpo), stage(grpo)]
+}
+
 fn stage(stage: &Stage) -> report::Stage {
     let summary = &stage.evaluation.summary;
     let blind = stage.evaluation.blind.as_ref();
-    let training = stage.trained.as_ref();
     report::Stage {
         num_items: Some(summary.num_items),
         accuracy: Some(interval(&summary.accuracy)),
         blind: blind.map(|blind| interval(&blind.accuracy)),
         well_formed: Some(summary.well_formed),
         mean_length: Some(summary.mean_length),
+        repetition: Some(summary.repetition),
+        ..cost(stage.name, stage.trained.as_ref())
+    }
+}
+
+/// A stage of which only is known what it took.
+fn cost(name: &str, training: Option<&Trained>) -> report::Stage {
+    report::Stage {
         num_steps: training.map(|trained| trained.log.len() as u64),
         num_trained_tokens: training.map(|trained| last(trained, "num_tokens")),
         num_sampled_tokens: training.map(|trained| sum(trained, "num_sampled_tokens")),
         seconds: training.map(|trained| trained.seconds),
-        ..report::Stage::named(stage.name)
+        ..report::Stage::named(name)
+    }
+}
+
+fn ranking(reward: &RewardOutcome) -> Ranking {
+    let RewardOutcome { num_pairs, accuracy, margin, .. } = reward;
+    Ranking {
+        name: "reward".to_owned(),
+        num_pairs: *num_pairs,
+        accuracy: interval(accuracy),
+        margin: *margin,
     }
 }
 
@@ -77,10 +98,11 @@ fn sum(trained: &Trained, key: &str) -> u64 {
     trained.log.iter().filter_map(|line| line.get(key)?.as_f64()).sum::<f64>() as u64
 }
 
-fn comparison(paired: &Paired) -> Comparison {
+fn comparison(against: &Against) -> Comparison {
+    let Against { before, after, paired } = against;
     Comparison {
-        before: "sft".to_owned(),
-        after: "grpo".to_owned(),
+        before: (*before).to_owned(),
+        after: (*after).to_owned(),
         num_items: paired.num_items,
         only_before: paired.only_before,
         only_after: paired.only_after,
@@ -89,9 +111,16 @@ fn comparison(paired: &Paired) -> Comparison {
 }
 
 fn curves() -> Vec<Curve> {
-    let (sft, grpo) = ("sft/metrics.jsonl", "grpo/metrics.jsonl");
+    let [sft, reward, mpo, grpo] =
+        ["sft", "reward", "mpo", "grpo"].map(|stage| format!("{stage}/metrics.jsonl"));
+    let (sft, reward, mpo, grpo) = (&sft, &reward, &mpo, &grpo);
+    let ranked = [("training pairs", "accuracy"), ("held-out pairs", "eval_accuracy")];
+    let preferred = [("pairs", "rewards/accuracies")];
     vec![
         Curve::of("SFT: loss a token", sft, &[("loss", "token_loss")]),
+        Curve::of("Reward model: pairs ranked right", reward, &ranked).in_percent(),
+        Curve::of("MPO: chosen response gains more", mpo, &preferred).in_percent(),
+        Curve::of("MPO: margin of implicit rewards", mpo, &[("margin", "rewards/margins")]),
         Curve::of(
             "GRPO: reward",
             grpo,
@@ -113,13 +142,13 @@ fn curves() -> Vec<Curve> {
 }
 
 /// The first held-out items, with what each trained stage said.
-fn examples(stages: &[Stage]) -> Vec<Example> {
-    let Some(first) = stages.last() else { return Vec::new() };
-    let items = first.evaluation.answers.iter().take(NUM_EXAMPLES);
-    items.map(|item| example(item, stages)).collect()
+fn examples(reached: &Reached) -> Vec<Example> {
+    let items = reached.grpo.evaluation.answers.iter().take(NUM_EXAMPLES);
+    items.map(|item| example(item, reached)).collect()
 }
 
-fn example(item: &Answer, stages: &[Stage]) -> Example {
+fn example(item: &Answer, reached: &Reached) -> Example {
+    let trained = reached.policies().into_iter().filter(|stage| stage.trained.is_some());
     let said = |stage: &Stage| {
         let answer = stage.evaluation.answers.iter().find(|answer| answer.id == item.id)?;
         Some(report::Answer {
@@ -132,6 +161,6 @@ fn example(item: &Answer, stages: &[Stage]) -> Example {
         images: item.images.iter().map(|image| format!("digits/{image}")).collect(),
         question: item.question.clone(),
         gold: item.gold.clone(),
-        answers: stages.iter().filter(|stage| stage.trained.is_some()).filter_map(said).collect(),
+        answers: trained.filter_map(said).collect(),
     }
 }

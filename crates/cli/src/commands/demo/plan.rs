@@ -1,11 +1,21 @@
-//! What the demo does at which size: the task, the two training runs, the evaluations.
+//! What the demo does at which size: the tasks, the training runs, the pairs, the evaluations.
 
 use std::path::PathBuf;
 
 use data::digits::{DigitTask, Operator, OperatorPlace, Paper, Thought};
-use recipes::config::load;
+use recipes::Error;
+use recipes::config::{Recipe, Storage, load};
 use recipes::grpo::GrpoConfig;
+use recipes::mpo::MpoConfig;
+use recipes::preferences::PreferencesConfig;
+use recipes::reward_model::RewardConfig;
 use recipes::sft::SftConfig;
+
+/// How the frozen weights are held in every stage: all of them then see the same language model.
+pub(super) const DTYPE: Storage = Storage::Int8;
+
+/// Paths among a stage's settings, by key.
+pub(super) type Paths = Vec<(&'static str, PathBuf)>;
 
 /// Sizes of everything.
 pub(super) struct Plan {
@@ -13,16 +23,21 @@ pub(super) struct Plan {
     pub task: DigitTask,
     /// Pictures of one digit, on which the adapter learns to read.
     pub reading: DigitTask,
+    /// The first pictures of the task: those to train are answered for preference pairs, those held out for pairs that
+    /// the reward model is measured on.
+    pub prompts: DigitTask,
     /// Patches merged into one visual token along each side.
     pub unshuffle: usize,
     /// Held-out items between stages.
     pub num_between: usize,
-    /// Held-out items for SFT and GRPO at the end.
+    /// Held-out items for every trained stage.
     pub num_final: usize,
     /// Most tokens of an answer.
     pub max_new_tokens: usize,
     align_steps: u64,
     sft_steps: u64,
+    reward_steps: u64,
+    mpo_steps: u64,
     grpo_steps: u64,
 }
 
@@ -37,14 +52,17 @@ impl Plan {
                 num_held_out: 100,
                 ..task.clone()
             },
+            prompts: DigitTask { num_train: 512, num_held_out: 96, ..task.clone() },
             task,
             unshuffle: 2,
-            num_between: 300,
+            num_between: 200,
             num_final: 600,
             max_new_tokens: 32,
             align_steps: 40,
             sft_steps: 80,
-            grpo_steps: 24,
+            reward_steps: 40,
+            mpo_steps: 24,
+            grpo_steps: 16,
         }
     }
 
@@ -54,22 +72,25 @@ impl Plan {
         Self {
             task: DigitTask { num_train: 800, num_held_out: 100, ..full.task },
             reading: DigitTask { num_train: 640, ..full.reading },
+            prompts: DigitTask { num_train: 48, num_held_out: 32, ..full.prompts },
             num_between: 50,
             num_final: 100,
             align_steps: 24,
             sft_steps: 24,
+            reward_steps: 4,
+            mpo_steps: 2,
             grpo_steps: 2,
             ..full
         }
     }
 
     /// The settings of the adapter's first training, on pictures of one digit.
-    pub(super) fn align(&self, paths: &[(&str, PathBuf)]) -> Result<SftConfig, recipes::Error> {
+    pub(super) fn align(&self, paths: &Paths) -> Result<SftConfig, Error> {
         self.supervised(self.align_steps, "constant_with_warmup", paths)
     }
 
     /// The settings of supervised fine-tuning on chains of thought.
-    pub(super) fn sft(&self, paths: &[(&str, PathBuf)]) -> Result<SftConfig, recipes::Error> {
+    pub(super) fn sft(&self, paths: &Paths) -> Result<SftConfig, Error> {
         self.supervised(self.sft_steps, "cosine", paths)
     }
 
@@ -77,8 +98,8 @@ impl Plan {
         &self,
         max_steps: u64,
         schedule: &str,
-        paths: &[(&str, PathBuf)],
-    ) -> Result<SftConfig, recipes::Error> {
+        paths: &Paths,
+    ) -> Result<SftConfig, Error> {
         let values = [
             ("learning_rate", "2e-3"),
             ("lr_scheduler_type", schedule),
@@ -89,11 +110,65 @@ impl Plan {
             ("save_steps", "50"),
             ("save_total_limit", "2"),
         ];
-        load(None, &self.keys(&values, max_steps, paths))
+        self.steps(max_steps, &values, paths)
+    }
+
+    /// The settings of answers to training pictures, right ones paired with wrong ones.
+    pub(super) fn rule_pairs(&self, paths: &Paths) -> Result<PreferencesConfig, Error> {
+        self.answers(&[("max_pairs_per_prompt", "4"), ("max_format_pairs", "1")], paths)
+    }
+
+    /// The same of held-out pictures: one pair each.
+    pub(super) fn held_out_pairs(&self, paths: &Paths) -> Result<PreferencesConfig, Error> {
+        self.answers(&[("max_pairs_per_prompt", "1"), ("max_format_pairs", "0")], paths)
+    }
+
+    /// The settings of pairs as R1V2 chooses them: right by rule, and better by the reward model's score.
+    pub(super) fn score_pairs(&self, paths: &Paths) -> Result<PreferencesConfig, Error> {
+        let values = [
+            ("threshold_quantile", "0.5"),
+            ("max_pairs_per_prompt", "2"),
+            ("max_format_pairs", "1"),
+        ];
+        self.answers(&values, paths)
+    }
+
+    fn answers(&self, values: &[(&str, &str)], paths: &Paths) -> Result<PreferencesConfig, Error> {
+        let length = self.max_new_tokens.to_string();
+        let own = [("num_generations", "8"), ("max_completion_length", length.as_str())];
+        self.load(&[&own[..], values].concat(), paths)
+    }
+
+    /// The settings of the reward model.
+    pub(super) fn reward(&self, paths: &Paths) -> Result<RewardConfig, Error> {
+        let values = [
+            ("trainable", "adapter+lora"),
+            ("lora_r", "32"),
+            ("learning_rate", "1e-3"),
+            ("warmup_ratio", "0.05"),
+            ("per_device_train_batch_size", "16"),
+            ("save_steps", "20"),
+            ("save_total_limit", "2"),
+        ];
+        self.steps(self.reward_steps, &values, paths)
+    }
+
+    /// The settings of mixed preference optimisation.
+    pub(super) fn mpo(&self, paths: &Paths) -> Result<MpoConfig, Error> {
+        let values = [
+            ("learning_rate", "2e-4"),
+            ("warmup_ratio", "0.05"),
+            ("weight_decay", "0.05"),
+            ("per_device_train_batch_size", "16"),
+            ("gradient_accumulation_steps", "2"),
+            ("save_steps", "10"),
+            ("save_total_limit", "2"),
+        ];
+        self.steps(self.mpo_steps, &values, paths)
     }
 
     /// The settings of reinforcement.
-    pub(super) fn grpo(&self, paths: &[(&str, PathBuf)]) -> Result<GrpoConfig, recipes::Error> {
+    pub(super) fn grpo(&self, paths: &Paths) -> Result<GrpoConfig, Error> {
         let length = self.max_new_tokens.to_string();
         let values = [
             ("learning_rate", "5e-4"),
@@ -105,24 +180,26 @@ impl Plan {
             ("save_steps", "10"),
             ("save_total_limit", "2"),
         ];
-        load(None, &self.keys(&values, self.grpo_steps, paths))
+        self.steps(self.grpo_steps, &values, paths)
     }
 
-    fn keys(
+    fn steps<R: Recipe>(
         &self,
-        values: &[(&str, &str)],
         max_steps: u64,
-        paths: &[(&str, PathBuf)],
-    ) -> Vec<(String, String)> {
+        values: &[(&str, &str)],
+        paths: &Paths,
+    ) -> Result<R, Error> {
+        self.load(&[values, &[("max_steps", &max_steps.to_string())]].concat(), paths)
+    }
+
+    fn load<R: Recipe>(&self, values: &[(&str, &str)], paths: &Paths) -> Result<R, Error> {
         let pair = |key: &str, value: String| (key.to_owned(), value);
         let quoted = |path: &PathBuf| toml::Value::from(path.display().to_string()).to_string();
-        let mut keys = vec![
-            pair("seed", self.task.seed.to_string()),
-            pair("max_steps", max_steps.to_string()),
-        ];
+        let dtype = toml::Value::try_from(DTYPE).expect("a plain name").to_string();
+        let mut keys = vec![pair("seed", self.task.seed.to_string()), pair("dtype", dtype)];
         keys.extend(values.iter().map(|&(key, value)| pair(key, value.to_owned())));
         keys.extend(paths.iter().map(|(key, path)| pair(key, quoted(path))));
-        keys
+        load(None, &keys)
     }
 }
 
@@ -163,7 +240,7 @@ mod tests {
         resolved(&load::<R>(None, &keys).unwrap()).unwrap()
     }
 
-    fn paths(dataset: &str, adapter: Option<&'static str>) -> Vec<(&'static str, PathBuf)> {
+    fn paths(dataset: &str, adapter: Option<&'static str>) -> Paths {
         let mut paths = vec![
             ("model_name_or_path", "${vlm}".into()),
             ("dataset", dataset.into()),
@@ -174,14 +251,28 @@ mod tests {
         paths
     }
 
+    fn check<R: Recipe>(name: &str, own: Result<R, Error>) {
+        assert_eq!(stage::<R>(name), resolved(&own.unwrap()).unwrap(), "{name}");
+    }
+
     #[test]
     fn the_pipeline_of_the_same_name_has_the_same_settings() {
         let plan = Plan::full(1);
-        let align = plan.align(&paths("${reading}/train.jsonl", None)).unwrap();
-        assert_eq!(stage::<SftConfig>("align"), resolved(&align).unwrap());
-        let sft = plan.sft(&paths("${digits}/train.jsonl", Some("${align.checkpoint}"))).unwrap();
-        assert_eq!(stage::<SftConfig>("sft"), resolved(&sft).unwrap());
-        let grpo = plan.grpo(&paths("${digits}/train.jsonl", Some("${sft.checkpoint}"))).unwrap();
-        assert_eq!(stage::<GrpoConfig>("grpo"), resolved(&grpo).unwrap());
+        let (align, sft, mpo) = ("${align.checkpoint}", "${sft.checkpoint}", "${mpo.checkpoint}");
+        check("align", plan.align(&paths("${reading}/train.jsonl", None)));
+        check("sft", plan.sft(&paths("${digits}/train.jsonl", Some(align))));
+        let prompts = paths("${prompts}/train.jsonl", Some(sft));
+        check("rule-pairs", plan.rule_pairs(&prompts));
+        let held_out = paths("${prompts}/held_out.jsonl", Some(sft));
+        check("held-out-pairs", plan.held_out_pairs(&held_out));
+        let mut pairs = paths("${rule-pairs}/pairs.jsonl", Some(sft));
+        pairs.push(("eval_dataset", "${held-out-pairs}/pairs.jsonl".into()));
+        check("reward", plan.reward(&pairs));
+        let mut prompts = prompts;
+        prompts.push(("responses_from", "${rule-pairs}".into()));
+        prompts.push(("reward_model", "${reward-model}".into()));
+        check("score-pairs", plan.score_pairs(&prompts));
+        check("mpo", plan.mpo(&paths("${score-pairs}/pairs.jsonl", Some(sft))));
+        check("grpo", plan.grpo(&paths("${digits}/train.jsonl", Some(mpo))));
     }
 }

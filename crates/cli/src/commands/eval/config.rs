@@ -31,7 +31,7 @@ pub(crate) struct TasksConfig {
     /// A checkpoint, or its file of trained values, to use in place of the model's own.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) adapter_name_or_path: Option<PathBuf>,
-    /// Storage of the weights: `float32` or `bfloat16`.
+    /// Storage of the weights: `float32`, `bfloat16`, `int8` or `int4`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) dtype: Option<String>,
     /// Address of an OpenAI-compatible server, before `/chat/completions`.

@@ -22,7 +22,7 @@ use crate::progress::{Meter, Progress, Unit};
 use crate::{Context, teachers};
 
 /// Whether file or options name benchmarks.
-pub(super) fn are_named(args: &RecipeArgs) -> Result<bool> {
+pub(crate) fn are_tasks_named(args: &RecipeArgs) -> Result<bool> {
     let in_file = match &args.config {
         Some(path) => {
             let text = std::fs::read_to_string(path).with_context(|| path.display().to_string());

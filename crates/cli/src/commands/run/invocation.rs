@@ -11,9 +11,9 @@ use recipes::config::{Recipe, load};
 use recipes::run::shaping_text;
 use toml::{Table, Value};
 
-use crate::args::{Cli, Command, PreferencesCommand, RecipeArgs, RewardCommand};
+use crate::args::{Cli, Command, EvalArgs, PreferencesCommand, RecipeArgs, RewardCommand};
 use crate::commands::distill::DistillRecipe;
-use crate::commands::eval::EvalConfig;
+use crate::commands::eval::{EvalConfig, TasksConfig, are_tasks_named};
 use crate::commands::iterative_sft;
 use crate::commands::reward::data::CurateRecipe;
 use crate::overrides;
@@ -61,7 +61,10 @@ pub(super) fn settings(command: &Command) -> Result<String> {
         }
         Command::Mpo(args) => of::<recipes::mpo::MpoConfig>(&args.recipe),
         Command::Grpo(args) => of::<recipes::grpo::GrpoConfig>(&args.recipe),
-        Command::Eval(args) => of::<EvalConfig>(&args.recipe),
+        Command::Eval(EvalArgs { command: None, recipe }) if are_tasks_named(recipe)? => {
+            of::<TasksConfig>(recipe)
+        }
+        Command::Eval(EvalArgs { command: None, recipe }) => of::<EvalConfig>(recipe),
         Command::Reward(RewardCommand::Data(args)) => of::<CurateRecipe>(&args.recipe),
         Command::Reward(RewardCommand::Train(args)) => {
             of::<recipes::reward_model::RewardConfig>(&args.recipe)
@@ -87,7 +90,13 @@ fn declaration(command: &str) -> Result<::clap::Command> {
     }
     let inner: Vec<&str> = found.get_subcommands().map(::clap::Command::get_name).collect();
     ensure!(!known.is_empty(), "command = \"\"");
-    ensure!(inner.is_empty(), "command `{command}`: expected one of {}", inner.join(", "));
+    // Evaluation has commands inside, and does something itself.
+    let does_something = found.get_arguments().any(|option| option.get_long() == Some(SET));
+    ensure!(
+        inner.is_empty() || does_something,
+        "command `{command}`: expected one of {}",
+        inner.join(", ")
+    );
     ensure!(!NO_STAGES.contains(&command), "`{command}` cannot be a stage");
     Ok(found)
 }
