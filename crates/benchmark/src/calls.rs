@@ -8,8 +8,8 @@ use crate::score::{Marks, share};
 
 /// Scores the calls of an answer.
 pub(crate) fn marks(answer: &str, expected: &Expected) -> Marks {
-    let strict = calls(unfenced(answer));
-    let lenient = strict.clone().or_else(|| somewhere(answer));
+    let strict = calls(&bracketed(answer));
+    let lenient = strict.clone().or_else(|| calls(unfenced(answer))).or_else(|| somewhere(answer));
     let of = |found: &Option<Vec<Call>>| verdict(found.as_deref(), expected);
     let why = of(&lenient).err().unwrap_or_else(|| "right".to_owned());
     let prediction = lenient.as_ref().map(|calls| {
@@ -18,8 +18,17 @@ pub(crate) fn marks(answer: &str, expected: &Expected) -> Marks {
     });
     let (strict, lenient) = (share(of(&strict).is_ok()), share(of(&lenient).is_ok()));
     // Where no call is right, a call said in passing is one nevertheless.
-    let lenient = if expected.calls.is_empty() { lenient } else { lenient.max(strict) };
-    Marks { strict: strict.min(lenient.max(strict)), lenient, prediction, why, ..Marks::default() }
+    let is_relevant = expected.is_any || !expected.calls.is_empty();
+    let lenient = if is_relevant { lenient.max(strict) } else { lenient };
+    Marks { strict, lenient, prediction, why, ..Marks::default() }
+}
+
+/// As the benchmark reads an answer: without backticks at its ends, in brackets.
+fn bracketed(answer: &str) -> String {
+    let plain = answer.trim_matches(['`', '\n', ' ']);
+    let open = if plain.starts_with('[') { "" } else { "[" };
+    let close = if plain.ends_with(']') { "" } else { "]" };
+    format!("{open}{plain}{close}")
 }
 
 fn unfenced(answer: &str) -> &str {
@@ -41,6 +50,9 @@ fn somewhere(answer: &str) -> Option<Vec<Call>> {
 
 fn verdict(found: Option<&[Call]>, expected: &Expected) -> Result<(), String> {
     let found = found.unwrap_or_default();
+    if expected.is_any {
+        return if found.is_empty() { Err("no call".to_owned()) } else { Ok(()) };
+    }
     if expected.calls.is_empty() {
         return if found.is_empty() {
             Ok(())
@@ -167,6 +179,7 @@ mod tests {
             functions: functions.as_array().unwrap().clone(),
             calls: calls.iter().map(call).collect(),
             is_ordered,
+            is_any: false,
         }
     }
 
@@ -176,7 +189,8 @@ mod tests {
         let cases = [
             ("[area(base=10, height=5)]", [1, 1]),
             ("area(base=10, height=5.0, unit='Units')", [1, 1]),
-            ("```python\n[area(base=10, height=5)]\n```", [1, 1]),
+            ("```\n[area(base=10, height=5)]\n```", [1, 1]),
+            ("```python\n[area(base=10, height=5)]\n```", [0, 1]),
             ("I call [area(base=10, height=5)]", [0, 1]),
             ("[area(base=10.0, height=5)]", [0, 0]),
             ("[area(base=10)]", [0, 0]),
@@ -203,6 +217,9 @@ mod tests {
         assert_eq!(marks(answer, &expected(true, &two)).strict, 0.0);
         assert_eq!(marks("None of the functions can be used.", &expected(false, &[])).strict, 1.0);
         assert_eq!(marks(answer, &expected(false, &[])).strict, 0.0);
+        // Any call is right where one is relevant.
+        let any = Expected { is_any: true, ..expected(false, &[]) };
+        assert_eq!((marks(answer, &any).strict, marks("None.", &any).strict), (1.0, 0.0));
     }
 
     #[test]

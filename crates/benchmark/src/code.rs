@@ -12,6 +12,8 @@ pub struct Program {
     pub tests: Vec<Test>,
     /// The method of `Solution` that is called; without one the program reads and prints.
     pub function: Option<String>,
+    /// The beginning of the program, where only the rest is asked for.
+    pub begun: Option<String>,
 }
 
 /// One test.
@@ -23,35 +25,27 @@ pub struct Test {
     pub output: String,
 }
 
-/// What every solution may use without importing it, as in the benchmark.
-const PRELUDE: &str = "import sys, json\nfrom typing import *\nfrom string import *\nfrom re import *\nfrom datetime import *\nfrom collections import *\nfrom heapq import *\nfrom bisect import *\nfrom copy import *\nfrom math import *\nfrom random import *\nfrom statistics import *\nfrom itertools import *\nfrom functools import *\nfrom operator import *\nimport collections, heapq, bisect, math, itertools, functools, operator, string, re\nsys.setrecursionlimit(50000)\n";
+/// What every solution may use without importing it (LiveCodeBench, `lcb_runner/evaluation/testing_util.py`).
+const PRELUDE: &str = "from string import *\nfrom re import *\nfrom datetime import *\nfrom collections import *\nfrom heapq import *\nfrom bisect import *\nfrom copy import *\nfrom math import *\nfrom random import *\nfrom statistics import *\nfrom itertools import *\nfrom functools import *\nfrom operator import *\nfrom io import *\nfrom sys import *\nfrom json import *\nfrom builtins import *\nfrom typing import *\nimport string\nimport re\nimport datetime\nimport collections\nimport heapq\nimport bisect\nimport copy\nimport math\nimport random\nimport statistics\nimport itertools\nimport functools\nimport operator\nimport io\nimport sys\nimport json\nsys.setrecursionlimit(50000)\n";
 
-/// Runs the last program of an answer on every test, up to the first that it fails.
+/// Runs the program of an answer on every test, up to the first that it fails: strictly what stands between the last
+/// two fences, as in the benchmark, leniently the last block that is closed.
 ///
 /// # Errors
 /// When no program can be started.
 pub(crate) fn marks(answer: &str, program: &Program, sandbox: &Sandbox) -> Result<Marks, String> {
-    let Some(code) = last_block(answer) else {
+    let (strict, lenient) = (between_fences(answer), last_block(answer));
+    let Some(code) = strict.as_deref().or(lenient) else {
         let why = "no block of code".to_owned();
         return Ok(Marks { why, ..Marks::default() });
     };
-    let source = match &program.function {
-        Some(function) => format!("{PRELUDE}{code}\n{}", driver(function)),
-        None => format!("{PRELUDE}{code}\n"),
-    };
-    let mut why = format!("passes all {} tests", program.tests.len());
-    let mut is_right = !program.tests.is_empty();
-    for (number, test) in program.tests.iter().enumerate() {
-        let ran = sandbox.run(&source, &test.input)?;
-        if let Some(reason) = failure(&ran, test, program.function.is_some()) {
-            why = format!("test {} of {}: {reason}", number + 1, program.tests.len());
-            is_right = false;
-            break;
-        }
+    let (mut why, mut score) = passes(code, program, sandbox)?;
+    let strictly = if strict.is_some() { score } else { 0.0 };
+    if let Some(other) = lenient.filter(|block| score == 0.0 && block.trim() != code.trim()) {
+        (why, score) = passes(other, program, sandbox)?;
     }
-    let score = share(is_right);
     Ok(Marks {
-        strict: score,
+        strict: strictly,
         lenient: score,
         prediction: Some(code.to_owned()),
         why,
@@ -59,7 +53,35 @@ pub(crate) fn marks(answer: &str, program: &Program, sandbox: &Sandbox) -> Resul
     })
 }
 
-/// The last block between fences.
+/// What became of a program, and its score.
+fn passes(code: &str, program: &Program, sandbox: &Sandbox) -> Result<(String, f64), String> {
+    let begun = match &program.begun {
+        Some(begun) if !code.starts_with(begun.as_str()) => format!("{begun}\n"),
+        _ => String::new(),
+    };
+    let source = match &program.function {
+        Some(function) => format!("{PRELUDE}{begun}{code}\n{}", driver(function)),
+        None => format!("{PRELUDE}{begun}{code}\n"),
+    };
+    for (number, test) in program.tests.iter().enumerate() {
+        let ran = sandbox.run(&source, &test.input)?;
+        if let Some(reason) = failure(&ran, test, program.function.is_some()) {
+            return Ok((format!("test {} of {}: {reason}", number + 1, program.tests.len()), 0.0));
+        }
+    }
+    let num = program.tests.len();
+    Ok((format!("passes all {num} tests"), share(num > 0)))
+}
+
+/// The lines between the last two that hold a fence.
+fn between_fences(answer: &str) -> Option<String> {
+    let lines: Vec<&str> = answer.split('\n').collect();
+    let fences: Vec<usize> = (0..lines.len()).filter(|&at| lines[at].contains("```")).collect();
+    let [.., open, close] = fences[..] else { return None };
+    Some(lines[open + 1..close].join("\n"))
+}
+
+/// The last block that is closed.
 fn last_block(answer: &str) -> Option<&str> {
     let blocks: Vec<&str> = answer.split("```").collect();
     // Every second part lies between two fences.
@@ -73,7 +95,8 @@ fn last_block(answer: &str) -> Option<&str> {
 fn driver(function: &str) -> String {
     format!(
         "_lines = [json.loads(line) for line in sys.stdin.read().split('\\n') if line.strip()]\n\
-         print('\\x1e' + json.dumps(Solution().{function}(*_lines)))\n"
+         _holder = Solution() if 'Solution' in globals() else sys.modules['__main__']\n\
+         print('\\x1e' + json.dumps(getattr(_holder, '{function}')(*_lines)))\n"
     )
 }
 
@@ -98,29 +121,56 @@ fn failure(ran: &Ran, test: &Test, is_function: bool) -> Option<String> {
     (!is_same).then(|| "wrong output".to_owned())
 }
 
+/// As Python's `==` has it: 1 and 1.0 are the same.
 fn same(found: &Value, expected: &Value) -> bool {
     match (found, expected) {
         (Value::Array(a), Value::Array(b)) => {
             a.len() == b.len() && a.iter().zip(b).all(|(a, b)| same(a, b))
         }
-        (Value::Number(a), Value::Number(b)) => a.as_f64() == b.as_f64(),
+        (Value::Number(a), Value::Number(b)) => match (a.is_f64(), b.is_f64()) {
+            (false, false) => a == b,
+            _ => a.as_f64() == b.as_f64(),
+        },
         (a, b) => a == b,
     }
 }
 
-/// Lines are compared word by word: as they are, or as numbers.
+/// Lines are compared as they are, or where both hold nothing but decimals, by their values.
 fn same_lines(found: &str, expected: &str) -> bool {
-    let [found, expected] = [found, expected].map(|text| text.trim().lines().collect::<Vec<_>>());
-    let line = |(found, expected): (&&str, &&str)| {
-        let [found, expected] =
-            [found, expected].map(|line| line.split_whitespace().collect::<Vec<_>>());
-        found.len() == expected.len()
-            && found.iter().zip(&expected).all(|(a, b)| {
-                let numbers = a.parse::<f64>().ok().zip(b.parse::<f64>().ok());
-                a == b || numbers.is_some_and(|(a, b)| a == b)
-            })
+    let lines = |text: &str| -> Vec<String> {
+        text.trim().split('\n').map(|line| line.trim().to_owned()).collect()
+    };
+    let (found, expected) = (lines(found), lines(expected));
+    let line = |(found, expected): (&String, &String)| {
+        let decimals =
+            |line: &str| line.split_whitespace().map(decimal).collect::<Option<Vec<_>>>();
+        found == expected || decimals(found).is_some_and(|found| decimals(expected) == Some(found))
     };
     found.len() == expected.len() && found.iter().zip(&expected).all(line)
+}
+
+/// A decimal's sign, digits without zeros at either end, and the power of ten behind its last digit: exact, where a
+/// float would hold neighbours the same.
+fn decimal(word: &str) -> Option<(bool, String, i64)> {
+    let (mantissa, power) = match word.split_once(['e', 'E']) {
+        Some((mantissa, power)) => (mantissa, power.parse::<i64>().ok()?),
+        None => (word, 0),
+    };
+    let is_negative = mantissa.starts_with('-');
+    let bare = mantissa.strip_prefix(['-', '+']).unwrap_or(mantissa);
+    let (whole, part) = bare.split_once('.').unwrap_or((bare, ""));
+    let digits = format!("{whole}{part}");
+    if digits.is_empty() || !digits.bytes().all(|byte| byte.is_ascii_digit()) {
+        return None;
+    }
+    let ended = digits.trim_end_matches('0');
+    let power =
+        power.checked_sub(part.len() as i64)?.checked_add((digits.len() - ended.len()) as i64)?;
+    let significant = ended.trim_start_matches('0');
+    Some(match significant.is_empty() {
+        true => (false, String::new(), 0),
+        false => (is_negative, significant.to_owned(), power),
+    })
 }
 
 #[cfg(test)]
@@ -142,8 +192,10 @@ mod tests {
             assert_eq!(marks.strict, expected, "{marks:?}");
             assert!(marks.why.contains(why), "{marks:?}");
         };
-        let sums =
-            Program { tests: vec![test("1 2\n", "3"), test("5 5\n", "10\n")], function: None };
+        let sums = Program {
+            tests: vec![test("1 2\n", "3"), test("5 5\n", "10\n")],
+            ..Program::default()
+        };
         check(
             "So:\n```python\na, b = map(int, input().split())\nprint(a + b)\n```\nDone.",
             &sums,
@@ -156,7 +208,10 @@ mod tests {
         let method = Program {
             tests: vec![test("[3, 1, 2]\n1", "[1, 2, 3]")],
             function: Some("order".to_owned()),
+            begun: None,
         };
+        let begun = Program { begun: Some("a, b = map(int, input().split())".to_owned()), ..sums };
+        check("```python\nprint(a + b)\n```", &begun, 1.0, "all 2");
         let code = "```python\nclass Solution:\n    def order(self, a: List[int], k: int):\n        print('debug')\n        return sorted(a)\n```";
         check(code, &method, 1.0, "all 1");
     }
@@ -166,6 +221,16 @@ mod tests {
         assert_eq!(last_block("```python\na\n```\n```\nb\n```"), Some("b\n"));
         assert_eq!(last_block("```python\na\n``` and ``` open"), Some("a\n"));
         assert_eq!(last_block("a"), None);
-        assert!(same_lines("1.0 x\n2", "1 x\n2\n") && !same_lines("1\n2", "1 2"));
+        // The benchmark looks at the last two fences, whatever they open or close.
+        assert_eq!(between_fences("```python\na\n```\nb\n```").as_deref(), Some("b"));
+        assert_eq!(between_fences("```python\na"), None);
+    }
+
+    #[test]
+    fn lines_are_the_same_by_letter_or_value() {
+        assert!(same_lines("1.0 2\n3e2", "1 2.00\n300\n") && !same_lines("1\n2", "1 2"));
+        assert!(!same_lines("1.0 x", "1 x"), "a line with a word is compared as it is");
+        assert!(!same_lines("9007199254740993", "9007199254740992"));
+        assert!(same_lines("-0.0", "0") && !same_lines("-1", "1"));
     }
 }

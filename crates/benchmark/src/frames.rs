@@ -22,8 +22,19 @@ pub struct FrameSource {
     pub ffmpeg: PathBuf,
 }
 
+/// The part of a video that an item is about.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(crate) struct Span {
+    /// Seconds at its start.
+    pub(crate) start: f64,
+    /// Seconds at its end.
+    pub(crate) end: f64,
+    /// Frames of a second in folders; of those whose rate is not known all count.
+    pub(crate) rate: Option<f64>,
+}
+
 impl FrameSource {
-    /// So many frames of the video of this name: from a folder of that name, else from a file.
+    /// So many frames of the video of this name, or of a part of it: from a folder of that name, else from a file.
     ///
     /// # Errors
     /// When there is neither, or ffmpeg fails or is missing.
@@ -32,6 +43,7 @@ impl FrameSource {
         images: &ImageStore,
         table: &Path,
         name: &str,
+        span: Option<Span>,
     ) -> Result<Vec<Image>, String> {
         let folder = table.parent().unwrap_or(Path::new(""));
         let stem = Path::new(name).with_extension("");
@@ -42,7 +54,7 @@ impl FrameSource {
                 .flat_map(|place| names.iter().map(move |name| folder.join(place).join(name)))
         };
         if let Some(frames) = places().find(|path| path.is_dir()) {
-            return self.of_folder(images, &frames);
+            return self.of_folder(images, &frames, span);
         }
         let with_end = || {
             let ends = VIDEOS.iter();
@@ -51,7 +63,7 @@ impl FrameSource {
             }))
         };
         match with_end().find(|path| path.is_file()) {
-            Some(file) => self.of_file(images, &file),
+            Some(file) => self.of_file(images, &file, span),
             None => Err(format!(
                 "{}: neither a folder of frames nor a video",
                 folder.join(name).display()
@@ -59,7 +71,12 @@ impl FrameSource {
         }
     }
 
-    fn of_folder(&self, images: &ImageStore, folder: &Path) -> Result<Vec<Image>, String> {
+    fn of_folder(
+        &self,
+        images: &ImageStore,
+        folder: &Path,
+        span: Option<Span>,
+    ) -> Result<Vec<Image>, String> {
         let named = |reason: String| format!("{}: {reason}", folder.display());
         let entries = std::fs::read_dir(folder).map_err(|error| named(error.to_string()))?;
         let is_frame = |path: &PathBuf| {
@@ -72,27 +89,37 @@ impl FrameSource {
             return Err(named("no frames".to_owned()));
         }
         frames.sort_by_key(|path| natural(&path.file_name().unwrap_or_default().to_string_lossy()));
+        let part = span.map_or(0..frames.len(), |span| span.places(frames.len()));
+        let frames = &frames[part];
         places(frames.len(), self.num_frames).map(|place| images.file(&frames[place])).collect()
     }
 
-    fn of_file(&self, images: &ImageStore, file: &Path) -> Result<Vec<Image>, String> {
+    fn of_file(
+        &self,
+        images: &ImageStore,
+        file: &Path,
+        span: Option<Span>,
+    ) -> Result<Vec<Image>, String> {
         let named = |reason: String| format!("{}: {reason}", file.display());
-        let key = sha256(format!("{} {}", file.display(), self.num_frames).as_bytes());
+        let part = span.map(|span| format!(" {} {}", span.start, span.end)).unwrap_or_default();
+        let key = sha256(format!("{} {}{part}", file.display(), self.num_frames).as_bytes());
         let folder = self.folder.join(&key[..16]);
         if !folder.is_dir() {
             let seconds = self.duration(file).map_err(named)?;
+            let [start, end] = span.map_or([0.0, seconds], |span| span.within(seconds));
             let partial = self.folder.join(format!("{}.partial", &key[..16]));
             drop(std::fs::remove_dir_all(&partial));
             std::fs::create_dir_all(&partial).map_err(|error| named(error.to_string()))?;
             for place in 0..self.num_frames {
                 // The middle of each of equal parts.
-                let time = seconds * (place as f64 + 0.5) / self.num_frames as f64;
+                let share = (place as f64 + 0.5) / self.num_frames as f64;
+                let time = start + (end - start) * share;
                 let frame = partial.join(format!("{place:04}.jpg"));
                 self.take(file, time, &frame).map_err(named)?;
             }
             std::fs::rename(&partial, &folder).map_err(|error| named(error.to_string()))?;
         }
-        self.of_folder(images, &folder)
+        self.of_folder(images, &folder, None)
     }
 
     fn take(&self, file: &Path, time: f64, frame: &Path) -> Result<(), String> {
@@ -129,6 +156,22 @@ impl FrameSource {
     }
 }
 
+impl Span {
+    /// Its start and end in a video of so many seconds; all of it where it would be empty.
+    fn within(self, seconds: f64) -> [f64; 2] {
+        let (start, end) = (self.start.max(0.0), self.end.min(seconds));
+        if start < end { [start, end] } else { [0.0, seconds] }
+    }
+
+    /// Its places among so many frames; all of them where their rate is not known, or it would be empty.
+    fn places(self, num_frames: usize) -> std::ops::Range<usize> {
+        let Some(rate) = self.rate else { return 0..num_frames };
+        let start = (self.start * rate).round().max(0.0) as usize;
+        let end = ((self.end * rate).round().max(0.0) as usize).min(num_frames);
+        if start < end { start..end } else { 0..num_frames }
+    }
+}
+
 /// The middles of `wanted` equal parts of `available` frames; all where there are fewer.
 fn places(available: usize, wanted: usize) -> impl Iterator<Item = usize> {
     let num = wanted.min(available);
@@ -162,5 +205,14 @@ mod tests {
         let mut names = ["frame10.jpg", "frame2.jpg", "frame1.jpg"];
         names.sort_by_key(|name| natural(name));
         assert_eq!(names, ["frame1.jpg", "frame2.jpg", "frame10.jpg"]);
+    }
+
+    #[test]
+    fn a_part_of_a_video() {
+        let span = Span { start: 2.0, end: 4.0, rate: Some(3.0) };
+        assert_eq!((span.within(10.0), span.within(3.0)), ([2.0, 4.0], [2.0, 3.0]));
+        assert_eq!((span.places(30), span.places(10), span.places(4)), (6..12, 6..10, 0..4));
+        let of_unknown_rate = Span { rate: None, ..span };
+        assert_eq!((of_unknown_rate.places(30), span.within(1.0)), (0..30, [0.0, 1.0]));
     }
 }

@@ -46,6 +46,21 @@ pub(crate) fn marks(answer: &str, instructions: &[(String, Value)]) -> Result<Ma
     })
 }
 
+/// Scores a response as LiveBench does: half for all instructions, half for the share that is followed.
+///
+/// # Errors
+/// As [`marks`].
+pub(crate) fn shares(answer: &str, instructions: &[(String, Value)]) -> Result<Marks, String> {
+    let marks = marks(answer, instructions)?;
+    let of = |all: f64, follows: fn(&(bool, bool)) -> bool| {
+        let num = marks.instructions.iter().filter(|verdict| follows(verdict)).count();
+        f64::midpoint(all, num as f64 / marks.instructions.len().max(1) as f64)
+    };
+    let strict = of(marks.strict, |(strictly, _)| *strictly);
+    let lenient = of(marks.lenient, |(_, loosely)| *loosely);
+    Ok(Marks { strict, lenient, ..marks })
+}
+
 /// Whether all of an item's instructions are known and have what they need.
 ///
 /// # Errors

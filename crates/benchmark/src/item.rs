@@ -8,6 +8,7 @@ use serde_json::Value;
 use crate::code::Program;
 use crate::image::Image;
 use crate::python::Call;
+use crate::vlmevalkit::Kit;
 
 /// An item that can be asked.
 #[derive(Clone, Debug, PartialEq)]
@@ -30,6 +31,8 @@ pub struct Item {
     pub gold: String,
     /// How a response is scored.
     pub scoring: Scoring,
+    /// How VLMEvalKit scores it, where it has the benchmark or its kind.
+    pub kit: Option<Kit>,
     /// What the benchmark's own figures are made of.
     pub labels: BTreeMap<&'static str, String>,
 }
@@ -77,43 +80,82 @@ pub enum Scoring {
         /// Its place.
         better: usize,
     },
-    /// Words in an order: the share of each in its place, or by edit distance (LiveBench).
-    Words {
-        /// The known words.
-        golds: Vec<String>,
-        /// How they are compared.
-        how: Wording,
+    /// By the rule of a task of LiveBench.
+    LiveBench {
+        /// The task.
+        task: LiveTask,
+        /// The known answer.
+        gold: String,
     },
+    /// Instructions that a program can check: half for all, half for the share that is followed (LiveBench).
+    Followed(Vec<(String, Value)>),
     /// Only a judge can tell, from 0 to 3 (MMBench-Video).
     Rated,
 }
 
 /// How an open answer is compared.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq)]
 pub enum Comparing {
     /// As mathematics, or as text where the known answer is none.
     Mathematics,
     /// A number, rounded to so many decimals (MathVista).
     Rounded(u8),
-    /// Several answers in any order, numbers within a tolerance of 10 to minus so much (OlympiadBench).
-    Several(i8),
+    /// Several answers in any order, numbers within a tolerance (OlympiadBench).
+    Several {
+        /// Of all, or of each; none is 10⁻⁸.
+        tolerances: Vec<f64>,
+        /// Whether the question is in Chinese.
+        is_chinese: bool,
+    },
     /// A number or a word, letter case aside (RealWorldQA).
     Words,
-    /// As mathematics or text; VLMEvalKit makes two options of it: the answer, and "Other Answers" (MMMU).
-    Mmmu,
 }
 
-/// How words are compared.
+/// A task of LiveBench that has a rule, by what it asks for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Wording {
-    /// The known text occurs in the response.
-    Contained,
-    /// The share of the known words in their places.
-    InPlace,
-    /// Groups of four, in any order.
-    Groups,
-    /// One less the edit distance, sentence by sentence.
-    Order,
+pub enum LiveTask {
+    /// A letter of a competition (AMC, SMC).
+    Contest,
+    /// A number of three digits (AIME).
+    Aime,
+    /// Numbers of expressions in a proof (IMO, USAMO).
+    Proof,
+    /// An expression (AMPS).
+    Amps,
+    /// A number (`integrals_with_game`).
+    Integrals,
+    /// Three verdicts (`web_of_lies_v2`).
+    Lies,
+    /// Verdicts, each in its place (`web_of_lies_v3`).
+    LiesInPlace,
+    /// Names in order (`house_traversal`).
+    Houses,
+    /// A word (`zebra_puzzle` before November 2024).
+    ZebraWord,
+    /// Several answers (`zebra_puzzle`).
+    Zebra,
+    /// A number or a shape (`spatial`).
+    Spatial,
+    /// A thing (`theory_of_mind`).
+    Mind,
+    /// A place (`logic_with_navigation`).
+    Navigation,
+    /// A filled grid (`sudoku`).
+    Sudoku,
+    /// A text without typos (`typos`).
+    Typos,
+    /// Groups of words in bold (`connections` before November 2024).
+    ConnectionsBold,
+    /// Groups of words (`connections`).
+    Connections,
+    /// Sentences in order (`plot_unscrambling`).
+    Plot,
+    /// The type of a column (`cta`).
+    Columns,
+    /// Pairs of columns (`tablejoin`).
+    Join,
+    /// Users with months (`consecutive_events`).
+    Events,
 }
 
 /// The calls that are expected.
@@ -125,6 +167,8 @@ pub struct Expected {
     pub calls: Vec<Call>,
     /// Whether calls must stand in the order given.
     pub is_ordered: bool,
+    /// Whether any call at all is right.
+    pub is_any: bool,
 }
 
 /// A prompt of one turn: text and images in their order.

@@ -8,12 +8,12 @@
 //!
 //! Nothing is guessed: where no answer is found there is none, and the response is wrong.
 
-pub(crate) mod choice;
-mod consensus;
+mod choice;
+mod livebench;
 mod number;
 mod open;
 mod preference;
-mod words;
+mod short;
 mod yes_no;
 
 use reward::after_thought;
@@ -21,6 +21,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::item::{Comparing, Item, Scoring};
 use crate::sandbox::Sandbox;
+use crate::vlmevalkit::Ruled;
 use crate::{calls, code, ifeval};
 
 /// What a response is worth under each way of scoring, from 0 to 1.
@@ -30,7 +31,7 @@ pub struct Marks {
     pub strict: f64,
     /// Wherever the answer is said.
     pub lenient: f64,
-    /// By VLMEvalKit's rules, the thought cut off; nothing where it asks a model for every item.
+    /// By VLMEvalKit's rules, the thought cut off; nothing where it asks a model whatever the response is.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub vlmevalkit: Option<f64>,
     /// By the rules of Skywork's fork of it, which also reads the thought.
@@ -44,9 +45,12 @@ pub struct Marks {
     /// For each instruction: followed strictly, followed loosely.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub instructions: Vec<(bool, bool)>,
-    /// Whether VLMEvalKit's rules find no option, so that it asks a model.
+    /// Whether VLMEvalKit goes on to ask a model.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub is_unmatched: bool,
+    /// Whether the fork does.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub is_fork_unmatched: bool,
     /// Whether only a judge can tell.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub needs_judge: bool,
@@ -70,9 +74,25 @@ impl Marks {
         Self { strict, lenient, prediction, why: why.to_owned(), ..Self::default() }
     }
 
-    fn harness(self, vlmevalkit: f64, fork: f64) -> Self {
-        Self { vlmevalkit: Some(vlmevalkit), vlmevalkit_fork: Some(fork), ..self }
+    /// With what VLMEvalKit's rules and the fork's make of the response.
+    fn with_kit(mut self, item: &Item, response: &str) -> Self {
+        let Some(kit) = &item.kit else { return self };
+        let of = |ruled| match ruled {
+            Ruled::Score(score) => (Some(score), false),
+            Ruled::Open => (Some(0.0), true),
+            Ruled::NeedsModel => (None, true),
+        };
+        (self.vlmevalkit, self.is_unmatched) = of(kit.rule(kit_answer(response)));
+        if let Some(ruled) = kit.fork_rule(response) {
+            (self.vlmevalkit_fork, self.is_fork_unmatched) = of(ruled);
+        }
+        self
     }
+}
+
+/// The answer as VLMEvalKit cuts it out: what follows the last thought, or all where none is closed.
+pub fn kit_answer(response: &str) -> &str {
+    response.rsplit_once("</think>").map_or(response, |(_, answer)| answer).trim()
 }
 
 /// 1 for true.
@@ -85,39 +105,40 @@ pub(crate) fn share(verdict: bool) -> f64 {
 /// # Errors
 /// Why it cannot be scored at all: a program where there is no sandbox.
 pub fn score(item: &Item, response: &str, sandbox: Option<&Sandbox>) -> Result<Marks, String> {
-    let Some(answer) = after_thought(response) else {
-        let fork = match &item.scoring {
-            Scoring::Choice { options, answer } => choice::fork(response, options, *answer),
-            _ => None,
-        };
-        let why = "the thought was not closed".to_owned();
-        return Ok(Marks {
-            why,
-            vlmevalkit: fork.map(|_| 0.0),
-            vlmevalkit_fork: fork,
-            ..Marks::default()
-        });
+    let marks = match after_thought(response).map(str::trim) {
+        Some("") => nothing(item),
+        Some(answer) => of_answer(item, answer, sandbox)?,
+        None => Marks { why: "the thought was not closed".to_owned(), ..Marks::default() },
     };
-    let answer = answer.trim();
+    Ok(marks.with_kit(item, response))
+}
+
+/// Nothing is wrong whatever is asked, also where silence could be taken for an answer.
+fn nothing(item: &Item) -> Marks {
+    let needs_judge = matches!(item.scoring, Scoring::Rated);
+    Marks { needs_judge, why: "no answer found".to_owned(), ..Marks::default() }
+}
+
+/// The strict and the lenient score of an answer.
+fn of_answer(item: &Item, answer: &str, sandbox: Option<&Sandbox>) -> Result<Marks, String> {
     Ok(match &item.scoring {
-        Scoring::Choice { options, answer: right } => {
-            choice::marks(answer, response, options, *right)
-        }
+        Scoring::Choice { options, answer: right } => choice::marks(answer, options, *right),
         Scoring::Open { golds, how: Comparing::Rounded(decimals) } => {
             number::rounded(answer, &golds[0], *decimals)
         }
-        Scoring::Open { golds, how } => open::marks(answer, response, golds, *how),
-        Scoring::Relaxed { golds } => number::relaxed(answer, golds),
-        Scoring::Consensus { answers } => consensus::marks(answer, answers),
+        Scoring::Open { golds, how } => open::marks(answer, golds, how),
+        Scoring::Relaxed { golds } => short::relaxed(answer, golds),
+        Scoring::Consensus { answers } => short::consensus(answer, answers),
         Scoring::YesNo { yes } => yes_no::marks(answer, *yes),
         Scoring::Instructions(instructions) => ifeval::marks(answer, instructions)?,
+        Scoring::Followed(instructions) => ifeval::shares(answer, instructions)?,
         Scoring::Calls(expected) => calls::marks(answer, expected),
         Scoring::Program(program) => {
             let sandbox = sandbox.ok_or("no sandbox: programs are not run without one")?;
             code::marks(answer, program, sandbox)?
         }
         Scoring::Preference { better } => preference::marks(answer, *better),
-        Scoring::Words { golds, how } => words::marks(answer, golds, *how),
+        Scoring::LiveBench { task, gold } => livebench::marks(answer, *task, gold, &item.question),
         Scoring::Rated => Marks {
             needs_judge: true,
             why: "rated by a judge".to_owned(),

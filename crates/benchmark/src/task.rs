@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 
-use crate::frames::FrameSource;
+use crate::frames::{FrameSource, Span};
 use crate::image::{Image, ImageStore};
 use crate::item::Item;
 use crate::prompt::Style;
@@ -82,7 +82,17 @@ impl<'a> Reading<'a> {
 
     /// The frames of a video that a table names.
     pub(crate) fn video(&self, table: &Path, name: &str) -> Result<Vec<Image>, String> {
-        self.frames.frames(self.images, table, name)
+        self.frames.frames(self.images, table, name, None)
+    }
+
+    /// The frames of a part of a video that a table names.
+    pub(crate) fn part(
+        &self,
+        table: &Path,
+        name: &str,
+        span: Option<Span>,
+    ) -> Result<Vec<Image>, String> {
+        self.frames.frames(self.images, table, name, span)
     }
 
     /// The row of another file that has this text in a column.

@@ -37,6 +37,7 @@ use crate::item::{Comparing, Item, Scoring, user};
 use crate::prompt::{self, Style, letter};
 use crate::table::Row;
 use crate::task::{Reading, Task};
+use crate::vlmevalkit::Kit;
 
 /// All benchmarks.
 pub const TASKS: [&Task; 27] = [
@@ -91,6 +92,7 @@ struct Draft {
     question: String,
     images: Vec<Image>,
     cluster: Option<String>,
+    kit: Option<Kit>,
     labels: BTreeMap<&'static str, String>,
 }
 
@@ -103,6 +105,7 @@ impl Draft {
             question: row.any(question)?,
             images: Vec::new(),
             cluster: None,
+            kit: None,
             labels: BTreeMap::new(),
         })
     }
@@ -133,15 +136,16 @@ impl Draft {
         self.chosen(parts, options, answer)
     }
 
-    /// A choice under words of its own.
+    /// A choice under words of its own; VLMEvalKit's way with it is the usual one if none is set.
     fn chosen(
-        self,
+        mut self,
         parts: Vec<Part>,
         options: Vec<String>,
         answer: &str,
     ) -> Result<Option<Item>, String> {
         let right = place_of(answer, &options)?;
         let gold = format!("{}. {}", letter(right), options[right]);
+        self.kit.get_or_insert_with(|| Kit::Choice { options: options.clone(), answer: right });
         self.item(parts, gold, Scoring::Choice { options, answer: right })
     }
 
@@ -170,6 +174,7 @@ impl Draft {
             question: self.question,
             gold,
             scoring,
+            kit: self.kit,
             labels: self.labels,
         }))
     }

@@ -18,7 +18,7 @@ pub fn figures(kind: Figures, records: &[&Record], scheme: Scheme) -> Vec<(Strin
             ("fAcc".to_owned(), all_right(&scored, "figure")),
             ("qAcc".to_owned(), all_right(&scored, "question")),
         ],
-        Figures::Detection => detection(&scored),
+        Figures::Detection => detection(&scored, scheme),
         Figures::Instructions => instructions(records),
         Figures::Rating => {
             vec![("rating (0 to 3)".to_owned(), 3.0 * mean(scored.iter().map(|(_, score)| *score)))]
@@ -58,23 +58,17 @@ fn all_right(scored: &[(&Record, f64)], label: &str) -> f64 {
     mean(groups.values().map(|right| f64::from(u8::from(*right))))
 }
 
-/// Precision, recall and F1 of `Yes`; what is neither yes nor no counts as no, as in VLMEvalKit.
-fn detection(scored: &[(&Record, f64)]) -> Vec<(String, f64)> {
+/// Precision, recall and F1 of `Yes`; what is neither yes nor no counts as no, and an item of several categories once
+/// for each, as in VLMEvalKit, whose table lists POPE's equal questions once.
+fn detection(scored: &[(&Record, f64)], scheme: Scheme) -> Vec<(String, f64)> {
     let (mut hits, mut said, mut known) = (0.0, 0.0, 0.0);
     for (record, score) in scored {
         let (is_yes, is_right) = (record.gold == "Yes", *score >= 1.0);
-        let says_yes = match (is_yes, is_right) {
-            (true, right) => right,
-            (false, true) => false,
-            (false, false) => {
-                let prediction =
-                    record.marks.as_ref().and_then(|marks| marks.prediction.as_deref());
-                prediction == Some("Yes")
-            }
-        };
-        hits += f64::from(u8::from(is_yes && says_yes));
-        said += f64::from(u8::from(says_yes));
-        known += f64::from(u8::from(is_yes));
+        let says_yes = if is_yes { is_right } else { !is_right && says_yes(record, scheme) };
+        let weight = record.subject.split(',').count() as f64;
+        hits += if is_yes && says_yes { weight } else { 0.0 };
+        said += if says_yes { weight } else { 0.0 };
+        known += if is_yes { weight } else { 0.0 };
     }
     let share = |part: f64, whole: f64| if whole > 0.0 { part / whole } else { 0.0 };
     let (precision, recall) = (share(hits, said), share(hits, known));
@@ -82,6 +76,16 @@ fn detection(scored: &[(&Record, f64)]) -> Vec<(String, f64)> {
     [("precision", precision), ("recall", recall), ("F1", f1)]
         .map(|(name, value)| (name.to_owned(), value))
         .to_vec()
+}
+
+/// Whether a wrong answer to what is not there is yes, and not nothing.
+fn says_yes(record: &Record, scheme: Scheme) -> bool {
+    let Some(marks) = &record.marks else { return false };
+    match (scheme, &record.matching) {
+        (Scheme::Vlmevalkit, Some(matching)) => !matching.how.starts_with("Unknown"),
+        (Scheme::Vlmevalkit, None) => !marks.is_unmatched && record.flaw.is_none(),
+        _ => marks.prediction.as_deref() == Some("Yes"),
+    }
 }
 
 /// The shares of instructions that are followed, strictly and loosely.
@@ -134,5 +138,8 @@ mod tests {
         let found = of(Figures::Detection, &records);
         assert_eq!(found[..2], [1.0, 0.5]);
         assert!((found[2] - 2.0 / 3.0).abs() < 1e-12);
+        // The hit is of two categories: recall ⅔.
+        records[0].subject = "random,popular".to_owned();
+        assert!((of(Figures::Detection, &records)[1] - 2.0 / 3.0).abs() < 1e-12);
     }
 }

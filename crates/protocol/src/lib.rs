@@ -4,7 +4,7 @@
 //! ```text
 //! items ─► k runs of each ─► responses ─► scores by rule ─┬─► records ─► summaries: pass@1 with intervals
 //!            │ store: by content, asked once              │                 │
-//!            │                 a judge's rulings ─────────┘                 ├─► compare: two runs, paired
+//!            │    a judge: rulings, VLMEvalKit's matching ┘                 ├─► compare: two runs, paired
 //!            └── the judge's too                                            └─► gate: thresholds
 //! ```
 //!
@@ -27,6 +27,7 @@ pub mod interval;
 pub mod settings;
 pub mod record;
 pub mod ruling;
+pub mod matching;
 pub mod run;
 pub mod estimate;
 pub mod figures;
@@ -41,6 +42,7 @@ pub use error::Error;
 pub use estimate::{Estimate, clustered};
 pub use gate::{Gate, Metric, Outcome, Threshold};
 pub use interval::{Interval, wilson};
+pub use matching::{Matching, Step};
 pub use record::{Record, Scheme, read_records};
 pub use run::{Asked, Phase, Run, run};
 pub use settings::Settings;

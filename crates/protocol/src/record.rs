@@ -8,6 +8,7 @@ use benchmark::{Item, Marks, Task};
 use serde::{Deserialize, Serialize};
 
 use crate::Error;
+use crate::matching::Matching;
 use crate::ruling::Ruling;
 
 /// Scores that differ by more than this are disputed.
@@ -26,9 +27,9 @@ pub enum Scheme {
     Judge,
     /// Right by the strict rule, or else by the judge.
     RuleOrJudge,
-    /// VLMEvalKit's matching, with the judge where that finds nothing.
+    /// VLMEvalKit's rules, with the judge in its own words where they find nothing.
     Vlmevalkit,
-    /// The matching of Skywork's fork of it, with the judge where that finds nothing.
+    /// The same of Skywork's fork of it.
     VlmevalkitFork,
 }
 
@@ -93,9 +94,12 @@ pub struct Record {
     /// What the judge said.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub judgement: Option<Ruling>,
-    /// The option that the judge matched, where VLMEvalKit's rules found none.
+    /// What VLMEvalKit makes of the response with the judge, where its rules have no score.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub matching: Option<Ruling>,
+    pub matching: Option<Matching>,
+    /// The same of Skywork's fork of it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub fork_matching: Option<Matching>,
     /// What was wrong: no response, an empty one, one that cannot be scored.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub flaw: Option<String>,
@@ -126,9 +130,9 @@ impl Record {
     pub fn score(&self, scheme: Scheme) -> Option<f64> {
         let marks = self.marks.as_ref()?;
         let judged = self.judgement.as_ref().and_then(|ruling| ruling.score);
-        let matched = |score: Option<f64>| {
-            let matched = self.matching.as_ref().and_then(|ruling| ruling.score);
-            score.map(|score| score.max(matched.unwrap_or(0.0)))
+        let matched = |matching: &Option<Matching>, by_rule: Option<f64>| match matching {
+            Some(matching) => matching.score,
+            None => by_rule,
         };
         match scheme {
             _ if marks.needs_judge => judged,
@@ -136,9 +140,14 @@ impl Record {
             Scheme::Lenient => Some(marks.lenient),
             Scheme::Judge => judged,
             Scheme::RuleOrJudge => judged.map(|judged| judged.max(marks.strict)),
-            Scheme::Vlmevalkit => matched(marks.vlmevalkit),
-            Scheme::VlmevalkitFork => matched(marks.vlmevalkit_fork),
+            Scheme::Vlmevalkit => matched(&self.matching, marks.vlmevalkit),
+            Scheme::VlmevalkitFork => matched(&self.fork_matching, marks.vlmevalkit_fork),
         }
+    }
+
+    /// Whether the response is empty: wrong, and put to nobody.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.marks.is_some() && self.flaw.is_some()
     }
 
     /// Whether ways of scoring disagree.
@@ -214,8 +223,12 @@ pub(crate) mod tests {
         let of = |record: &Record| Scheme::ALL.map(|scheme| record.score(scheme));
         assert_eq!(of(&record), [Some(0.0), Some(1.0), None, None, Some(0.0), None]);
         assert!(record.is_disputed());
-        (record.judgement, record.matching) = (ruling(1.0), ruling(1.0));
+        let matching = |score| Some(Matching { score, ..Matching::default() });
+        (record.judgement, record.matching) = (ruling(1.0), matching(Some(1.0)));
         assert_eq!(of(&record), [Some(0.0), Some(1.0), Some(1.0), Some(1.0), Some(1.0), None]);
+        // A judge that did not reply leaves no score, not the rule's.
+        record.matching = matching(None);
+        assert_eq!(record.score(Scheme::Vlmevalkit), None);
         record.marks = None;
         assert_eq!(of(&record), [None; 6]);
     }

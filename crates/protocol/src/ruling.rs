@@ -25,6 +25,14 @@ pub struct Ruling {
     pub prompt: String,
 }
 
+impl Ruling {
+    /// Of an empty response, which no judge is asked about.
+    pub(crate) fn of_nothing() -> Self {
+        let reason = "an empty response".to_owned();
+        Self { score: Some(0.0), reason, ..Self::default() }
+    }
+}
+
 /// What a judge is asked.
 #[derive(Clone, Debug)]
 pub enum Inquiry {
@@ -46,24 +54,10 @@ pub enum Inquiry {
         /// The response.
         response: String,
     },
-    /// Which option the response means (VLMEvalKit).
-    Option {
-        /// The question.
-        question: String,
-        /// The options.
-        options: Vec<String>,
-        /// The place of the right one.
-        answer: usize,
-        /// The response.
-        response: String,
-    },
 }
 
 /// MMBench-Video's words for its judge.
-const NEAR: &str = "As an AI assistant, your task is to evaluate a candidate answer in comparison to a given correct answer.\nThe question itself, the correct 'groundtruth' answer, and the candidate answer will be provided to you.\nYour assessment should range from 0 to 3, based solely on the semantic similarity between the groundtruth and the candidate answer, disregarding any grammatical differences.\nA rating of 0 suggests no similarity, implying the candidate answer is entirely incorrect.\nA rating of 1 suggests low similarity, meaning the candidate answer is largely incorrect.\nA rating of 2 suggests high similarity, meaning the candidate answer is largely correct.\nLastly, a rating of 3 indicates complete similarity, which means the candidate answer is entirely correct.\nYour response should be a single integer from 0, 1, 2, or 3.\n";
-
-/// VLMEvalKit's words for the model that matches answers with options.
-const MATCH: &str = "You are an AI assistant who will help me to match an answer with several options of a single-choice question. You are provided with a question, several options, and an answer, and you need to find which option is most similar to the answer. If the meaning of all options are significantly different from the answer, output Z. Your should output a single uppercase character in A, B, C, D (if they are valid options), and Z. \nExample 1: \nQuestion: What is the main object in image?\nOptions: A. teddy bear B. rabbit C. cat D. dog\nAnswer: a cute teddy bear\nYour output: A\nExample 2: \nQuestion: What is the main object in image?\nOptions: A. teddy bear B. rabbit C. cat D. dog\nAnswer: Spider\nYour output: Z\nExample 3: \n";
+const NEAR: &str = "\nAs an AI assistant, your task is to evaluate a candidate answer in comparison to a given correct answer.\nThe question itself, the correct 'groundtruth' answer, and the candidate answer will be provided to you.\nYour assessment should range from 0 to 3, based solely on the semantic similarity between the groundtruth and the candidate answer, disregarding any grammatical differences.\nA rating of 0 suggests no similarity, implying the candidate answer is entirely incorrect.\nA rating of 1 suggests low similarity, meaning the candidate answer is largely incorrect.\nA rating of 2 suggests high similarity, meaning the candidate answer is largely correct.\nLastly, a rating of 3 indicates complete similarity, which means the candidate answer is entirely correct.\nYour response should be a single integer from 0, 1, 2, or 3.\n";
 
 impl Inquiry {
     /// What is asked about a response to an item: whether it is right, or how near it comes. Nothing where a program
@@ -81,20 +75,10 @@ impl Inquiry {
             | Scoring::Calls(_)
             | Scoring::Program(_)
             | Scoring::Preference { .. }
-            | Scoring::Words { .. } => None,
+            | Scoring::Followed(_)
+            | Scoring::LiveBench { .. } => None,
             _ => Some(Self::Correct { question, gold, response }),
         }
-    }
-
-    /// Which option a response means, where rules could not tell.
-    pub(crate) fn matching(item: &Item, response: &str) -> Option<Self> {
-        let Scoring::Choice { options, answer } = &item.scoring else { return None };
-        Some(Self::Option {
-            question: item.question.clone(),
-            options: options.clone(),
-            answer: *answer,
-            response: said(response),
-        })
     }
 
     fn correctness(&self) -> Option<Correctness<'_>> {
@@ -102,7 +86,7 @@ impl Inquiry {
             Self::Correct { question, gold, response } => {
                 Some(Correctness { question, gold, response })
             }
-            Self::Near { .. } | Self::Option { .. } => None,
+            Self::Near { .. } => None,
         }
     }
 }
@@ -127,7 +111,7 @@ fn turn(role: Role, text: String) -> Message {
 
 impl Question for Inquiry {
     type Verdict = Ruling;
-    const VERSION: &'static str = "evaluation/1";
+    const VERSION: &'static str = "evaluation/2";
     const FORM: &'static str = Correctness::FORM;
 
     fn prompt(&self) -> Sample {
@@ -144,13 +128,6 @@ impl Question for Inquiry {
                     )),
                 ),
             ],
-            Self::Option { question, options, response, .. } => vec![turn(
-                Role::User,
-                without_tags(&format!(
-                    "{MATCH}Question: {question}?\nOptions: {}\nAnswer: {response}\nYour output: ",
-                    listed(options, " ")
-                )),
-            )],
         };
         Sample { messages, ..Sample::default() }
     }
@@ -167,15 +144,6 @@ impl Question for Inquiry {
                 let rating = rating.filter(|rating| *rating <= 3);
                 let rating = rating.ok_or("it is not one of 0, 1, 2 and 3")?;
                 (f64::from(rating) / 3.0, format!("rated {rating} of 3"))
-            }
-            Self::Option { options, answer, .. } => {
-                let text = said(reply);
-                let chosen = text.trim_matches(['(', ')', '.', ' ', '*']);
-                let place = (0..options.len()).find(|place| chosen == letter(*place).to_string());
-                if place.is_none() && chosen != "Z" {
-                    return Err("it is not one of the options' letters or Z".to_owned());
-                }
-                (f64::from(u8::from(place == Some(*answer))), format!("matched {chosen}"))
             }
         };
         Ok(Ruling { score: Some(score), reason, reply: reply.to_owned(), ..Ruling::default() })
@@ -208,12 +176,5 @@ mod tests {
         let near = Inquiry::Near { question: question.clone(), gold, response: said(&response) };
         assert_eq!(near.read("2").unwrap().score, Some(2.0 / 3.0));
         assert!(near.read("4").is_err() && near.read("2 or 3").is_err());
-        let options = vec!["red".to_owned(), "blue".to_owned()];
-        let option = Inquiry::Option { question, options, answer: 1, response: "a".to_owned() };
-        assert_eq!(option.read("(B)").unwrap().score, Some(1.0));
-        assert_eq!(option.read("Z").unwrap().score, Some(0.0));
-        assert!(option.read("C").is_err());
-        let Content::Text(prompt) = &option.prompt().messages[0].content else { panic!("text") };
-        assert!(prompt.ends_with("Options: A. red B. blue\nAnswer: a\nYour output: "));
     }
 }

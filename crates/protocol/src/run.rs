@@ -10,6 +10,7 @@ use sha2::{Digest, Sha256};
 use stages::{Keyed, Stage, Store};
 
 use crate::Error;
+use crate::matching::match_responses;
 use crate::record::Record;
 use crate::ruling::{Inquiry, Ruling};
 use crate::settings::Settings;
@@ -32,6 +33,8 @@ pub enum Phase {
     Responses,
     /// Responses are scored.
     Scores,
+    /// The judge does what VLMEvalKit has a model do.
+    Matching,
     /// The judge rules.
     Rulings,
 }
@@ -67,8 +70,10 @@ pub fn run(
         .collect();
     respond(&items, &mut records, run, model)?;
     mark(&items, &mut records, run);
-    if let Some(judging) = judging {
-        let seed = judging.decoding.seed;
+    if let Some(mut judging) = judging {
+        let (seed, progress) = (judging.decoding.seed, &mut *run.progress);
+        let mut matched = |done, total| progress(Phase::Matching, done, total);
+        match_responses(&items, &mut records, run.store, &mut judging, &mut matched)?;
         rule(&items, &mut records, run, (&mut Judge::Model(judging), seed))?;
     }
     Ok((records, flaws))
@@ -158,7 +163,7 @@ fn mark(items: &[Item], records: &mut [Record], run: &mut Run) {
     (run.progress)(Phase::Scores, total, total);
 }
 
-/// Has the judge rule on every response that has marks, and match options where rules found none.
+/// Has the judge rule on every response that has marks.
 fn rule(
     items: &[Item],
     records: &mut [Record],
@@ -166,21 +171,15 @@ fn rule(
     (judge, seed): (&mut Judge, u64),
 ) -> Result<(), Error> {
     let mut inquiries = Vec::new();
-    for (index, record) in records.iter().enumerate() {
-        let item = &items[index % items.len()];
-        let Some(marks) = &record.marks else { continue };
-        if record.flaw.is_some() {
-            continue;
-        }
-        inquiries
-            .extend(Inquiry::about(item, &record.response).map(|inquiry| (index, false, inquiry)));
-        if marks.vlmevalkit == Some(0.0) && record.score_is_open() {
-            let matching = Inquiry::matching(item, &record.response);
-            inquiries.extend(matching.map(|inquiry| (index, true, inquiry)));
+    for (index, record) in records.iter_mut().enumerate() {
+        let inquiry = Inquiry::about(&items[index % items.len()], &record.response);
+        match inquiry.filter(|_| record.marks.is_some()) {
+            Some(_) if record.is_empty() => record.judgement = Some(Ruling::of_nothing()),
+            Some(inquiry) => inquiries.push((index, inquiry)),
+            None => {}
         }
     }
-    let keyed =
-        inquiries.iter().map(|(_, _, inquiry)| Keyed { content: "", value: inquiry.clone() });
+    let keyed = inquiries.iter().map(|(_, inquiry)| Keyed { content: "", value: inquiry.clone() });
     let keyed: Vec<_> = keyed.collect();
     let (total, mut done, mut stopped) = (keyed.len(), 0, None);
     let (identity, progress) = (judge.identity(), &mut *run.progress);
@@ -188,7 +187,7 @@ fn rule(
     run.store.ask(stage, judge, keyed, &mut |number, outcome| {
         done += 1;
         progress(Phase::Rulings, done, total);
-        let (index, is_matching, inquiry) = &inquiries[number];
+        let (index, inquiry) = &inquiries[number];
         let mut ruling = match outcome {
             Ok(ruling) => ruling,
             Err(Failure::Stopped { reason }) => return stopped = Some(reason),
@@ -197,8 +196,7 @@ fn rule(
         ruling.judge.clone_from(&identity);
         ruling.seed = seed;
         ruling.prompt = prompt_text(inquiry);
-        let record = &mut records[*index];
-        *(if *is_matching { &mut record.matching } else { &mut record.judgement }) = Some(ruling);
+        records[*index].judgement = Some(ruling);
     })?;
     stopped.map_or(Ok(()), |reason| Err(Error::Stopped { reason }))
 }
@@ -210,11 +208,4 @@ fn prompt_text(inquiry: &Inquiry) -> String {
         schema::Content::Parts(_) => String::new(),
     };
     inquiry.prompt().messages.iter().map(text).collect::<Vec<_>>().join("\n\n")
-}
-
-impl Record {
-    /// Whether VLMEvalKit's rules found no option, so that it would ask a model.
-    fn score_is_open(&self) -> bool {
-        self.marks.as_ref().is_some_and(|marks| marks.is_unmatched)
-    }
 }

@@ -21,6 +21,7 @@ function verdicts(item) {
   if (found.size > 1) found.add("mixed");
   if (item.responses.some((response) => response.is_disputed)) found.add("disputed");
   if (item.responses.some((response) => response.is_cut)) found.add("clipped");
+  if (item.responses.some((response) => response.text.trim() === "")) found.add("empty");
   return found;
 }
 items.forEach((item) => { item.verdicts = verdicts(item); });
@@ -55,7 +56,7 @@ function isMeant(item) {
 
 function details(title, text) {
   const made = element("details");
-  made.append(element("summary", "", title), element("p", "said quiet", text));
+  made.append(element("summary", "", title), element("p", "said quiet thought-text", text));
   return made;
 }
 
@@ -77,8 +78,11 @@ function responseOf(response, run) {
   const [thought, said] = split(response.text);
   if (thought) made.append(details("thought", thought));
   made.append(element("p", "said", said || "(nothing)"));
-  if (response.judge_prompt) made.append(details("the judge was asked", response.judge_prompt));
-  if (response.judge_reply) made.append(details("the judge said", response.judge_reply));
+  response.asked.forEach((asked) => {
+    const question = details(asked.title + " was asked", asked.prompt);
+    question.append(element("p", "quiet", "and said"), element("p", "said", asked.reply));
+    made.append(question);
+  });
   return made;
 }
 
@@ -88,23 +92,42 @@ function split(text) {
   return [text.slice(0, end).replace("\u003cthink>", "").trim(), text.slice(end + 8).trim()];
 }
 
+/* An image that a click shows as wide as its card. */
+function picture(path, name) {
+  const button = element("button");
+  const image = element("img");
+  image.src = images[path];
+  image.alt = name;
+  image.loading = "lazy";
+  button.title = name;
+  button.append(image);
+  button.addEventListener("click", () => button.classList.toggle("large"));
+  return button;
+}
+
+/* The names of an item, and what makes its card as wide as the page. */
+function title(item, article) {
+  const made = element("div", "title");
+  const button = element("button", "", "wide");
+  button.setAttribute("aria-pressed", "false");
+  button.addEventListener("click", () => {
+    button.setAttribute("aria-pressed", String(article.classList.toggle("wide")));
+  });
+  made.append(element("p", "quiet", [item.task, item.subject, item.id].filter(Boolean).join(" · ")), button);
+  return made;
+}
+
 function card(item) {
   const made = element("article");
   const pictures = element("div", "pictures");
   item.images.forEach((path, number) => {
-    if (images[path]) {
-      const image = element("img");
-      image.src = images[path];
-      image.alt = "image " + (number + 1) + " of item " + item.id;
-      image.loading = "lazy";
-      pictures.append(image);
-    } else {
-      pictures.append(element("span", "quiet", "(image left out)"));
-    }
+    pictures.append(images[path] ? picture(path, "image " + (number + 1) + " of item " + item.id)
+      : element("span", "lost", "image " + (number + 1) + " is left out"));
   });
+  if (item.images.length > 4) pictures.classList.add("many");
   if (item.images.length) made.append(pictures);
   const body = element("div");
-  body.append(element("p", "quiet", [item.task, item.subject, item.id].filter(Boolean).join(" · ")));
+  body.append(title(item, made));
   body.append(element("p", "question", item.prompt));
   body.append(element("p", "quiet", "Right answer: " + item.gold));
   item.responses.forEach((response, run) => body.append(responseOf(response, run)));

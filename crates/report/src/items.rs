@@ -73,10 +73,19 @@ pub struct ResponseView {
     pub is_disputed: bool,
     /// Whether the limit on tokens ended it.
     pub is_cut: bool,
-    /// What the judge was asked.
-    pub judge_prompt: Option<String>,
-    /// What the judge said.
-    pub judge_reply: Option<String>,
+    /// What judges were asked about it, in order.
+    pub asked: Vec<AskedView>,
+}
+
+/// One question to a judge.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct AskedView {
+    /// Who asked what for.
+    pub title: String,
+    /// What was asked.
+    pub prompt: String,
+    /// What was replied.
+    pub reply: String,
 }
 
 /// Renders the page; image paths are relative to `base`. An image that cannot be read is left out, and said to be.
@@ -144,7 +153,11 @@ mod tests {
         let response = ResponseView {
             text: ATTACK.to_owned(),
             scores: vec![(ATTACK.to_owned(), 1.0)],
-            judge_reply: Some(ATTACK.to_owned()),
+            asked: vec![AskedView {
+                title: ATTACK.to_owned(),
+                prompt: ATTACK.to_owned(),
+                reply: ATTACK.to_owned(),
+            }],
             ..ResponseView::default()
         };
         let item = ItemView {

@@ -32,7 +32,7 @@ mod page;
 pub mod items;
 
 pub use error::Error;
-pub use items::{ItemPage, ItemView, ResponseView, render_items, write_items};
+pub use items::{AskedView, ItemPage, ItemView, ResponseView, render_items, write_items};
 pub use page::{render, write};
 pub use summary::{
     Answer, Comparison, Curve, Example, Fact, Histogram, Interval, Line, Ranking, RunSummary, Stage,

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use report::{Fact, ItemPage, ItemView, ResponseView, write_items};
+use report::{AskedView, Fact, ItemPage, ItemView, ResponseView, write_items};
 
 /// A red 8x8 BMP.
 fn picture() -> Vec<u8> {
@@ -27,14 +27,28 @@ fn response(text: &str, score: Option<f64>) -> ResponseView {
         score,
         why: "found: B".to_owned(),
         is_cut: score == Some(0.0),
-        judge_prompt: score.map(|_| "Known answer: B".to_owned()),
-        judge_reply: score.map(|_| r#"{"correct": true, "reason": "same"}"#.to_owned()),
+        asked: score.map(|_| asked()).into_iter().collect(),
         ..ResponseView::default()
     }
 }
 
+fn asked() -> AskedView {
+    AskedView {
+        title: "judge".to_owned(),
+        prompt: "Known answer: B".to_owned(),
+        reply: r#"{"correct": true, "reason": "same"}"#.to_owned(),
+    }
+}
+
+/// A thought of many lines, and a word that no line holds.
+fn long() -> String {
+    let lines: String = (0..400).map(|i| format!("Step {i}: let $x_{i} = {i}$.\n")).collect();
+    format!("<think>\n{lines}</think>\n\n{}\nAnswer: \\boxed{{B}}", "x+".repeat(400))
+}
+
 fn item(number: usize) -> ItemView {
     let scores = [Some(1.0), Some(0.0), None, Some(0.5)];
+    let text = long();
     let mut first =
         response("<think>\nA or B?\n</think>\n\nAnswer: \\boxed{B}", scores[number % 4]);
     first.is_disputed = number.is_multiple_of(5);
@@ -44,8 +58,14 @@ fn item(number: usize) -> ItemView {
         id: format!("item-{number}"),
         prompt: format!("<image>\nWhat is shown in picture {number}? <b>A. red</b>"),
         gold: "B. blue".to_owned(),
-        images: vec!["red.bmp".to_owned()],
-        responses: vec![first, response("", scores[number / 2 % 4])],
+        images: [&["red.bmp"][..], &["red.bmp", "gone.bmp", "red.bmp"], &[]][number % 3]
+            .iter()
+            .map(|&name| name.to_owned())
+            .collect(),
+        responses: vec![
+            first,
+            response(if number == 3 { &text } else { "" }, scores[number / 2 % 4]),
+        ],
     }
 }
 

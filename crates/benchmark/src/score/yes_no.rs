@@ -2,7 +2,7 @@
 
 use reward::last_boxed;
 
-use super::{Marks, share};
+use super::Marks;
 
 /// Scores yes or no.
 pub(super) fn marks(answer: &str, yes: bool) -> Marks {
@@ -10,8 +10,7 @@ pub(super) fn marks(answer: &str, yes: bool) -> Marks {
     let only = only(answer);
     let lenient = strict.or(only).or_else(|| last(answer));
     let said = lenient.map(|said| if said { "Yes" } else { "No" }.to_owned());
-    let harness = share(only == Some(yes));
-    Marks::of(strict == Some(yes), lenient == Some(yes), said).harness(harness, harness)
+    Marks::of(strict == Some(yes), lenient == Some(yes), said)
 }
 
 fn words(text: &str) -> impl DoubleEndedIterator<Item = String> + '_ {
@@ -32,7 +31,7 @@ fn first(text: &str) -> Option<bool> {
     words(text).find(|word| !["text", "answer"].contains(&word.as_str())).and_then(|w| verdict(&w))
 }
 
-/// The one of the two that occurs, as VLMEvalKit has it.
+/// The one of the two that occurs, where only one does.
 fn only(text: &str) -> Option<bool> {
     let mut found = words(text).filter_map(|word| verdict(&word));
     let first = found.next()?;
@@ -50,19 +49,18 @@ mod tests {
     #[test]
     fn verdicts_by_hand() {
         let cases = [
-            ("Yes", [1, 1, 1]),
-            ("Yes, there is a car.", [1, 1, 1]),
-            (r"Answer: \boxed{\text{Yes}}", [1, 1, 1]),
-            ("There is a car, so yes", [0, 1, 1]),
-            ("Is it? No sign. Then: yes", [0, 1, 0]),
-            ("No", [0, 0, 0]),
-            ("I see nothing", [0, 0, 0]),
-            ("", [0, 0, 0]),
+            ("Yes", [1, 1]),
+            ("Yes, there is a car.", [1, 1]),
+            (r"Answer: \boxed{\text{Yes}}", [1, 1]),
+            ("There is a car, so yes", [0, 1]),
+            ("Is it? No sign. Then: yes", [0, 1]),
+            ("No", [0, 0]),
+            ("I see nothing", [0, 0]),
+            ("", [0, 0]),
         ];
         for (said, expected) in cases {
             let marks = marks(said, true);
-            let found = [marks.strict, marks.lenient, marks.vlmevalkit.unwrap()];
-            assert_eq!(found, expected.map(f64::from), "{said}");
+            assert_eq!([marks.strict, marks.lenient], expected.map(f64::from), "{said}");
         }
     }
 }

@@ -1,4 +1,6 @@
 //! AI2D (arXiv:1603.07396): `lmms-lab/ai2d`, or VLMEvalKit's `AI2D_TEST.tsv`.
+//!
+//! Prompt and score: open-compass/VLMEvalKit, `vlmeval/dataset/image_mcq.py` and `dataset/utils/multiple_choice.py`.
 
 use super::Draft;
 use crate::item::Item;

@@ -1,4 +1,6 @@
 //! AIME 2024 and 2025: answers are integers from 0 to 999; `HuggingFaceH4/aime_2024`, `Maxwell-Jia/AIME_2024`.
+//!
+//! Prompt: deepseek-ai/DeepSeek-R1, `README.md`, "Usage Recommendations"; score: the verifier that rewards.
 
 use super::Draft;
 use crate::item::{Comparing, Item};

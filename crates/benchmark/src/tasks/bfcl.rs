@@ -2,6 +2,10 @@
 //! `gorilla-llm/Berkeley-Function-Calling-Leaderboard`, `BFCL_v3_*.json` and `possible_answer/` beside them.
 //!
 //! Turns that have to be executed, and Java and JavaScript, are reported as items that cannot be asked.
+//!
+//! Prompt and score: ShishirPatil/gorilla, `berkeley-function-call-leaderboard/bfcl_eval/constants/default_prompts.py`
+//! (the prompt of version 3, `_DEFAULT_SYSTEM_PROMPT`), `model_handler/utils.py`, `utils.py` (the note on the language)
+//! and `eval_checker/ast_eval/ast_checker.py`. Functions are listed as JSON.
 
 use std::path::Path;
 
@@ -22,7 +26,7 @@ pub(super) const TASK: Task = Task {
         files: &["BFCL_v3_"],
     }],
     keep: &["bfcl_"],
-    skip: &["possible_answer", "multi_turn", "exec_", "rest", "sql", "chatable", "func_doc"],
+    skip: &["possible_answer", "exec_", "rest", "sql", "chatable", "func_doc"],
     item,
     figures: Figures::Macro,
 };
@@ -40,50 +44,73 @@ fn item(row: &Row, reading: &mut Reading) -> Result<Option<Item>, String> {
     if category.contains("java") {
         return Err("calls in Java and JavaScript are not read".to_owned());
     }
+    if category.contains("multi_turn") {
+        return Err("tasks of several turns are not run, since calls are not executed".to_owned());
+    }
     let functions = match row.cell("function") {
         Some(Value::Array(functions)) => functions.clone(),
         _ => return Err("column `function` is no list".to_owned()),
     };
     let turns = turns(row)?;
     draft.question = turns.last().map(|(_, text)| text.clone()).unwrap_or_default();
-    // Nothing is the right call to an irrelevant function.
-    let calls = match category.contains("irrelevance") {
+    // Nothing is the right call to an irrelevant function, and any to a relevant one.
+    let is_irrelevant = category.contains("irrelevance");
+    let is_any = category.contains("relevance") && !is_irrelevant;
+    let calls = match is_irrelevant || is_any {
         true => Vec::new(),
         false => expected(row, &draft.id, reading)?,
     };
-    let gold = match calls.is_empty() {
-        true => "no call".to_owned(),
-        false => calls
-            .iter()
-            .map(|call| format!("{}({})", call.name, Value::Object(call.arguments.clone())))
-            .collect::<Vec<_>>()
-            .join(", "),
-    };
-    let listed = Value::Array(functions.clone());
+    let gold = if is_any { "any call".to_owned() } else { spelled(&calls) };
+    let system = format!("{SYSTEM}{}\n", Value::Array(described(&functions)));
     let is_ordered = !category.contains("parallel");
-    let item =
-        draft.item(Vec::new(), gold, Scoring::Calls(Expected { functions, calls, is_ordered }))?;
-    let turn = |role, text: String| Message { role, content: Content::Text(text) };
-    let own = turns
-        .iter()
-        .filter(|(role, _)| *role == Role::System)
-        .map(|(_, text)| format!("{text}\n\n"));
-    let system = own.collect::<String>() + SYSTEM + &listed.to_string();
-    let said = turns.into_iter().filter(|(role, _)| *role != Role::System);
-    let messages =
-        [turn(Role::System, system)].into_iter().chain(said.map(|(role, text)| turn(role, text)));
-    let messages = messages.collect();
+    let expected = Expected { functions, calls, is_ordered, is_any };
+    let item = draft.item(Vec::new(), gold, Scoring::Calls(expected))?;
     Ok(item.map(|mut item| {
-        item.prompt.messages = messages;
+        item.prompt.messages = messages(system, turns);
         item
     }))
+}
+
+fn spelled(calls: &[Call]) -> String {
+    let one = |call: &Call| format!("{}({})", call.name, Value::Object(call.arguments.clone()));
+    match calls.is_empty() {
+        true => "no call".to_owned(),
+        false => calls.iter().map(one).collect::<Vec<_>>().join(", "),
+    }
+}
+
+/// The functions, each with the benchmark's note on its language.
+fn described(functions: &[Value]) -> Vec<Value> {
+    let noted = |function: &Value| {
+        let mut function = function.clone();
+        if let Some(text) = function["description"].as_str() {
+            let noted = format!("{text} Note that the provided function is in Python 3 syntax.");
+            function["description"] = noted.into();
+        }
+        function
+    };
+    functions.iter().map(noted).collect()
+}
+
+/// The turns, with the benchmark's words before the item's own instruction.
+fn messages(system: String, turns: Vec<(Role, String)>) -> Vec<Message> {
+    let turn = |role, text: String| Message { role, content: Content::Text(text) };
+    let (own, said): (Vec<_>, Vec<_>) =
+        turns.into_iter().partition(|(role, _)| *role == Role::System);
+    let own = own.into_iter().map(|(_, text)| format!("\n\n{text}"));
+    let system = system + &own.collect::<String>();
+    let said = said.into_iter().map(|(role, text)| turn(role, text));
+    [turn(Role::System, system)].into_iter().chain(said).collect()
 }
 
 /// The messages of the only turn: `[[{"role": …, "content": …}]]`.
 fn turns(row: &Row) -> Result<Vec<(Role, String)>, String> {
     let turns = row.cell("question").and_then(Value::as_array).map_or(&[][..], Vec::as_slice);
     let [Value::Array(messages)] = turns else {
-        return Err(format!("{} turns, expected one", turns.len()));
+        let num = turns.len();
+        return Err(format!(
+            "{num} turns; only tasks of one turn are run, since calls are not executed"
+        ));
     };
     let message = |message: &Value| {
         let role = match message["role"].as_str() {

@@ -1,4 +1,6 @@
 //! easy-VQA: its own folder, where `test/questions.json` lists question, answer and image, or samples of ours.
+//!
+//! Prompt: the bare question, or the paper's words; score: number or word. Data: vzhou842/easy-VQA.
 
 use std::path::Path;
 

@@ -1,10 +1,14 @@
 //! HallusionBench (arXiv:2310.14566): `lmms-lab/HallusionBench` image split, or VLMEvalKit's `HallusionBench.tsv`.
+//!
+//! Prompt (the bare question) and score: open-compass/VLMEvalKit, `vlmeval/dataset/image_yorn.py` and
+//! `dataset/utils/yorn.py`.
 
 use super::Draft;
 use crate::item::{Item, Scoring};
 use crate::prompt::{after, open};
 use crate::table::Row;
 use crate::task::{Figures, Hub, Reading, Task};
+use crate::vlmevalkit::Kit;
 
 pub(super) const TASK: Task = Task {
     name: "hallusionbench",
@@ -16,13 +20,13 @@ pub(super) const TASK: Task = Task {
     figures: Figures::Consistency,
 };
 
-/// VLMEvalKit's words.
-const YES_NO: &str = " Please answer yes or no.";
-
 fn item(row: &Row, reading: &mut Reading) -> Result<Option<Item>, String> {
-    let mut draft =
-        Draft::new(row, &["question"], &["index"], &["subcategory", "l2-category", "category"])?;
-    draft.images = reading.images.of(row, &["image", "image_path"])?;
+    let subjects = ["subcategory", "l2-category", "category"];
+    let mut draft = Draft::new(row, &["question"], &["index"], &subjects)?.with_images(
+        row,
+        reading,
+        &["image", "image_path"],
+    )?;
     let [set, figure, question] = places(row)?;
     let group = format!("{}_{set}", draft.subject);
     draft.labels.insert("figure", format!("{group}_{figure}"));
@@ -33,7 +37,8 @@ fn item(row: &Row, reading: &mut Reading) -> Result<Option<Item>, String> {
     // Questions of a set share its figures.
     draft.cluster = Some(group);
     let yes = verdict(&row.any(&["gt_answer", "answer"])?)?;
-    let parts = after(&draft.images, &open(reading.style, &draft.question, YES_NO));
+    draft.kit = Some(Kit::YesNo { yes });
+    let parts = after(&draft.images, &open(reading.style, &draft.question, ""));
     draft.item(parts, if yes { "Yes" } else { "No" }.to_owned(), Scoring::YesNo { yes })
 }
 

@@ -1,4 +1,7 @@
 //! IFEval (arXiv:2311.07911): `google/IFEval`.
+//!
+//! Prompt: the file's; score: google-research/google-research, `instruction_following_eval/evaluation_lib.py` and
+//! `instructions.py`.
 
 use serde_json::Value;
 

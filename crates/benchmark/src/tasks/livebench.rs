@@ -1,11 +1,13 @@
 //! LiveBench (arXiv:2406.19314): `livebench/math`, `reasoning`, `language`, `data_analysis`,
 //! `instruction_following` and `coding`, a parquet file each.
 //!
-//! Tasks that are scored by rule are; `tablereformat`, `olympiad`, `code_completion` and ifbench-like ones without
-//! known checks are reported as items that cannot be asked.
+//! Prompt: the file's first turn. Score: LiveBench/LiveBench, `livebench/gen_ground_truth_judgment.py` and
+//! `livebench/process_results`, by task and, where the rule changed, by release date. Items of `tablereformat` (whose
+//! rule is pandas' reading of tables), `code_generation` and `code_completion` (unit tests over BigCodeBench's
+//! libraries), `agentic_coding` and IFBench's instructions are reported as items that cannot be asked.
 
 use super::{Draft, livecodebench};
-use crate::item::{Comparing, Item, Scoring, Wording};
+use crate::item::{Item, LiveTask, Scoring};
 use crate::prompt::after;
 use crate::table::Row;
 use crate::task::{Figures, Hub, Reading, Task};
@@ -27,6 +29,9 @@ pub(super) const TASK: Task = Task {
     figures: Figures::Macro,
 };
 
+/// Release of the questions from which newer rules hold.
+const NEWER: &str = "2024-11-25";
+
 fn item(row: &Row, _: &mut Reading) -> Result<Option<Item>, String> {
     let mut draft = Draft::new(row, &["turns"], &["question_id"], &["category"])?;
     let turns = row.list("turns")?;
@@ -35,42 +40,63 @@ fn item(row: &Row, _: &mut Reading) -> Result<Option<Item>, String> {
     };
     draft.question.clone_from(asked);
     let task = row.text("task")?;
+    let parts = after(&[], asked);
+    let is_of_instructions = draft.subject == "instruction_following";
     // A category is the mean of its tasks, the score that of the categories.
     draft.subject = format!("{}/{task}", draft.subject);
-    let parts = after(&[], asked);
-    if row.cell("instruction_id_list").is_some() {
+    if is_of_instructions || row.cell("instruction_id_list").is_some() {
         let instructions = super::ifeval::instructions(row)?;
         let gold = format!("{} instructions", instructions.len());
-        return draft.item(parts, gold, Scoring::Instructions(instructions));
+        return draft.item(parts, gold, Scoring::Followed(instructions));
     }
-    if task == "LCB_generation" {
+    if ["LCB_generation", "coding_completion"].contains(&task.as_str()) {
         let program = livecodebench::program(row)?;
         let gold = format!("{} tests", program.tests.len());
         return draft.item(parts, gold, Scoring::Program(program));
     }
+    let kind = row.optional("subtask").unwrap_or_else(|| task.clone());
+    let is_newer = released(row).is_none_or(|released| released.as_str() >= NEWER);
+    let rule = rule(&task, &kind, is_newer);
+    let rule = rule.ok_or_else(|| format!("task {task:?} of LiveBench has no rule here"))?;
     let gold = row.text("ground_truth")?;
-    let scoring = scoring(&task, &gold).ok_or_else(|| format!("task {task:?} has no rule"))?;
-    draft.item(parts, gold, scoring)
+    draft.item(parts, gold.clone(), Scoring::LiveBench { task: rule, gold })
 }
 
-fn scoring(task: &str, gold: &str) -> Option<Scoring> {
-    let golds = vec![gold.to_owned()];
-    let words = |how| Some(Scoring::Words { golds: golds.clone(), how });
-    match task {
-        "AMPS_Hard" => Some(Scoring::Open { golds, how: Comparing::Mathematics }),
-        "math_comp" | "zebra_puzzle" | "spatial" | "cta" => {
-            let is_number = gold.trim().parse::<i64>().is_ok();
-            let how = if is_number { Comparing::Mathematics } else { Comparing::Words };
-            match gold.trim().len() == 1 && !is_number {
-                // Letters are asked for repeated: AAAAA.
-                true => words(Wording::Contained),
-                false => Some(Scoring::Open { golds, how }),
-            }
-        }
-        "web_of_lies_v2" | "web_of_lies_v3" => words(Wording::InPlace),
-        "connections" => words(Wording::Groups),
-        "typos" => words(Wording::Contained),
-        "plot_unscrambling" => words(Wording::Order),
-        _ => None,
+/// The date of release, without a time.
+fn released(row: &Row) -> Option<String> {
+    Some(row.optional("livebench_release_date")?.chars().take(10).collect())
+}
+
+fn rule(task: &str, kind: &str, is_newer: bool) -> Option<LiveTask> {
+    let parts: Vec<&str> = kind.split('_').collect();
+    if ["amc", "smc"].contains(&parts[0]) || parts.get(1) == Some(&"amc") {
+        return Some(LiveTask::Contest);
     }
+    if [task, kind].iter().any(|name| name.to_lowercase().contains("amps_hard")) {
+        return Some(LiveTask::Amps);
+    }
+    Some(match (parts[0], kind) {
+        ("aime", _) => LiveTask::Aime,
+        ("imo" | "usamo", _) => LiveTask::Proof,
+        (_, "integrals_with_game") => LiveTask::Integrals,
+        (_, "web_of_lies_v2") => LiveTask::Lies,
+        (_, "web_of_lies_v3") => LiveTask::LiesInPlace,
+        (_, "house_traversal") => LiveTask::Houses,
+        _ if kind.contains("zebra_puzzle") => match is_newer {
+            true => LiveTask::Zebra,
+            false => LiveTask::ZebraWord,
+        },
+        (_, "spatial") => LiveTask::Spatial,
+        (_, "theory_of_mind") => LiveTask::Mind,
+        (_, "logic_with_navigation") => LiveTask::Navigation,
+        (_, "sudoku") => LiveTask::Sudoku,
+        (_, "typos") => LiveTask::Typos,
+        (_, "connections") if is_newer => LiveTask::Connections,
+        (_, "connections") => LiveTask::ConnectionsBold,
+        (_, "plot_unscrambling") => LiveTask::Plot,
+        (_, "cta") => LiveTask::Columns,
+        (_, "tablejoin") => LiveTask::Join,
+        (_, "consecutive_events") => LiveTask::Events,
+        _ => return None,
+    })
 }

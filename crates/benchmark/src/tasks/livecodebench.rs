@@ -1,4 +1,8 @@
 //! LiveCodeBench (arXiv:2403.07974), code generation: `livecodebench/code_generation_lite`, `test*.jsonl`.
+//!
+//! Prompt and score: LiveCodeBench/LiveCodeBench, `lcb_runner/prompts/code_generation.py`
+//! (`get_generic_question_template_answer`), `utils/extraction_utils.py` and `evaluation/testing_util.py`. Every test
+//! is a process of its own here.
 
 use std::io::Read;
 
@@ -63,16 +67,17 @@ pub(super) fn program(row: &Row) -> Result<Program, String> {
         };
         tests.extend(self::tests(&private)?);
     }
-    let metadata: Value = row
-        .optional("metadata")
-        .and_then(|text| serde_json::from_str(&text).ok())
-        .unwrap_or(Value::Null);
+    // LiveBench keeps it in the row that it took from here.
+    let original = row.cell("original_json").and_then(|original| original["metadata"].as_str());
+    let metadata = row.optional("metadata").or_else(|| original.map(str::to_owned));
+    let metadata: Value =
+        metadata.and_then(|text| serde_json::from_str(&text).ok()).unwrap_or(Value::Null);
     let function = metadata["func_name"]
         .as_str()
         .map(|name| name.rsplit('.').next().unwrap_or(name).to_owned());
     match tests.is_empty() {
         true => Err("no tests".to_owned()),
-        false => Ok(Program { tests, function }),
+        false => Ok(Program { tests, function, begun: row.optional("partial_solution") }),
     }
 }
 

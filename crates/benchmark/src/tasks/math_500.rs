@@ -1,4 +1,6 @@
 //! MATH-500 (arXiv:2305.20050): `HuggingFaceH4/MATH-500`.
+//!
+//! Prompt: deepseek-ai/DeepSeek-R1, `README.md`, "Usage Recommendations"; score: the verifier that rewards.
 
 use super::Draft;
 use crate::item::{Comparing, Item};

@@ -1,12 +1,16 @@
 //! MathVerse (arXiv:2403.14624): `AI4Math/MathVerse` testmini, or VLMEvalKit's `MathVerse_MINI*.tsv`.
 //!
 //! Each problem is told in several versions, which are one cluster.
+//!
+//! Prompt (the file's) and score: open-compass/VLMEvalKit, `vlmeval/dataset/image_vqa.py` (`MathVerse`) and
+//! `dataset/utils/mathverse.py`, after ZrrSkywalker/MathVerse.
 
 use super::Draft;
 use crate::item::{Comparing, Item};
 use crate::prompt::{PAPER_CHOICE, PAPER_OPEN, Style, after};
 use crate::table::Row;
 use crate::task::{Figures, Hub, Reading, Task};
+use crate::vlmevalkit::Kit;
 
 pub(super) const TASK: Task = Task {
     name: "mathverse",
@@ -24,6 +28,8 @@ fn item(row: &Row, reading: &mut Reading) -> Result<Option<Item>, String> {
         .with_images(row, reading, &["image", "image_path"])?;
     draft.cluster = row.optional("problem_index");
     let (answer, query) = (row.text("answer")?, draft.question.clone());
+    let asked = row.optional("question_for_eval").unwrap_or_else(|| query.clone());
+    draft.kit = Some(Kit::Graded { asked, gold: answer.clone() });
     let is_choice = row.text("question_type")? == "multi-choice";
     let words = match (reading.style, is_choice) {
         (Style::Vlmevalkit, _) => query,

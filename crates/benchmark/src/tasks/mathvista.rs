@@ -1,12 +1,16 @@
 //! MathVista (arXiv:2310.02255): `AI4Math/MathVista` testmini, or VLMEvalKit's `MathVista_MINI.tsv`.
 //!
 //! Numbers are rounded to the item's precision. VLMEvalKit compares floats exactly, and never finds a text right.
+//!
+//! Prompt (the benchmark's query) and score: open-compass/VLMEvalKit, `vlmeval/dataset/image_vqa.py` (`MathVista`) and
+//! `dataset/utils/mathvista.py`; rounding: lupantech/MathVista, `evaluation/calculate_score.py`.
 
-use super::Draft;
+use super::{Draft, place_of};
 use crate::item::{Comparing, Item};
 use crate::prompt::{PAPER_CHOICE, PAPER_OPEN, Style, after, choice};
 use crate::table::Row;
 use crate::task::{Figures, Hub, Reading, Task};
+use crate::vlmevalkit::{Compared, Kit};
 
 pub(super) const TASK: Task = Task {
     name: "mathvista",
@@ -31,6 +35,9 @@ fn item(row: &Row, reading: &mut Reading) -> Result<Option<Item>, String> {
     if is_choice {
         let options = row.list("choices")?;
         let answer = row.optional("answer_option").unwrap_or(answer);
+        let right = place_of(&answer, &options)?;
+        let compared = Compared::VistaOption { options: options.clone(), answer: right };
+        draft.kit = Some(Kit::Extracted { asked: query.clone(), compared });
         let words = match (reading.style, row.cell("query")) {
             (Style::Vlmevalkit, _) => query,
             (Style::Paper, Some(_)) => choice(Style::Paper, None, &draft.question, &options),
@@ -39,6 +46,12 @@ fn item(row: &Row, reading: &mut Reading) -> Result<Option<Item>, String> {
         let parts = after(&draft.images, &words);
         return draft.chosen(parts, options, &answer);
     }
+    let kit_compares = match row.text("answer_type")?.as_str() {
+        "integer" => Compared::Integer(answer.clone()),
+        "float" => Compared::Float(answer.clone()),
+        _ => Compared::Never,
+    };
+    draft.kit = Some(Kit::Extracted { asked: query.clone(), compared: kit_compares });
     let words = match reading.style {
         Style::Vlmevalkit => query,
         Style::Paper => format!("{query}\n{PAPER_OPEN}"),

@@ -1,14 +1,19 @@
 //! MMMU (arXiv:2311.16502): Hugging Face `MMMU/MMMU`, or VLMEvalKit's `MMMU_DEV_VAL.tsv`.
 //!
 //! Images stand at their tags, also in options. Trap: the same responses score 50.67 by lmms-eval and 54.78 by
-//! VLMEvalKit (open questions become two options; a guess where nothing is parsed); nothing is guessed here.
+//! VLMEvalKit (open questions become two options; a guess where nothing is parsed); strictly and leniently, nothing is
+//! guessed here.
+//!
+//! Prompt and score: open-compass/VLMEvalKit, `vlmeval/dataset/image_mcq.py` (`MMMUDataset`) and
+//! `dataset/utils/multiple_choice.py` (`MMMU_preproc`); leniently also MMMU-Benchmark/MMMU, `mmmu/utils/eval_utils.py`.
 
 use super::Draft;
 use crate::image::Image;
 use crate::item::{Comparing, Item, Scoring};
-use crate::prompt::{choice, interleave, open};
+use crate::prompt::{Style, choice, interleave, open};
 use crate::table::Row;
 use crate::task::{Figures, Hub, Reading, Task};
+use crate::vlmevalkit::Kit;
 
 pub(super) const TASK: Task = Task {
     name: "mmmu",
@@ -42,17 +47,23 @@ fn item(row: &Row, reading: &mut Reading) -> Result<Option<Item>, String> {
             let words =
                 choice(reading.style, row.optional("hint").as_deref(), &draft.question, &options);
             let parts = interleave(&draft.images, &words)?;
-            draft.chosen(parts, options, &answer).map(Some).map(Option::flatten)
+            draft.chosen(parts, options, &answer)
         }
         true => {
-            let words = open(reading.style, &format!("Question: {}", draft.question), "\n");
+            let words = match reading.style {
+                Style::Paper => open(Style::Paper, &draft.question, ""),
+                Style::Vlmevalkit => format!("Question: {}\n", draft.question),
+            };
+            // VLMEvalKit makes two options of it.
+            let options = vec![answer.clone(), "Other Answers".to_owned()];
+            draft.kit = Some(Kit::Choice { options, answer: 0 });
             let parts = interleave(&draft.images, &words)?;
             let golds = crate::python::list(&answer).map_or(vec![answer.clone()], |list| {
                 list.iter()
                     .map(|gold| gold.as_str().map_or(gold.to_string(), str::to_owned))
                     .collect()
             });
-            draft.item(parts, answer, Scoring::Open { golds, how: Comparing::Mmmu })
+            draft.item(parts, answer, Scoring::Open { golds, how: Comparing::Mathematics })
         }
     }
 }

@@ -1,4 +1,7 @@
 //! POPE (arXiv:2305.10355): `lmms-lab/POPE`, or VLMEvalKit's `POPE.tsv`.
+//!
+//! Prompt (the bare question) and score: open-compass/VLMEvalKit, `vlmeval/dataset/image_yorn.py` and
+//! `dataset/utils/yorn.py`.
 
 use super::Draft;
 use super::hallusionbench::verdict;
@@ -6,6 +9,7 @@ use crate::item::{Item, Scoring};
 use crate::prompt::{after, open};
 use crate::table::Row;
 use crate::task::{Figures, Hub, Reading, Task};
+use crate::vlmevalkit::Kit;
 
 pub(super) const TASK: Task = Task {
     name: "pope",
@@ -17,16 +21,14 @@ pub(super) const TASK: Task = Task {
     figures: Figures::Detection,
 };
 
-/// VLMEvalKit's words.
-const YES_NO: &str = " Please answer yes or no.";
-
 fn item(row: &Row, reading: &mut Reading) -> Result<Option<Item>, String> {
-    let draft = Draft::new(row, &["question"], &["id", "index"], &["category"])?.with_images(
+    let mut draft = Draft::new(row, &["question"], &["id", "index"], &["category"])?.with_images(
         row,
         reading,
         &["image", "image_path"],
     )?;
     let yes = verdict(&row.text("answer")?)?;
-    let parts = after(&draft.images, &open(reading.style, &draft.question, YES_NO));
+    draft.kit = Some(Kit::YesNo { yes });
+    let parts = after(&draft.images, &open(reading.style, &draft.question, ""));
     draft.item(parts, if yes { "Yes" } else { "No" }.to_owned(), Scoring::YesNo { yes })
 }

@@ -1,4 +1,8 @@
 //! RealWorldQA (xAI): `xai-org/RealworldQA`, or VLMEvalKit's `RealWorldQA.tsv`.
+//!
+//! Prompt and score: open-compass/VLMEvalKit, `vlmeval/dataset/image_mcq.py` and `dataset/utils/multiple_choice.py`,
+//! for its table, in which every question has options; the parquet files' own prompt, and no score of the kit, for
+//! those, as EvolvingLMMs-Lab/lmms-eval asks them (`lmms_eval/tasks/realworldqa`).
 
 use super::Draft;
 use crate::item::{Comparing, Item};
@@ -46,7 +50,8 @@ fn item(row: &Row, reading: &mut Reading) -> Result<Option<Item>, String> {
         true => {
             let options = listed(&draft.question);
             let parts = crate::prompt::after(&draft.images, &words);
-            draft.chosen(parts, options, &answer)
+            let item = draft.chosen(parts, options, &answer)?;
+            Ok(item.map(|item| Item { kit: None, ..item }))
         }
         false => draft.open(&words, vec![answer], Comparing::Words),
     }

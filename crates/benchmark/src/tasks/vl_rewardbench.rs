@@ -1,11 +1,17 @@
 //! VL-RewardBench (arXiv:2411.17451) for a model that judges in words: `MMInstruction/VL-RewardBench`, or
 //! VLMEvalKit's `VL-RewardBench.tsv`. A reward model that scores is measured by `reward eval`.
+//!
+//! Prompt: vl-rewardbench/VL_RewardBench, `prompt.py`, or open-compass/VLMEvalKit, `vlmeval/dataset/vl_rewardbench.py`,
+//! which breaks lines elsewhere. Score: the pattern of the benchmark's `inference_hf.py`, or a model that reads the
+//! judgement, as in the kit. The kit swaps the two responses where their lengths add up to an odd number; the
+//! benchmark draws, and here seed and item decide.
 
 use super::{Draft, shuffled};
-use crate::item::{Item, Scoring};
-use crate::prompt::after;
+use crate::item::{Item, Scoring, picture, text};
+use crate::prompt::{Style, after};
 use crate::table::Row;
 use crate::task::{Figures, Hub, Reading, Task};
+use crate::vlmevalkit::Kit;
 
 pub(super) const TASK: Task = Task {
     name: "vl_rewardbench",
@@ -51,15 +57,54 @@ fn item(row: &Row, reading: &mut Reading) -> Result<Option<Item>, String> {
             ));
         }
     };
-    // The places of the two change from item to item, as in the benchmark.
-    let shown = shuffled(responses, &draft.id, reading.seed);
+    let shown = match reading.style {
+        Style::Paper => shuffled(responses, &draft.id, reading.seed),
+        Style::Vlmevalkit => swapped(responses),
+    };
     let better = usize::from(shown[0] != preferred);
-    let words = format!(
-        "You are a highly capable multimodal AI assistant tasked with evaluating answers to visual questions. Please analyze the following image and question, then determine which of the two provided answers is better.\n\nQuestion: {}\n\nAnswer 1: {}\n\nAnswer 2: {}\n\nPlease evaluate both answers based on the following criteria:\n1. Accuracy: How well does the answer align with the visual information in the image?\n2. Completeness: Does the answer fully address all aspects of the question?\n3. Clarity: Is the answer easy to understand and well-articulated?\n4. Relevance: Does the answer directly relate to the question and the image?\n\nAfter your evaluation, please:\n1. Explain your reasoning for each criterion.\n2. Provide an overall judgment on which answer is better (Answer 1 or Answer 2). For example: Overall Judgment: Answer X is better.\n\nYour response should be structured and detailed, demonstrating your understanding of both the visual and textual elements of the task.",
-        draft.question, shown[0], shown[1]
-    );
-    let parts = after(&draft.images, &words);
+    draft.kit = Some(Kit::Better { better });
+    let parts = match reading.style {
+        Style::Paper => {
+            let asked = draft.question.replace("<image>\n", "");
+            let words = text(filled(&PAPER, [&asked, &shown[0], &shown[1]]));
+            [words].into_iter().chain(draft.images.iter().map(picture)).collect()
+        }
+        Style::Vlmevalkit => {
+            after(&draft.images, &filled(&KIT, [&draft.question, &shown[0], &shown[1]]))
+        }
+    };
     draft.item(parts, format!("Answer {}", better + 1), Scoring::Preference { better })
+}
+
+/// The benchmark's words around question and answers; the space at the beginning is its own.
+const PAPER: [&str; 4] = [
+    " You are a highly capable multimodal AI assistant tasked with evaluating answers to visual questions. Please analyze the following image and question, then determine which of the two provided answers is better.\n\nQuestion: ",
+    "\n\nAnswer 1: ",
+    "\n\nAnswer 2: ",
+    "\n\nPlease evaluate both answers based on the following criteria:\n1. Accuracy: How well does the answer align with the visual information in the image?\n2. Completeness: Does the answer fully address all aspects of the question?\n3. Clarity: Is the answer easy to understand and well-articulated?\n4. Relevance: Does the answer directly relate to the question and the image?\n\nAfter your evaluation, please:\n1. Explain your reasoning for each criterion.\n2. Provide an overall judgment on which answer is better (Answer 1 or Answer 2). For example: Overall Judgment: Answer X is better.\n\nYour response should be structured and detailed, demonstrating your understanding of both the visual and textual elements of the task.",
+];
+
+/// VLMEvalKit's, in which a line ends after the first sentence and a space is lost before the example.
+const KIT: [&str; 4] = [
+    "You are a highly capable multimodal AI assistant tasked with evaluating answers to visual questions.\nPlease analyze the following image and question, then determine which of the two provided answers is better.\n\nQuestion: ",
+    PAPER[1],
+    PAPER[2],
+    "\n\nPlease evaluate both answers based on the following criteria:\n1. Accuracy: How well does the answer align with the visual information in the image?\n2. Completeness: Does the answer fully address all aspects of the question?\n3. Clarity: Is the answer easy to understand and well-articulated?\n4. Relevance: Does the answer directly relate to the question and the image?\n\nAfter your evaluation, please:\n1. Explain your reasoning for each criterion.\n2. Provide an overall judgment on which answer is better (Answer 1 or Answer 2).For example: Overall Judgment: Answer X is better.\n\nYour response should be structured and detailed, demonstrating your understanding of both the visual and textual elements of the task.",
+];
+
+/// The words with question and answers between them.
+fn filled(words: &[&str; 4], between: [&str; 3]) -> String {
+    let between = between.into_iter().chain([""]);
+    words.iter().zip(between).flat_map(|(words, text)| [*words, text]).collect()
+}
+
+/// The responses in VLMEvalKit's order.
+fn swapped(mut responses: Vec<String>) -> Vec<String> {
+    let length: usize = responses.iter().map(|response| response.chars().count()).sum();
+    if length % 2 == 1 {
+        responses.reverse();
+    }
+    responses
 }
 
 fn ranks(row: &Row) -> Result<Vec<i64>, String> {

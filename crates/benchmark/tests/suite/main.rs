@@ -2,6 +2,8 @@
 
 mod bad_input;
 mod fixture;
+mod golden;
+mod livebench;
 mod parquet;
 mod text;
 mod video;

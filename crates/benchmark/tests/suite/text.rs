@@ -62,7 +62,7 @@ fn instructions() {
 #[test]
 fn calls_of_functions() {
     let folder = Folder::new();
-    let function = json!([{"name": "area", "description": "", "parameters": {"type": "dict",
+    let function = json!([{"name": "area", "description": "An area.", "parameters": {"type": "dict",
         "required": ["base"], "properties": {"base": {"type": "integer"}, "unit": {"type": "string"}}}}]);
     let question = json!([[{"role": "user", "content": "Area of base 10?"}]]);
     let row = |id: &str| json!({"id": id, "question": question, "function": function}).to_string();
@@ -74,19 +74,27 @@ fn calls_of_functions() {
     );
     folder.write("bfcl/BFCL_v3_irrelevance.json", row("irrelevance_0"));
     folder.write("bfcl/BFCL_v3_java.json", row("java_0"));
+    folder.write("bfcl/BFCL_v3_live_relevance.json", row("live_relevance_0"));
+    folder.write("bfcl/BFCL_v3_multi_turn_base.json", row("multi_turn_base_0"));
     let loaded = folder.try_load("bfcl", Style::Paper).unwrap();
     let reasons: Vec<&str> = loaded.flaws.iter().map(|flaw| flaw.reason.as_str()).collect();
-    assert_eq!(reasons, ["calls in Java and JavaScript are not read", "2 turns, expected one"]);
-    let [irrelevant, simple] = &loaded.items[..] else { panic!("two items") };
+    assert_eq!(
+        reasons,
+        [
+            "calls in Java and JavaScript are not read",
+            "tasks of several turns are not run, since calls are not executed",
+            "2 turns; only tasks of one turn are run, since calls are not executed",
+        ]
+    );
+    let [irrelevant, relevant, simple] = &loaded.items[..] else { panic!("three items") };
+    assert_eq!((scores(relevant, "[area(base=1)]").0, scores(relevant, "None.").0), (1.0, 0.0));
     assert_eq!(
         (simple.subject.as_str(), simple.gold.as_str()),
         ("simple", r#"area({"base":[10],"unit":["units",""]})"#)
     );
-    assert!(
-        simple
-            .prompt_text()
-            .contains("functions in JSON format that you can invoke.\n[{\"name\":\"area\"")
-    );
+    let prompt = simple.prompt_text();
+    assert!(prompt.contains("functions in JSON format that you can invoke.\n[{"), "{prompt}");
+    assert!(prompt.contains("\"An area. Note that the provided function is in Python 3 syntax.\""));
     assert_eq!(
         (scores(simple, "[area(base=10)]").0, scores(simple, "[area(base=11)]").0),
         (1.0, 0.0)
@@ -119,19 +127,52 @@ fn programs_run_in_a_sandbox_or_not_at_all() {
 #[test]
 fn tasks_of_livebench() {
     let folder = Folder::new();
-    let row = |task: &str, gold: &str| {
-        json!({"question_id": task, "category": "math", "ground_truth": gold, "turns": ["Well?"], "task": task}).to_string()
+    let of = |category: &str, task: &str, gold: &str, more: serde_json::Value| {
+        let mut row = json!({"question_id": task, "category": category, "ground_truth": gold, "turns": ["Well?"],
+            "task": task, "livebench_release_date": "2024-11-25 00:00:00"});
+        row.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+        row.to_string()
     };
     let lines = [
-        row("AMPS_Hard", r"\frac{x}{2}"),
-        row("web_of_lies_v2", "yes, no, yes"),
-        row("tablereformat", ""),
+        of("math", "AMPS_Hard", r"\frac{x}{2}", json!({})),
+        of("reasoning", "zebra_puzzle", "rock,4", json!({})),
+        of("math", "math_comp", "B", json!({"subtask": "amc_12a"})),
+        of("math", "olympiad", "1,2", json!({"subtask": "imo"})),
+        of(
+            "instruction_following",
+            "paraphrase",
+            "",
+            json!({
+            "instruction_id_list": ["punctuation:no_comma", "length_constraints:number_words"],
+            "kwargs": [{}, {"relation": "less than", "num_words": 3}]}),
+        ),
+        of("data_analysis", "tablereformat", "a", json!({})),
+        of(
+            "instruction_following",
+            "ifbench",
+            "",
+            json!({"instruction_id_list": ["count:word"], "kwargs": [{}]}),
+        ),
     ];
-    folder.write("livebench/math/test.jsonl", lines.join("\n"));
+    folder.write("livebench/test.jsonl", lines.join("\n"));
     let loaded = folder.try_load("livebench", Style::Paper).unwrap();
-    assert_eq!(loaded.flaws.len(), 1);
-    assert_eq!(scores(&loaded.items[0], "\\boxed{0.5x}").0, 1.0);
-    assert!((scores(&loaded.items[1], "**yes, no, no**").0 - 2.0 / 3.0).abs() < 1e-12);
+    let reasons: Vec<&str> = loaded.flaws.iter().map(|flaw| flaw.reason.as_str()).collect();
+    assert_eq!(
+        reasons,
+        [
+            "task \"tablereformat\" of LiveBench has no rule here",
+            "unknown instruction \"count:word\""
+        ]
+    );
+    let [amps, zebra, contest, proof, instructions] = &loaded.items[..] else {
+        panic!("five items")
+    };
+    assert_eq!(scores(amps, "\\boxed{0.5x}").0, 1.0);
+    assert_eq!(scores(zebra, "<solution>rock, 5</solution>").0, 0.25);
+    assert_eq!(scores(contest, "So BBBBB").0, 1.0);
+    assert_eq!(scores(proof, "Answer: 2, 1").0, 0.0);
+    // Half for all of them, half for the share.
+    assert_eq!(scores(instructions, "Two, words").0, 0.25);
 }
 
 #[test]
@@ -140,6 +181,7 @@ fn a_model_that_judges_text() {
     let row = json!({"id": 30, "prompt": "How?", "chosen": "good", "rejected": "bad", "subset": "alpacaeval-easy"});
     folder.write("rewardbench/filtered-00000.jsonl", row.to_string());
     let item = &folder.items("rewardbench", Style::Paper)[0];
+    assert_eq!(item.prompt.messages.len(), 2, "an instruction and a turn");
     assert_eq!(
         (item.subject.as_str(), scores(item, &format!("So [[{}]]", item.gold)).0),
         ("Chat", 1.0)

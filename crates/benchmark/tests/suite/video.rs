@@ -24,7 +24,14 @@ fn a_folder_of_frames_is_sampled_evenly() {
         (item.images.len(), item.cluster.as_str(), item.gold.as_str()),
         (2, "abc", "B. blue")
     );
-    assert!(item.prompt_text().ends_with("A. red\nB. blue\nThe best answer is:"));
+    assert_eq!(
+        item.prompt_text(),
+        "<image>\n<image>\n\nThese are the frames of a video. Select the best answer to the following multiple-choice \
+         question based on the video. Respond with only the letter (A, B, C, or D) of the correct option.\n\
+         Question: What?\nA. red\nB. blue\nAnswer: "
+    );
+    // The first capital letter from A to D is the answer to the kit.
+    assert_eq!(scores(item, "A guess.\nAnswer: \\boxed{B}"), (1.0, 1.0, Some(0.0)));
     assert_eq!(scores(item, "B"), (1.0, 1.0, Some(1.0)));
     assert!(
         loaded.flaws[0].reason.ends_with("gone: neither a folder of frames nor a video"),
@@ -50,6 +57,14 @@ fn a_file_needs_ffmpeg() {
     std::fs::remove_file(folder.data.path().join("mvbench/json/video/a.mp4")).unwrap();
     let item = &folder.items("mvbench", Style::Paper)[0];
     assert_eq!((item.subject.as_str(), item.gold.as_str()), ("action_sequence", "B. y"));
+    let prompt = folder.items("mvbench", Style::Vlmevalkit)[0].prompt_text();
+    assert!(prompt.starts_with("Carefully watch the video and pay attention"), "{prompt}");
+    assert!(
+        prompt.ends_with(
+            "<image>\nQuestion: Why?\nOptions:\n(A) x\n(B) y\nOnly give the best option.Best option:("
+        ),
+        "{prompt}"
+    );
 }
 
 /// Where a machine has ffmpeg, a video of its own test picture is sampled.
@@ -84,4 +99,7 @@ fn only_a_judge_rates_mmbench_video() {
     );
     let item = &folder.items("mmbench_video", Style::Vlmevalkit)[0];
     assert!(benchmark::score(item, "Red.", None).unwrap().needs_judge);
+    let prompt = item.prompt_text();
+    assert!(prompt.starts_with("\nYou will be provided with 2 separate frames uniformly sampled"));
+    assert!(prompt.ends_with("<image>\n<image>\nQuestion: Who wins?\nAnswer: "), "{prompt}");
 }

@@ -1,8 +1,16 @@
 //! VLMEvalKit's tables.
 
-use benchmark::Style;
+use benchmark::{Item, Next, Style};
 
 use crate::fixture::{Folder, assert_file, base64, scores, tsv};
+
+/// The score that VLMEvalKit's rules alone give; nothing where a model is asked.
+fn by_rule(item: &Item, response: &str) -> Option<f64> {
+    match item.kit.as_ref().expect("a kit").next(item, response, &[], 0) {
+        Next::Score { score, .. } => Some(score),
+        Next::Ask { .. } => None,
+    }
+}
 
 #[test]
 fn mmmu_with_references_hints_and_open_questions() {
@@ -129,10 +137,14 @@ fn mathvista_numbers_texts_and_choices() {
         ),
     );
     let items = folder.items("mathvista", Style::Paper);
-    // The kit compares floats exactly, MathVista rounds them.
-    assert_eq!(scores(&items[0], "\\boxed{0.62}"), (1.0, 1.0, Some(0.0)));
-    assert_eq!(scores(&items[1], "\\boxed{B}"), (1.0, 1.0, Some(1.0)));
-    assert_eq!(scores(&items[2], "14"), (1.0, 1.0, Some(1.0)));
+    // MathVista rounds; the kit compares floats exactly, and has no score without a model.
+    assert_eq!(scores(&items[0], "\\boxed{0.62}"), (1.0, 1.0, None));
+    assert_eq!(by_rule(&items[0], "0.62"), None);
+    assert_eq!((by_rule(&items[0], "0.60"), by_rule(&items[0], "\\boxed{0.6}")), (Some(1.0), None));
+    assert_eq!(scores(&items[1], "\\boxed{B}"), (1.0, 1.0, None));
+    assert_eq!((by_rule(&items[1], "(B)"), by_rule(&items[1], "(A)")), (Some(1.0), Some(0.0)));
+    assert_eq!((by_rule(&items[2], "14"), by_rule(&items[2], "It is 14")), (Some(1.0), None));
+    assert_eq!(by_rule(&items[3], "[2007, 2008]"), None);
     assert_eq!(scores(&items[3], "\\boxed{[2007, 2008]}").0, 1.0);
     assert!(items[0].prompt_text().contains("Answer the preceding question."));
 }
@@ -172,7 +184,7 @@ fn yes_and_no_with_their_groups() {
         (item.labels["figure"].as_str(), item.labels["question"].as_str()),
         ("figure_0_1", "figure_0_2")
     );
-    assert!(item.prompt_text().ends_with("Is it? Please answer yes or no."));
+    assert!(item.prompt_text().ends_with("\nIs it?"));
     assert_eq!(scores(item, "Yes, it is."), (1.0, 1.0, Some(1.0)));
     let item = &folder.items("pope", Style::Paper)[0];
     assert_eq!(scores(item, "Answer: \\boxed{No}"), (1.0, 1.0, Some(1.0)));
@@ -257,10 +269,14 @@ fn mathvision_and_olympiads() {
         ),
     );
     let item = &folder.items("olympiadbench", Style::Vlmevalkit)[0];
-    let prompt = item.prompt_text();
-    assert!(prompt.contains("The problem has multiple answers, each of them should be a numerical value. Please calculate"));
-    assert!(
-        prompt.contains("So the final answer is \\boxed{multiple answers connected with commas}.")
+    assert_eq!(
+        item.prompt_text(),
+        "The following is an open-ended problem from an International Math competition. The problem has multiple \
+         answers, each of them should be a numerical value. Please calculate the answer according to the given \
+         requirements and the information provided. Please use LaTeX format to represent the variables and formulas \
+         used in the solution process and results. Please end your solution with \"So the final answer is \
+         \\boxed{multiple answers connected with commas}.\" and give the result explicitly.\n\
+         Find all x. <image_1><image>\n"
     );
     assert_eq!(scores(item, "So the final answer is \\boxed{2.005, 1}.").0, 1.0);
     assert_eq!(scores(item, "So the final answer is \\boxed{2}.").0, 0.0);
@@ -281,6 +297,59 @@ fn a_model_that_judges() {
     assert_eq!(verdict("Answer 1") + verdict("Answer 2"), 1.0);
     assert_eq!(verdict(&item.gold), 1.0);
     let prompt = item.prompt_text();
+    assert!(prompt.starts_with(" You are a highly capable multimodal AI assistant"));
     let place = prompt.find(&format!("{}: good", item.gold));
     assert!(place.is_some() && prompt.matches("<image>").count() == 1, "{prompt}");
+    // The kit swaps responses whose lengths add up to an odd number.
+    let item = &folder.items("vl_rewardbench", Style::Vlmevalkit)[0];
+    let prompt = item.prompt_text();
+    assert!(prompt.contains("Answer 1: bad\n\nAnswer 2: good\n\n"), "{prompt}");
+    assert!(prompt.contains("(Answer 1 or Answer 2).For example:") && item.gold == "Answer 2");
+}
+
+#[test]
+fn words_of_mmmu_pro() {
+    let folder = Folder::new();
+    let columns = ["index", "image", "question", "A", "B", "answer"];
+    let row: &[&[&str]] = &[&["1", &base64(1), "What is <image 1>?", "red", "blue", "B"]];
+    folder.write("mmmu_pro/MMMU_Pro_10c.tsv", tsv(&columns, row));
+    let placeholder: &[&[&str]] = &[&["2", &base64(1), "placeholder", "red", "blue", "B"]];
+    folder.write("mmmu_pro/MMMU_Pro_V.tsv", tsv(&columns, placeholder));
+    let items = folder.items("mmmu_pro", Style::Vlmevalkit);
+    assert_eq!(
+        items[0].prompt_text(),
+        "Question: What is <image>\n?\nOptions:\nA. red\nB. blue\n\
+         Answer directly with the option letter from the given choices. "
+    );
+    assert_eq!(
+        items[1].prompt_text(),
+        "<image>\nAnswer the following multiple-choice question in the image. \
+         Answer directly with the option letter from the given choices. "
+    );
+    assert_eq!((items[0].subject.as_str(), items[1].subject.as_str()), ("standard", "vision"));
+}
+
+#[test]
+fn words_of_mathvision_in_both_forms() {
+    let folder = Folder::new();
+    let table = "Hint: Please answer the question and provide the correct option letter, e.g., A, B, C, D, at the \
+                 end.\nQuestion: Which?\nChoices:\n(A) 3\n(B) 4";
+    folder.write(
+        "MathVision.tsv",
+        tsv(
+            &["index", "image", "question", "answer", "choices", "category"],
+            &[
+                &["1", &base64(1), table, "B", "['3', '4']", "counting"],
+                &["2", &base64(1), "Which?\n<image1>", "B", "['3', '4']", "counting"],
+            ],
+        ),
+    );
+    let items = folder.items("mathvision", Style::Vlmevalkit);
+    assert_eq!(items[0].prompt_text(), format!("<image>\n{table}"));
+    assert_eq!(items[1].prompt_text(), items[0].prompt_text(), "put together as in the table");
+    let paper = folder.items("mathvision", Style::Paper);
+    assert!(
+        paper[0].prompt_text().starts_with("<image>\nWhich?\nChoices:\n(A) 3\n(B) 4\nAnswer the")
+    );
+    assert!(paper[1].prompt_text().starts_with("<image>\nWhich?\nA. 3\nB. 4\nAnswer the"));
 }

@@ -94,6 +94,7 @@ fn nothing_is_scored_silently() {
         (three.flaw.as_deref(), three.score(Scheme::Strict)),
         (Some("an empty response"), Some(0.0))
     );
+    assert_eq!(three.judgement.as_ref().map(|ruling| ruling.score), Some(Some(0.0)));
     assert_eq!(four.flaw.as_deref(), Some("no response: the line is down"));
     assert_eq!(four.score(Scheme::Strict), None);
 
@@ -173,4 +174,45 @@ fn a_thought_that_the_prompt_opens_has_to_end() {
     let (records, _) = ask(folder.path(), &store, &thinking, &mut model, None).unwrap();
     assert_eq!(records[0].marks.as_ref().unwrap().why, "the thought was not closed");
     assert_eq!(records[0].score(Scheme::Lenient), Some(0.0));
+}
+
+#[test]
+fn vlmevalkit_asks_three_times_and_then_draws_by_a_fixed_rule() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = Store::in_memory().unwrap();
+    let said = [
+        ("Question one", "Something else altogether"),
+        ("Question two", "Something else altogether"),
+        ("Question three", "Cannot determine the answer"),
+        ("Question four", "Something else altogether"),
+    ];
+    let rules = [
+        ("Known answer:", r#"{"correct": false, "reason": "another"}"#),
+        ("Question: Question one", "right"),
+        ("Question: Question two", "<think>B or C</think>Z"),
+        ("Question: Question four", "I do not know"),
+    ];
+    let ask_again = || {
+        let (mut model, mut judge) = (Scripted::new(&said), Scripted::new(&rules));
+        let found = ask(folder.path(), &store, &settings(), &mut model, Some(&mut judge)).unwrap();
+        (found.0, judge.seeds)
+    };
+    let (records, seeds) = ask_again();
+    let [one, two, three, four] = &records[..4] else { panic!("four records a run") };
+    let matched = |record: &Record| record.matching.clone().expect("a matching");
+    assert_eq!((matched(one).score, matched(one).steps.len()), (Some(1.0), 1));
+    assert_eq!(one.score(Scheme::Vlmevalkit), Some(1.0));
+    assert_eq!(
+        (matched(two).score, matched(two).how.as_str()),
+        (Some(0.0), "Z: matched in 1 tries")
+    );
+    assert_eq!(matched(two).steps[0].reply, "<think>B or C</think>Z");
+    assert_eq!((three.matching.as_ref(), three.score(Scheme::Vlmevalkit)), (None, Some(0.0)));
+    let drawn = matched(four);
+    assert!(drawn.how.ends_with("not matched in 3 tries, drawn"), "{}", drawn.how);
+    let seeds_of: Vec<u64> = drawn.steps.iter().map(|step| step.seed).collect();
+    assert_eq!(seeds_of, [7, 1_000_010, 2_000_013]);
+    assert!(seeds.contains(&1_000_010), "{seeds:?}");
+    // A rerun asks nothing and draws the same.
+    assert_eq!(ask_again(), (records, Vec::new()));
 }

@@ -5,7 +5,7 @@ use std::path::Path;
 
 use anyhow::Result;
 use protocol::{Record, Scheme, Summary};
-use report::{Fact, ItemPage, ItemView, ResponseView, write_items};
+use report::{AskedView, Fact, ItemPage, ItemView, ResponseView, write_items};
 
 /// Writes `report.html` beside the figures.
 pub(super) fn write(
@@ -76,21 +76,39 @@ fn response(record: &Record, scheme: Scheme) -> ResponseView {
         found.map(|found| format!("found: {}", found.chars().take(200).collect::<String>()));
     let judged = record.judgement.as_ref();
     let reason = judged.map(|ruling| format!("judge: {}", ruling.reason));
+    let matched = record.matching.as_ref().map(|matching| format!("VLMEvalKit: {}", matching.how));
     ResponseView {
         text: record.response.clone(),
         num_tokens: record.num_tokens,
         scores: scores.collect(),
         score: record.score(scheme),
-        why: [record.flaw.clone(), why, found, reason]
+        why: [record.flaw.clone(), why, found, reason, matched]
             .into_iter()
             .flatten()
             .collect::<Vec<_>>()
             .join("; "),
         is_disputed: record.is_disputed(),
         is_cut: record.is_cut,
-        judge_prompt: judged
-            .map(|ruling| ruling.prompt.clone())
-            .filter(|prompt| !prompt.is_empty()),
-        judge_reply: judged.map(|ruling| ruling.reply.clone()).filter(|reply| !reply.is_empty()),
+        asked: asked(record),
     }
+}
+
+/// What the judge was asked, for itself and in VLMEvalKit's words.
+fn asked(record: &Record) -> Vec<AskedView> {
+    let judged = record.judgement.iter().filter(|ruling| !ruling.reply.is_empty());
+    let judged = judged.map(|ruling| AskedView {
+        title: "judge".to_owned(),
+        prompt: ruling.prompt.clone(),
+        reply: ruling.reply.clone(),
+    });
+    let kits = [("VLMEvalKit", &record.matching), ("its fork", &record.fork_matching)];
+    let matched = kits.into_iter().flat_map(|(name, matching)| {
+        let steps = matching.iter().flat_map(|matching| &matching.steps).enumerate();
+        steps.map(move |(number, step)| AskedView {
+            title: format!("{name}, question {}", number + 1),
+            prompt: step.prompt.clone(),
+            reply: step.reply.clone(),
+        })
+    });
+    judged.chain(matched).collect()
 }

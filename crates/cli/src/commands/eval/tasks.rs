@@ -3,9 +3,9 @@
 use std::path::Path;
 
 use ::assets::Dataset;
-use ::protocol::{Asked, Phase, Record, Run, Summary, TaskSummary};
+use ::protocol::{Asked, Phase, Record, Run, Scheme, Summary, TaskSummary};
 use anyhow::{Context as _, Result, bail};
-use benchmark::{Flaw, FrameSource, ImageStore, Limits, Reading, Sandbox, Task};
+use benchmark::{Flaw, FrameSource, ImageStore, Kit, Limits, Reading, Sandbox, Task};
 use judge::{Judging, Respond, TeacherConfig};
 use recipes::config::resolved;
 use serde::Serialize;
@@ -62,6 +62,7 @@ pub(super) fn run(args: &RecipeArgs, context: &Context) -> Result<()> {
     let cache = config.cache();
     let mut images = ImageStore::new(&cache.join("images"))?;
     let asked = load(&config, &tasks, &mut images, context)?;
+    has_scores(&config, &asked).map_err(usage)?;
     let text = resolved(&config)?;
     if args.dry_run {
         return plan(&config, model, &asked, &text, context);
@@ -130,6 +131,27 @@ fn load(
         asked.push(Asked { task, loaded: loaded? });
     }
     Ok(asked)
+}
+
+/// Whether every benchmark has the score that counts, before anything is asked.
+fn has_scores(config: &TasksConfig, asked: &[Asked]) -> Result<()> {
+    let name = config.scoring.name();
+    for Asked { task, loaded } in asked {
+        let mut kits = loaded.items.iter().filter_map(|item| item.kit.as_ref());
+        match config.scoring {
+            Scheme::Vlmevalkit if kits.clone().next().is_none() => {
+                bail!("{}: scoring = {name:?}, but VLMEvalKit has no such benchmark", task.name)
+            }
+            Scheme::Vlmevalkit if config.judge.is_none() && kits.any(Kit::needs_model) => {
+                bail!("{}: scoring = {name:?} asks a model, but there is no judge", task.name)
+            }
+            Scheme::VlmevalkitFork if !kits.any(Kit::has_fork) => {
+                bail!("{}: scoring = {name:?}, but the fork has options only", task.name)
+            }
+            _ => {}
+        }
+    }
+    Ok(())
 }
 
 fn fetch(task: &'static Task, data_dir: &Path, context: &Context) -> Result<()> {
@@ -231,6 +253,7 @@ impl Bars<'_> {
             let what = match phase {
                 Phase::Responses => self.task.to_owned(),
                 Phase::Scores => format!("{}, scores", self.task),
+                Phase::Matching => format!("{}, VLMEvalKit's questions", self.task),
                 Phase::Rulings => format!("{}, judge", self.task),
             };
             (phase, self.progress.meter(&what, Unit::Items, Some(total as u64)))

@@ -1,0 +1,77 @@
+//! LiveBench's own functions on generated answers: `tests/golden/livebench.py` made what is expected.
+
+use std::collections::BTreeMap;
+
+use benchmark::{Item, LiveTask, Scoring, score};
+use schema::Sample;
+use serde_json::Value;
+
+const TASKS: [LiveTask; 21] = [
+    LiveTask::Contest,
+    LiveTask::Aime,
+    LiveTask::Proof,
+    LiveTask::Amps,
+    LiveTask::Integrals,
+    LiveTask::Lies,
+    LiveTask::LiesInPlace,
+    LiveTask::Houses,
+    LiveTask::ZebraWord,
+    LiveTask::Zebra,
+    LiveTask::Spatial,
+    LiveTask::Mind,
+    LiveTask::Navigation,
+    LiveTask::Sudoku,
+    LiveTask::Typos,
+    LiveTask::ConnectionsBold,
+    LiveTask::Connections,
+    LiveTask::Plot,
+    LiveTask::Columns,
+    LiveTask::Join,
+    LiveTask::Events,
+];
+
+/// Share of cases in which LiveBench asks SymPy and we the verifier that have to agree.
+const AGREED: f64 = 0.97;
+
+fn item(task: LiveTask, gold: &str, asked: &str) -> Item {
+    Item {
+        id: "1".to_owned(),
+        place: String::new(),
+        subject: String::new(),
+        cluster: String::new(),
+        prompt: Sample::default(),
+        images: Vec::new(),
+        question: asked.to_owned(),
+        gold: gold.to_owned(),
+        scoring: Scoring::LiveBench { task, gold: gold.to_owned() },
+        kit: None,
+        labels: BTreeMap::new(),
+    }
+}
+
+#[test]
+fn answers_score_as_livebench_scores_them() {
+    let golden: Value =
+        serde_json::from_str(include_str!("../golden/livebench.json")).expect("JSON");
+    let asked = golden["asked"].as_str().expect("a question");
+    let (mut differing, mut expressions, mut num_expressions) = (Vec::new(), Vec::new(), 0);
+    for case in golden["cases"].as_array().expect("cases") {
+        let name = case["task"].as_str().expect("a task");
+        let task =
+            TASKS.into_iter().find(|task| format!("{task:?}") == name).expect("a task of ours");
+        let gold = case["gold"].as_str().expect("a text");
+        let answer = case["answer"].as_str().expect("a text");
+        let found = score(&item(task, gold, asked), answer, None).expect("a score").strict;
+        let is_same = (found - case["expected"].as_f64().expect("a number")).abs() < 1e-4;
+        let is_expression = matches!(task, LiveTask::Amps | LiveTask::Integrals);
+        num_expressions += usize::from(is_expression);
+        match (is_same, is_expression) {
+            (true, _) => {}
+            (false, true) => expressions.push(format!("{found}: {case}")),
+            (false, false) => differing.push(format!("{found}: {case}")),
+        }
+    }
+    assert!(differing.is_empty(), "{} differ:\n{}", differing.len(), differing.join("\n"));
+    let agreed = 1.0 - expressions.len() as f64 / num_expressions as f64;
+    assert!(agreed >= AGREED, "{agreed:.3} of {num_expressions}:\n{}", expressions.join("\n"));
+}
