@@ -261,7 +261,7 @@ fn rows_and_responses_that_are_no_good_are_told_one_by_one() {
     assert_eq!(of(&records[0]), (json!("an empty response"), json!(0.0)));
     assert_eq!(records[1]["marks"]["why"], "the thought was not closed");
     // Neither is put to the judge, in whatever words.
-    assert!(records.iter().all(|record| record["judgement"]["reply"].as_str().unwrap_or("") == ""));
+    assert!(records.iter().all(|record| record["judgement"]["reply"] == ""));
     assert_eq!(records[0]["matching"], Value::Null);
 
     // A column that no row has, and a file that is none.
