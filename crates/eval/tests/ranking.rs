@@ -16,9 +16,10 @@ type Group<'a> = SerializedRowGroupWriter<'a, File>;
 fn column<T: DataType>(group: &mut Group<'_>, values: &[T::T], level: i16) {
     let (levels, repetitions) = (vec![level; values.len()], [0, 1, 0, 1]);
     let repetitions = (values.len() == 4).then_some(&repetitions[..]);
-    let mut next = group.next_column().unwrap().expect("as many columns as the schema has");
-    next.typed::<T>().write_batch(values, Some(&levels), repetitions).unwrap();
-    next.close().unwrap();
+    let mut next =
+        group.next_column().expect("a parquet file").expect("as many columns as the schema has");
+    next.typed::<T>().write_batch(values, Some(&levels), repetitions).expect("a parquet file");
+    next.close().expect("a parquet file");
 }
 
 fn texts(group: &mut Group<'_>, values: &[&str], level: i16) {
@@ -27,17 +28,21 @@ fn texts(group: &mut Group<'_>, values: &[&str], level: i16) {
 }
 
 fn write(path: &Path, schema: &str, columns: impl FnOnce(&mut Group<'_>)) {
-    let (file, schema) = (File::create(path).unwrap(), parse_message_type(schema).unwrap());
-    let mut writer = SerializedFileWriter::new(file, Arc::new(schema), Arc::default()).unwrap();
-    let mut group = writer.next_row_group().unwrap();
+    let (file, schema) = (
+        File::create(path).expect("a parquet file"),
+        parse_message_type(schema).expect("a parquet file"),
+    );
+    let mut writer =
+        SerializedFileWriter::new(file, Arc::new(schema), Arc::default()).expect("a parquet file");
+    let mut group = writer.next_row_group().expect("a parquet file");
     columns(&mut group);
-    group.close().unwrap();
-    writer.close().unwrap();
+    group.close().expect("a parquet file");
+    writer.close().expect("a parquet file");
 }
 
 #[test]
 fn vl_reward_bench_as_published() {
-    let folder = tempfile::tempdir().unwrap();
+    let folder = tempfile::tempdir().expect("a parquet file");
     let path = folder.path().join("test-00000-of-00001.parquet");
     let schema = "message schema {
         optional binary id (UTF8);
