@@ -16,7 +16,7 @@ use crate::policy::Policy;
 use crate::run::Notice;
 
 /// Prompts sampled together: what a kill may cost.
-const PROMPTS_AT_ONCE: usize = 8;
+const PROMPTS_AT_ONCE: usize = 32;
 
 /// The draws of a continuation are named by its prompt's number and this.
 const DROPOUT_STREAM: u64 = 1 << 40;

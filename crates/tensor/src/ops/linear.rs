@@ -10,7 +10,7 @@ pub fn linear(x: &Tensor, weight: &Weight, bias: Option<&Tensor>) -> Tensor {
     y
 }
 
-/// As [`linear`] for several layers of the same rows at once.
+/// As [`linear()`] for several layers of the same rows at once.
 pub fn linear_all<const N: usize>(
     x: &Tensor,
     layers: [(&Weight, Option<&Tensor>); N],

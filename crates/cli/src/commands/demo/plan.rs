@@ -52,7 +52,7 @@ impl Plan {
                 num_held_out: 100,
                 ..task.clone()
             },
-            prompts: DigitTask { num_train: 512, num_held_out: 96, ..task.clone() },
+            prompts: DigitTask { num_train: 256, num_held_out: 96, ..task.clone() },
             task,
             unshuffle: 2,
             num_between: 200,
@@ -60,9 +60,9 @@ impl Plan {
             max_new_tokens: 32,
             align_steps: 40,
             sft_steps: 80,
-            reward_steps: 28,
-            mpo_steps: 24,
-            grpo_steps: 16,
+            reward_steps: 20,
+            mpo_steps: 12,
+            grpo_steps: 24,
         }
     }
 
