@@ -7,7 +7,7 @@
 //!                            panel 1: W[64..128, 0]ᵀ …
 //! ```
 //!
-//! Of 8 and 4 bits, a panel is a run of blocks of 32 inputs with their scales: [`blocks`].
+//! Of 8 and 4 bits, a panel is a run of blocks of 32 inputs with their scales (`packed/blocks.rs`).
 
 pub(crate) mod blocks;
 

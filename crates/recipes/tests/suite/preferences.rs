@@ -247,18 +247,18 @@ fn responses_of_an_earlier_build_are_scored() {
 
 #[test]
 fn interrupted_and_taken_up_again_equals_uninterrupted() {
-    let answers = [None; 11];
+    let answers = [None; 35];
     let (whole, broken) = (place(&answers), place(&answers));
     let build_whole =
         build(&config(&whole, &scored()), scored_by(&mut LikesThree::default()), Watch::nobody());
     let want = build_whole.unwrap();
     // The scorer fails in the second batch of prompts, whose samples are lost.
-    let mut failing = LikesThree { fails_at: Some(10), ..LikesThree::default() };
+    let mut failing = LikesThree { fails_at: Some(34), ..LikesThree::default() };
     let error = build(&config(&broken, &scored()), scored_by(&mut failing), Watch::nobody());
     let error = error.unwrap_err().to_string();
-    assert!(error.contains("train.jsonl:10: the line is dead"), "{error}");
+    assert!(error.contains("train.jsonl:34: the line is dead"), "{error}");
     let journal = broken.path("pairs/responses.jsonl");
-    assert_eq!(fs::read_to_string(&journal).unwrap().lines().count(), 1 + 8);
+    assert_eq!(fs::read_to_string(&journal).unwrap().lines().count(), 1 + 32);
     // A kill may tear the last line.
     let text = fs::read_to_string(&journal).unwrap();
     fs::write(&journal, &text[..text.len() - 9]).unwrap();

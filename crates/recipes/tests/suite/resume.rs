@@ -252,14 +252,14 @@ fn mpo_killed_and_resumed_equals_uninterrupted() {
 #[test]
 fn rounds_killed_and_resumed_equal_uninterrupted() {
     let place = || {
-        let place = crate::preferences::rounds_place(&[Some("3"); 11]);
+        let place = crate::preferences::rounds_place(&[Some("3"); 35]);
         place.write_keys();
         place
     };
     let (whole, killed) = (place(), place());
     rounds(&whole.config(&[]), Assessors::default(), &mut Watch::nobody).unwrap();
     // Between batches of prompts, in the training of the first round, and in the sampling of the second.
-    for stop in [Stop::Sampled(8), Stop::Step(1), Stop::Sampled(8)] {
+    for stop in [Stop::Sampled(32), Stop::Step(1), Stop::Sampled(32)] {
         run_and_kill(&killed, "rounds", stop);
     }
     assert!(killed.path("out/round-2/preferences/responses.jsonl").is_file());
@@ -273,7 +273,7 @@ fn rounds_killed_and_resumed_equal_uninterrupted() {
             text.lines().skip(1).map(str::to_owned).collect()
         };
         assert_eq!(responses(&whole), responses(&killed));
-        assert_eq!(responses(&whole).len(), 11);
+        assert_eq!(responses(&whole).len(), 35);
         let last = |place: &Place| -> Vec<BTreeMap<String, f64>> {
             lines(&place.path(&format!("out/round-{round}/mpo/metrics.jsonl")))
         };
