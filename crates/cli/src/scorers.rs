@@ -43,38 +43,23 @@ pub(crate) struct Named<'a> {
     pub(crate) num_tries: usize,
 }
 
-impl<'a> From<&'a BuildConfig> for Named<'a> {
-    fn from(config: &'a BuildConfig) -> Self {
-        Self {
-            name: config.reward_model.as_deref(),
-            served_name: &config.reward_model_name,
-            timeout: config.scorer_timeout,
-            num_tries: config.scorer_tries,
+/// Recipes with these keys.
+macro_rules! named {
+    ($($config:ty),+) => {$(
+        impl<'a> From<&'a $config> for Named<'a> {
+            fn from(config: &'a $config) -> Self {
+                Self {
+                    name: config.reward_model.as_deref(),
+                    served_name: &config.reward_model_name,
+                    timeout: config.scorer_timeout,
+                    num_tries: config.scorer_tries,
+                }
+            }
         }
-    }
+    )+};
 }
 
-impl<'a> From<&'a ScoreConfig> for Named<'a> {
-    fn from(config: &'a ScoreConfig) -> Self {
-        Self {
-            name: config.reward_model.as_deref(),
-            served_name: &config.reward_model_name,
-            timeout: config.scorer_timeout,
-            num_tries: config.scorer_tries,
-        }
-    }
-}
-
-impl<'a> From<&'a CurateConfig> for Named<'a> {
-    fn from(config: &'a CurateConfig) -> Self {
-        Self {
-            name: config.reward_model.as_deref(),
-            served_name: &config.reward_model_name,
-            timeout: config.scorer_timeout,
-            num_tries: config.scorer_tries,
-        }
-    }
-}
+named!(BuildConfig, ScoreConfig, CurateConfig);
 
 /// The scorer, not asked yet. A reward model in this process holds its weights as `dtype`.
 ///

@@ -257,7 +257,7 @@ fn dots<S: Simd, const FOUR: bool, const H: usize, const N: usize>(
     let groups = if FOUR { WORDS / 2 } else { WORDS };
     assert!(codes.len() >= (groups - 1) * WIDTH + N * S::LANES);
     let mut dots = [[s.splat_int(0); N]; H];
-    let mut words = [[0; WORDS].as_ptr(); H];
+    let mut words = [std::ptr::null(); H];
     for r in 0..H {
         words[r] = rows.words(row + r, block).as_ptr();
         // Codes of 8 bits stand 128 too high.

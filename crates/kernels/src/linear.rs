@@ -86,8 +86,9 @@ pub fn forward(x: &[f32], weight: &Packed, bias: Option<&[f32]>, y: &mut [f32]) 
 /// # Panics
 /// If the lengths are not those of one set of shapes.
 pub fn forward_all(x: &[f32], layers: &mut [Layer<'_>]) {
-    let mut rows = 0;
+    let (mut rows, inputs) = (0, layers.first().map_or(0, |layer| layer.weight.inputs()));
     for Layer { weight, bias, y } in &*layers {
+        assert_eq!(weight.inputs(), inputs, "inputs of layers of the same rows");
         rows = check(x.len(), weight.inputs(), y.len(), weight.outputs());
         if let Some(bias) = bias {
             assert_eq!(bias.len(), weight.outputs(), "length of a bias");

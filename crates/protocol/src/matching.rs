@@ -9,11 +9,11 @@ use benchmark::{Item, Next, kit_answer};
 use judge::{Decoding, Failure, Judging, Request, judge_identity, without_tags};
 use schema::{Content, Message, Role, Sample};
 use serde::{Deserialize, Serialize};
-use sha2::{Digest, Sha256};
 use stages::{Keyed, Store};
 
 use crate::Error;
 use crate::record::Record;
+use crate::run::number_of;
 
 /// Name and version of how VLMEvalKit's prompts are put.
 const PROMPTS: &str = "vlmevalkit/1";
@@ -141,8 +141,7 @@ fn keep(open: Open, record: &mut Record) {
 
 /// Where the kit draws an option, this number decides: the same in every rerun.
 fn draw(id: &str, run: usize) -> u64 {
-    let hash = Sha256::digest(format!("{run} {id}"));
-    hash.iter().take(8).fold(0, |sum, byte| (sum << 8) | u64::from(*byte))
+    number_of(&format!("{run} {id}"))
 }
 
 /// One round: every open response has one question, asked at its temperature.

@@ -1,6 +1,6 @@
 //! What a judge is asked about a response, and what it said, word by word.
 
-use benchmark::{Item, Scoring};
+use benchmark::{Item, Scoring, kit_answer};
 use judge::{Correctness, Question, read_json, without_tags};
 use schema::{Content, Message, Role, Sample};
 use serde::{Deserialize, Serialize};
@@ -66,7 +66,9 @@ impl Inquiry {
         let (question, gold) = (item.question.clone(), item.gold.clone());
         let response = response.to_owned();
         match &item.scoring {
-            Scoring::Rated => Some(Self::Near { question, gold, response: said(&response) }),
+            Scoring::Rated => {
+                Some(Self::Near { question, gold, response: kit_answer(&response).to_owned() })
+            }
             Scoring::Choice { options, .. } => {
                 let question = format!("{question}\n{}", listed(options, "\n"));
                 Some(Self::Correct { question, gold, response })
@@ -89,11 +91,6 @@ impl Inquiry {
             Self::Near { .. } => None,
         }
     }
-}
-
-/// What stands behind the thought.
-fn said(response: &str) -> String {
-    response.rsplit_once("</think>").map_or(response, |(_, said)| said).trim().to_owned()
 }
 
 fn listed(options: &[String], between: &str) -> String {
@@ -139,7 +136,7 @@ impl Question for Inquiry {
                 (f64::from(u8::from(found.correct)), found.reason)
             }
             Self::Near { .. } => {
-                let text = said(reply);
+                let text = kit_answer(reply);
                 let rating = text.trim_matches(['.', ' ']).parse::<u8>().ok();
                 let rating = rating.filter(|rating| *rating <= 3);
                 let rating = rating.ok_or("it is not one of 0, 1, 2 and 3")?;
@@ -173,7 +170,11 @@ mod tests {
         let ruling = correct.read(r#"{"correct": true, "reason": "same"}"#).unwrap();
         assert_eq!((ruling.score, ruling.reason.as_str()), (Some(1.0), "same"));
         assert!(correct.read("Yes").is_err());
-        let near = Inquiry::Near { question: question.clone(), gold, response: said(&response) };
+        let near = Inquiry::Near {
+            question: question.clone(),
+            gold,
+            response: kit_answer(&response).to_owned(),
+        };
         assert_eq!(near.read("2").unwrap().score, Some(2.0 / 3.0));
         assert!(near.read("4").is_err() && near.read("2 or 3").is_err());
     }

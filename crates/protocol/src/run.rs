@@ -18,6 +18,9 @@ use crate::settings::Settings;
 /// Name and version of how prompts are made.
 const PROMPTS: &str = "benchmark/1";
 
+/// What the flaw of a record says first whose model did not respond.
+const NO_RESPONSE: &str = "no response";
+
 /// A benchmark that is asked.
 pub struct Asked<'a> {
     /// The benchmark.
@@ -102,7 +105,7 @@ fn respond(
         match outcome {
             Ok(response) => take(&mut records[index], response, opens_thought),
             Err(Failure::Stopped { reason }) => stopped = Some(reason),
-            Err(failure) => records[index].flaw = Some(format!("no response: {failure}")),
+            Err(failure) => records[index].flaw = Some(format!("{NO_RESPONSE}: {failure}")),
         }
     })?;
     stopped.map_or(Ok(()), |reason| Err(Error::Stopped { reason }))
@@ -119,15 +122,18 @@ fn content(item: &Item) -> String {
 }
 
 fn request<'a>(item: &'a Item, number: usize, decoding: Decoding, images: &'a Path) -> Request<'a> {
-    let hash = Sha256::digest(&item.id);
-    let stream = hash.iter().take(8).fold(0, |sum, byte| (sum << 8) | u64::from(*byte));
     Request {
         prompt_version: PROMPTS,
         prompt: Cow::Borrowed(&item.prompt),
         folder: images,
         decoding: Decoding { seed: decoding.seed + number as u64, ..decoding },
-        stream,
+        stream: number_of(&item.id),
     }
+}
+
+/// A number that a text always has.
+pub(crate) fn number_of(text: &str) -> u64 {
+    Sha256::digest(text).iter().take(8).fold(0, |sum, byte| (sum << 8) | u64::from(*byte))
 }
 
 fn take(record: &mut Record, response: Response, opens_thought: bool) {
@@ -151,7 +157,7 @@ fn mark(items: &[Item], records: &mut [Record], run: &mut Run) {
     let total = records.len();
     (run.progress)(Phase::Scores, 0, total);
     records.par_iter_mut().enumerate().for_each(|(index, record)| {
-        let no_response = record.flaw.as_ref().is_some_and(|flaw| flaw.starts_with("no response"));
+        let no_response = record.flaw.as_ref().is_some_and(|flaw| flaw.starts_with(NO_RESPONSE));
         if no_response {
             return;
         }

@@ -21,6 +21,7 @@ use toml::{Table, Value};
 use crate::Error;
 
 mod keys;
+pub(crate) mod scorer;
 
 pub use keys::{Part, known_keys};
 

@@ -215,6 +215,71 @@ pub(crate) fn run_bytes<K: Kernel>(kernel: K) -> K::Output {
 mod tests {
     use super::*;
 
+    /// Products of bytes of every lane, low and high halves of the first operand too.
+    struct Bytes<'a> {
+        unsigned: &'a [u32; 16],
+        signed: &'a [u32; 16],
+    }
+
+    impl Kernel for Bytes<'_> {
+        type Output = [Vec<f32>; 3];
+
+        #[inline(always)]
+        fn run<S: Simd>(self, s: S) -> Self::Output {
+            let mut found = [(); 3].map(|()| vec![0.0; 16]);
+            for lane in (0..16).step_by(S::LANES) {
+                // SAFETY: `lane + LANES ≤ 16`, the number of words.
+                let (unsigned, signed) = unsafe {
+                    let at = self.unsigned[lane..].as_ptr();
+                    (s.load_int(at), s.load_int(self.signed[lane..].as_ptr()))
+                };
+                let (low, high) = s.nibbles(unsigned);
+                for (found, unsigned) in found.iter_mut().zip([unsigned, low, high]) {
+                    let dot = s.dot4(unsigned, signed, s.splat_int(-7));
+                    s.put(&mut found[lane..], s.float(dot));
+                }
+            }
+            found
+        }
+    }
+
+    #[test]
+    fn products_of_bytes_are_exact_everywhere() {
+        let random = |i: u32| (i + 1).wrapping_mul(0x9E37_79B9);
+        let mut unsigned: [u32; 16] = std::array::from_fn(|i| random(i as u32));
+        // −128 is no byte of a row.
+        let mut signed = unsigned.map(|word| word.rotate_left(9) | 0x0101_0101);
+        (unsigned[0], signed[0]) = (u32::MAX, 0x8181_8181);
+        (unsigned[1], signed[1]) = (u32::MAX, 0x7F7F_7F7F);
+        let dot = |mask: u32, shift: u32| -> Vec<f32> {
+            let product = |(a, b): (&u32, &u32)| {
+                let bytes = a.to_le_bytes().into_iter().zip(b.to_le_bytes());
+                let code = |a: u8| (u32::from(a) >> shift & mask) as i32;
+                bytes.map(|(a, b)| code(a) * i32::from(b as i8)).sum::<i32>() - 7
+            };
+            unsigned.iter().zip(&signed).map(|pair| product(pair) as f32).collect()
+        };
+        let want = [dot(0xFF, 0), dot(0x0F, 0), dot(0x0F, 4)];
+        let kernel = || Bytes { unsigned: &unsigned, signed: &signed };
+        assert_eq!(kernel().run(portable::Portable), want);
+        #[cfg(target_arch = "x86_64")]
+        {
+            let has = available();
+            if has.contains(&Isa::Avx2) {
+                // SAFETY: the set is there.
+                assert_eq!(unsafe { avx2::run(kernel()) }, want, "AVX2");
+            }
+            if has.contains(&Isa::Avx512) {
+                // SAFETY: the set is there.
+                assert_eq!(unsafe { avx512::run(kernel()) }, want, "AVX-512F");
+            }
+            if has.contains(&Isa::Avx512) && is_x86_feature_detected!("avx512vnni") {
+                // SAFETY: both are there.
+                assert_eq!(unsafe { avx512::run_vnni(kernel()) }, want, "VNNI");
+            }
+        }
+    }
+
     #[test]
     fn limits() {
         assert!(available().contains(&chosen()));

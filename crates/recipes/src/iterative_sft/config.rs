@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::Error;
 use crate::config::{
-    BatchConfig, ModelConfig, Part, RateConfig, Recipe, RunConfig, Training, in_range,
+    BatchConfig, ModelConfig, Part, RateConfig, Recipe, RunConfig, Training, in_range, scorer,
 };
 use crate::mpo::BadPairs;
 use crate::sft::SampleConfig;
@@ -89,13 +89,13 @@ pub struct ScoreConfig {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub reward_model: Option<String>,
     /// The reward model's name on its server.
-    #[serde(default = "served_name")]
+    #[serde(default = "scorer::reward_model_name")]
     pub reward_model_name: String,
     /// Longest wait for a reply of the server, in seconds.
-    #[serde(default = "scorer_timeout")]
+    #[serde(default = "scorer::timeout")]
     pub scorer_timeout: f64,
     /// How often a request is sent before the server counts as unreachable.
-    #[serde(default = "scorer_tries")]
+    #[serde(default = "scorer::tries")]
     pub scorer_tries: usize,
     /// Who scores by a rubric from 0 to 5. When neither this nor a reward model nor a column is given, rules do:
     /// answer, form and repetition.
@@ -174,18 +174,6 @@ fn top_score() -> f64 {
     5.0
 }
 
-fn served_name() -> String {
-    "reward-model".to_owned()
-}
-
-fn scorer_timeout() -> f64 {
-    60.0
-}
-
-fn scorer_tries() -> usize {
-    5
-}
-
 fn stop() -> BadPairs {
     BadPairs::Stop
 }
@@ -249,10 +237,7 @@ impl ScoreConfig {
             return contradicts(first, second, "scores come from one place");
         }
         self.judge.as_ref().map(TeacherConfig::kind).transpose()?;
-        let timeout = self.scorer_timeout;
-        let holds = timeout > 0.0 && timeout <= 86_400.0;
-        in_range(holds, "scorer_timeout", &timeout, "seconds, up to a day")?;
-        in_range(self.scorer_tries > 0, "scorer_tries", &0, "at least 1")?;
+        scorer::check(self.scorer_timeout, self.scorer_tries)?;
         let rising = |levels: &[f64; 5]| levels.is_sorted() && levels.iter().all(|l| l.is_finite());
         match (&self.score_levels, &self.score_quantiles) {
             (Some(_), Some(_)) => {

@@ -7,7 +7,7 @@ use rollout::Sampling;
 use serde::{Deserialize, Serialize};
 
 use crate::Error;
-use crate::config::{ModelConfig, Part, Recipe, RunConfig, in_range};
+use crate::config::{ModelConfig, Part, Recipe, RunConfig, in_range, scorer};
 use crate::mpo::BadPairs;
 
 /// The keys of `sightline preferences build`.
@@ -60,13 +60,13 @@ pub struct BuildConfig {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub reward_model: Option<String>,
     /// The reward model's name on its server.
-    #[serde(default = "served_name")]
+    #[serde(default = "scorer::reward_model_name")]
     pub reward_model_name: String,
     /// Longest wait for a reply of the server, in seconds.
-    #[serde(default = "scorer_timeout")]
+    #[serde(default = "scorer::timeout")]
     pub scorer_timeout: f64,
     /// How often a request is sent before the server counts as unreachable.
-    #[serde(default = "scorer_tries")]
+    #[serde(default = "scorer::tries")]
     pub scorer_tries: usize,
     /// What happens to a prompt whose responses get no scores: `stop` ends the run, which can be taken up
     /// again; `skip` leaves the prompt out and counts it.
@@ -111,18 +111,6 @@ fn max_completion_length() -> usize {
 
 fn unit() -> f32 {
     1.0
-}
-
-fn served_name() -> String {
-    "reward-model".to_owned()
-}
-
-fn scorer_timeout() -> f64 {
-    60.0
-}
-
-fn scorer_tries() -> usize {
-    5
 }
 
 fn stop() -> BadPairs {
@@ -173,16 +161,14 @@ impl BuildConfig {
     /// # Errors
     /// Names the key that is out of its range, or two that disagree.
     pub fn validate(&self) -> Result<(), Error> {
-        let Self { num_generations, max_completion_length, scorer_timeout, .. } = self;
+        let Self { num_generations, max_completion_length, .. } = self;
         let expected = "at least 2: a pair has two responses";
         in_range(*num_generations >= 2, "num_generations", num_generations, expected)?;
         in_range(*max_completion_length > 0, "max_completion_length", &0, "at least 1")?;
         let expected = "more than 0: greedy responses are all the same";
         in_range(self.temperature > 0.0, "temperature", &self.temperature, expected)?;
         self.sampling(0).validate()?;
-        let holds = *scorer_timeout > 0.0 && *scorer_timeout <= 86_400.0;
-        in_range(holds, "scorer_timeout", scorer_timeout, "seconds, up to a day")?;
-        in_range(self.scorer_tries > 0, "scorer_tries", &0, "at least 1")?;
+        scorer::check(self.scorer_timeout, self.scorer_tries)?;
         self.judge.as_ref().map(TeacherConfig::kind).transpose()?;
         if let Some(threshold) = self.threshold {
             let holds = threshold > 0.0 && threshold.is_finite();

@@ -9,6 +9,7 @@ use anyhow::{Context as _, Result};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use sha2::{Digest as _, Sha256};
+use stages::hex;
 
 use crate::output::write_atomic;
 
@@ -126,10 +127,6 @@ fn add(hasher: &mut Sha256, root: &Path, inside: &Path) -> std::io::Result<()> {
         hasher.update(format!("{time:?}"));
     }
     Ok(())
-}
-
-fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 #[cfg(test)]

@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::Error;
-use crate::config::in_range;
+use crate::config::{in_range, scorer};
 
 /// From completions to advantages.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -53,7 +53,7 @@ pub struct CustomReward {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub command: Option<Vec<String>>,
     /// Longest wait for the rewards of a group, in seconds.
-    #[serde(default = "scorer_timeout")]
+    #[serde(default = "scorer::timeout")]
     pub timeout: f64,
 }
 
@@ -144,10 +144,6 @@ fn small_weight() -> f64 {
     0.2
 }
 
-fn scorer_timeout() -> f64 {
-    60.0
-}
-
 impl RewardConfig {
     /// How the components become one advantage.
     pub fn aggregation(&self) -> Aggregation {
@@ -165,12 +161,12 @@ impl RewardConfig {
 
     /// Longest wait for a reply of a server, in seconds.
     pub fn scorer_timeout(&self) -> f64 {
-        self.scorer_timeout.unwrap_or(scorer_timeout())
+        self.scorer_timeout.unwrap_or_else(scorer::timeout)
     }
 
     /// How often a request is sent before a server counts as unreachable.
     pub fn scorer_tries(&self) -> usize {
-        self.scorer_tries.unwrap_or(5)
+        self.scorer_tries.unwrap_or_else(scorer::tries)
     }
 
     /// T of the reward model's bounded scores.
@@ -193,9 +189,7 @@ impl RewardConfig {
         let temperature = self.preference_temperature();
         let holds = temperature > 0.0 && temperature.is_finite();
         in_range(holds, "preference_temperature", &temperature, "a finite number above 0")?;
-        let timeout = self.scorer_timeout();
-        in_range(seconds(timeout), "scorer_timeout", &timeout, SECONDS)?;
-        in_range(self.scorer_tries() > 0, "scorer_tries", &0, "at least 1")?;
+        scorer::check(self.scorer_timeout(), self.scorer_tries())?;
         if let Some(custom) = &self.custom_reward {
             custom.validate()?;
         }
@@ -212,7 +206,7 @@ impl RewardConfig {
 
 impl CustomReward {
     fn validate(&self) -> Result<(), Error> {
-        in_range(seconds(self.timeout), "custom_reward.timeout", &self.timeout, SECONDS)?;
+        scorer::check_timeout("custom_reward.timeout", self.timeout)?;
         match (&self.url, &self.command) {
             (Some(_), None) | (None, Some(_)) => Ok(()),
             _ => Err(Error::Value {
@@ -222,10 +216,4 @@ impl CustomReward {
             }),
         }
     }
-}
-
-const SECONDS: &str = "seconds, up to a day";
-
-fn seconds(value: f64) -> bool {
-    value > 0.0 && value <= 86_400.0
 }
