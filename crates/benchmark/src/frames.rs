@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
-use crate::image::{Image, ImageStore, sha256};
+use crate::image::{Image, ImageStore, inside, sha256};
 
 /// Names of video files end so.
 const VIDEOS: [&str; 5] = ["mp4", "mkv", "webm", "avi", "mov"];
@@ -46,8 +46,8 @@ impl FrameSource {
         span: Option<Span>,
     ) -> Result<Vec<Image>, String> {
         let folder = table.parent().unwrap_or(Path::new(""));
-        let stem = Path::new(name).with_extension("");
-        let names = [Path::new(name).to_owned(), stem.clone()];
+        let name = inside(name)?;
+        let names = [name.to_owned(), name.with_extension("")];
         let places = || {
             ["", "video", "videos", "frames"]
                 .into_iter()

@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 use std::io::Cursor;
-use std::path::{Path, PathBuf};
+use std::path::{Component, Path, PathBuf};
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -152,6 +152,7 @@ impl ImageStore {
     /// An image file beside the table.
     fn beside(&self, row: &Row, name: &str) -> Result<Image, String> {
         let folder = row.path.parent().unwrap_or(Path::new(""));
+        let name = inside(name)?;
         let places = [folder.join(name), folder.join("images").join(name)];
         let found = places.iter().find(|path| path.is_file());
         self.file(found.ok_or_else(|| format!("{}: no such image", places[0].display()))?)
@@ -179,7 +180,31 @@ pub(crate) fn sha256(bytes: &[u8]) -> String {
     Sha256::digest(bytes).iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
+/// A path that a row names, if it stays in the folder: tables come from strangers.
+pub(crate) fn inside(name: &str) -> Result<&Path, String> {
+    let stays = |part: Component<'_>| matches!(part, Component::Normal(_) | Component::CurDir);
+    match Path::new(name).components().all(stays) {
+        true => Ok(Path::new(name)),
+        false => Err(format!("{name}: it leads out of the folder")),
+    }
+}
+
 fn is_base64(text: &str) -> bool {
     let letter = |c: char| c.is_ascii_alphanumeric() || "+/=\r\n".contains(c);
     text.chars().all(letter)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn rows_name_nothing_outside() {
+        for name in ["a.png", "./a.png", "images/b/a.png"] {
+            assert_eq!(inside(name), Ok(Path::new(name)));
+        }
+        for name in ["/etc/a.png", "../a.png", "images/../../a.png"] {
+            assert!(inside(name).unwrap_err().contains("out of the folder"), "{name}");
+        }
+    }
 }

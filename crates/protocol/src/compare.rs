@@ -58,22 +58,21 @@ pub fn compare(
 ) -> Result<Vec<Comparison>, Error> {
     same_golds(before, after)?;
     let tasks: BTreeSet<&str> = before.iter().map(|record| record.task.as_str()).collect();
-    let of = |records: &'_ [Record], task: Option<&str>| -> Vec<usize> {
-        let is_meant = |record: &Record| task.is_none_or(|task| record.task == task);
-        (0..records.len()).filter(|&at| is_meant(&records[at])).collect()
-    };
     let mut comparisons = Vec::new();
     let names = tasks.iter().copied().map(Some).chain((tasks.len() > 1).then_some(None));
     for task in names {
-        let pick = |records: &'_ [Record]| of(records, task);
-        let before: Vec<&Record> = pick(before).into_iter().map(|at| &before[at]).collect();
-        let after: Vec<&Record> = pick(after).into_iter().map(|at| &after[at]).collect();
+        let (before, after) = (of_task(before, task), of_task(after, task));
         comparisons.extend(paired(task.unwrap_or("all"), &before, &after, scheme));
     }
     match comparisons.is_empty() {
         true => Err(Error::NothingShared { task: "any task".to_owned() }),
         false => Ok(comparisons),
     }
+}
+
+/// The records of a benchmark, or all.
+fn of_task<'a>(records: &'a [Record], task: Option<&str>) -> Vec<&'a Record> {
+    records.iter().filter(|record| task.is_none_or(|task| record.task == task)).collect()
 }
 
 fn same_golds(before: &[Record], after: &[Record]) -> Result<(), Error> {

@@ -121,7 +121,7 @@ fn distillation(keys: &Table, refresh: &Refresh<'_>) -> Result<DistillRecipe> {
     keys.insert("dataset".to_owned(), text(refresh.dataset));
     keys.insert("output_dir".to_owned(), text(&refresh.output_dir));
     // TOML has no larger numbers.
-    keys.insert("seed".to_owned(), Value::Integer((refresh.seed >> 1) as i64));
+    keys.insert("seed".to_owned(), Value::Integer((refresh.seed & i64::MAX as u64) as i64));
     let keys: Vec<_> = keys.into_iter().map(|(key, value)| (key, value.to_string())).collect();
     Ok(load(None, &keys)?)
 }
