@@ -112,20 +112,21 @@ impl Packed {
         let Self { outputs, inputs, storage, ref mut data } = *self;
         let end = first + rows.len() / inputs.max(1);
         assert!(first.is_multiple_of(WIDTH), "row {first} begins no panel");
-        assert!(end == outputs || end.is_multiple_of(WIDTH), "row {end} of {outputs} ends no panel");
+        assert!(
+            end == outputs || end.is_multiple_of(WIDTH),
+            "row {end} of {outputs} ends no panel"
+        );
         let panel = storage.words(inputs);
         let rows = rows.par_chunks((WIDTH * inputs).max(1));
         let panels = &mut data.words_mut()[first / WIDTH * panel..];
-        panels.par_chunks_mut(panel.max(1)).zip(rows).for_each(|(panel, rows)| {
-            match storage {
-                Storage::F32 => {
-                    let size = (rows.len() / inputs, inputs);
-                    transpose((rows, inputs), size, (bytemuck::cast_slice_mut(panel), WIDTH));
-                }
-                Storage::Bf16 => pack_bf16(rows, inputs, panel),
-                Storage::Int8 => Bits::Eight.pack(rows, inputs, panel),
-                Storage::Int4 => Bits::Four.pack(rows, inputs, panel),
+        panels.par_chunks_mut(panel.max(1)).zip(rows).for_each(|(panel, rows)| match storage {
+            Storage::F32 => {
+                let size = (rows.len() / inputs, inputs);
+                transpose((rows, inputs), size, (bytemuck::cast_slice_mut(panel), WIDTH));
             }
+            Storage::Bf16 => pack_bf16(rows, inputs, panel),
+            Storage::Int8 => Bits::Eight.pack(rows, inputs, panel),
+            Storage::Int4 => Bits::Four.pack(rows, inputs, panel),
         });
     }
 
