@@ -4,14 +4,14 @@
 #   runs/ablations/run.sh SEED            # everything, in the order below
 #   runs/ablations/run.sh SEED buffer     # one question; what it builds on is made first if it is missing
 #
-# Writes ablations/seed-SEED/. Each stage goes on where it was interrupted and is passed over once it is done.
+# Writes into runs/out/demo-preferences-SEED, beside what it builds on. Each stage goes on where it was interrupted and is passed over once it is done.
 # SIGHTLINE names the binary; by default it is built and run by cargo.
 set -eu
 seed=$1
 shift
 sightline=${SIGHTLINE:-cargo run --release --quiet --}
 here=$(dirname "$0")
-out=ablations/seed-$seed
+out=${BASE:-runs/out/demo-preferences-$seed}
 steps=24
 
 # What all runs begin with: a policy that reasons, a reward model, pairs, a policy after MPO.
@@ -21,7 +21,7 @@ prepare() {
     prompts=$out/digits/prompts.jsonl
     [ -f "$prompts" ] || awk 'NR % 16 == 0' "$out/digits/train.jsonl" > "$prompts"
     policy=$out/sft/checkpoint-100
-    after_mpo=$(ls -d "$out"/mpo/checkpoint-* | tail -n 1)
+    after_mpo=$(ls -d "$out"/mpo/checkpoint-* | sort -V | tail -n 1)
 }
 
 # grpo NAME [KEYS]: a run from the fine-tuned policy, then its accuracy and its hallucination rate.

@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Tables of what run.sh left behind, a column a seed and their mean.
 
-    runs/ablations/table.py ablations/seed-*
+    runs/ablations/table.py runs/out/demo-preferences-*
 """
 
 import json
