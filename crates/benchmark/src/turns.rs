@@ -156,9 +156,14 @@ impl Turns {
         let ran = sandbox.run(WORLD, &task.to_string())?;
         let found = ran.stdout.rsplit_once('\u{1e}').filter(|_| ran.is_ok);
         let found = found.and_then(|(_, line)| serde_json::from_str::<Value>(line).ok());
-        match found.as_ref().and_then(|found| found["broken"].as_str()) {
-            Some(reason) => Err(format!("the classes do not load: {reason}")),
-            None => Ok(found),
+        match found.as_ref().map(|found| found["broken"].as_str()) {
+            Some(Some(reason)) => Err(format!("the classes do not load: {reason}")),
+            // What is stopped says nothing; our program, where it fails, says where.
+            None if ran.stderr.contains("Error") => Err(format!(
+                "calls cannot be executed: {}",
+                ran.stderr.lines().last().unwrap_or("")
+            )),
+            _ => Ok(found),
         }
     }
 }

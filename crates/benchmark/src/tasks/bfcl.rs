@@ -26,7 +26,7 @@ pub(super) const TASK: Task = Task {
     title: "BFCL",
     hubs: &[Hub {
         repo: "gorilla-llm/Berkeley-Function-Calling-Leaderboard",
-        files: &["BFCL_v3_"],
+        files: &["BFCL_v3_", "multi_turn_func_doc"],
     }],
     keep: &["bfcl_"],
     // What the leaderboard does not count, and what version 4 adds.

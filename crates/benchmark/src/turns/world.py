@@ -13,7 +13,7 @@ import inspect
 import json
 import sys
 
-TOLD = {"kill", "exit", "quit", "remove", "unlink", "popen", "Popen", "run"}
+REFUSED = {"kill", "exit", "quit", "remove", "unlink", "popen", "Popen", "run"}
 
 
 class Sources(importlib.abc.MetaPathFinder, importlib.abc.Loader):
@@ -95,10 +95,9 @@ def calls_of(answer):
         nodes = [body] if isinstance(body, ast.Call) else body.elts
         if not all(isinstance(node, ast.Call) for node in nodes):
             return []
-        calls = [f"{n}({arguments(g)})" for node in nodes for n, g in call_of(node).items()]
+        return [f"{n}({arguments(g)})" for node in nodes for n, g in call_of(node).items()]
     except Exception:
         return []
-    return [] if calls == [""] else calls
 
 
 class World:
@@ -124,7 +123,7 @@ class World:
         try:
             name = call.split("(")[0]
             name = name.split(".")[1] if "." in name else name
-            if name in TOLD:
+            if name in REFUSED:
                 raise Exception(f"Function call {name} is not allowed.")
             found = eval(call, dict(self.names))
         except Exception as error:
