@@ -1,15 +1,30 @@
 //! Calls of functions, compared with those expected (BFCL, single turn, by syntax tree).
+//!
+//! ```text
+//! answer ─► Python: our reader ──────────────┐
+//!        └► Java, JavaScript: syntax tree ───┴─► calls ─► values by type ─► those allowed
+//! ```
 
-use serde_json::Value;
+mod syntax;
+mod types;
+mod java;
+mod javascript;
+mod check;
 
-use crate::item::Expected;
+use crate::item::{Expected, Language};
 use crate::python::{Call, calls};
 use crate::score::{Marks, share};
 
+/// Beginnings of a list that are tried in a text.
+const MAX_STARTS: usize = 64;
+
 /// Scores the calls of an answer.
 pub(crate) fn marks(answer: &str, expected: &Expected) -> Marks {
-    let strict = calls(&bracketed(answer));
-    let lenient = strict.clone().or_else(|| calls(unfenced(answer))).or_else(|| somewhere(answer));
+    let read = |text: &str| read(text, expected.language);
+    let strict = read(answer);
+    let gently = |text: &str| read(text).or_else(|| ended(text, expected.language));
+    let lenient = strict.clone().or_else(|| gently(unfenced(answer)));
+    let lenient = lenient.or_else(|| somewhere(answer, gently));
     let of = |found: &Option<Vec<Call>>| verdict(found.as_deref(), expected);
     let why = of(&lenient).err().unwrap_or_else(|| "right".to_owned());
     let prediction = lenient.as_ref().map(|calls| {
@@ -23,7 +38,24 @@ pub(crate) fn marks(answer: &str, expected: &Expected) -> Marks {
     Marks { strict, lenient, prediction, why, ..Marks::default() }
 }
 
-/// As the benchmark reads an answer: without backticks at its ends, in brackets.
+/// As the benchmark reads an answer: in brackets, which Java and JavaScript then lose again.
+fn read(answer: &str, language: Language) -> Option<Vec<Call>> {
+    let text = bracketed(answer);
+    match language {
+        Language::Python => calls(&text),
+        Language::Java => syntax::java(syntax::inside(&text)),
+        Language::JavaScript => syntax::javascript(syntax::inside(&text)),
+    }
+}
+
+/// As a statement: of Java, the benchmark's grammar takes no call with one argument for itself.
+fn ended(answer: &str, language: Language) -> Option<Vec<Call>> {
+    let text = bracketed(answer);
+    let is_java = language == Language::Java;
+    is_java.then(|| syntax::java(&format!("{};", syntax::inside(&text))))?
+}
+
+/// Without backticks at its ends, in brackets.
 fn bracketed(answer: &str) -> String {
     let plain = answer.trim_matches(['`', '\n', ' ']);
     let open = if plain.starts_with('[') { "" } else { "[" };
@@ -34,18 +66,23 @@ fn bracketed(answer: &str) -> String {
 fn unfenced(answer: &str) -> &str {
     let inside = answer.trim().strip_prefix("```").and_then(|rest| rest.strip_suffix("```"));
     match inside {
-        Some(inside) => inside.trim().trim_start_matches("python").trim(),
+        Some(inside) => {
+            let inside = inside.trim();
+            let language = ["python", "javascript", "java", "js"].iter();
+            language.filter_map(|name| inside.strip_prefix(name)).next().unwrap_or(inside).trim()
+        }
         None => answer.trim(),
     }
 }
 
 /// The last list of calls in a text.
-fn somewhere(answer: &str) -> Option<Vec<Call>> {
+fn somewhere(answer: &str, read: impl Fn(&str) -> Option<Vec<Call>>) -> Option<Vec<Call>> {
     let ends: Vec<usize> = answer.match_indices(']').map(|(at, _)| at).collect();
     let starts: Vec<usize> = answer.match_indices('[').map(|(at, _)| at).collect();
     let end = *ends.last()?;
-    let mut spans = starts.iter().filter(|start| **start < end).map(|start| &answer[*start..=end]);
-    spans.find_map(|span| calls(span).filter(|calls| !calls.is_empty()))
+    let starts = starts.iter().filter(|start| **start < end).take(MAX_STARTS);
+    let mut spans = starts.map(|start| &answer[*start..=end]);
+    spans.find_map(|span| read(span).filter(|calls| !calls.is_empty()))
 }
 
 fn verdict(found: Option<&[Call]>, expected: &Expected) -> Result<(), String> {
@@ -63,108 +100,26 @@ fn verdict(found: Option<&[Call]>, expected: &Expected) -> Result<(), String> {
     if found.len() != expected.calls.len() {
         return Err(format!("{} calls, expected {}", found.len(), expected.calls.len()));
     }
+    let matches = |found: &Call, call: &Call| {
+        check::matches(found, call, &expected.functions, expected.language)
+    };
     if expected.is_ordered {
         let mut pairs = found.iter().zip(&expected.calls);
-        return pairs.try_for_each(|(found, call)| matches(found, call, &expected.functions));
+        return pairs.try_for_each(|(found, call)| matches(found, call));
     }
+    // The first that fits is taken, in the order of both, as in the benchmark.
     let mut left: Vec<&Call> = found.iter().collect();
     for call in &expected.calls {
-        let is_meant = |found: &&Call| matches(found, call, &expected.functions).is_ok();
+        let is_meant = |found: &&Call| matches(found, call).is_ok();
         let place = left.iter().position(is_meant);
-        left.swap_remove(
-            place.ok_or_else(|| format!("no call is the expected one of {}", call.name))?,
-        );
+        left.remove(place.ok_or_else(|| format!("no call is the expected one of {}", call.name))?);
     }
     Ok(())
 }
 
-fn matches(found: &Call, expected: &Call, functions: &[Value]) -> Result<(), String> {
-    if found.name != expected.name {
-        return Err(format!("{} is called, expected {}", found.name, expected.name));
-    }
-    let function = functions.iter().find(|function| function["name"] == expected.name.as_str());
-    let parameters = function.map_or(&Value::Null, |function| &function["parameters"]);
-    let required = parameters["required"].as_array().map_or(&[][..], Vec::as_slice);
-    if let Some(name) =
-        required.iter().filter_map(Value::as_str).find(|name| !found.arguments.contains_key(*name))
-    {
-        return Err(format!("argument {name} is missing"));
-    }
-    for (name, value) in &found.arguments {
-        let allowed = expected.arguments.get(name).and_then(Value::as_array);
-        let allowed = allowed.ok_or_else(|| format!("argument {name} is not expected"))?;
-        let kind = parameters["properties"][name]["type"].as_str().unwrap_or("");
-        if !has_kind(value, kind) {
-            return Err(format!("argument {name} = {value} is no {kind}"));
-        }
-        if !allowed.iter().any(|allowed| is_same(value, allowed)) {
-            return Err(format!(
-                "argument {name} = {value}, expected one of {}",
-                Value::from(allowed.clone())
-            ));
-        }
-    }
-    // What may be left out has the empty text among its values.
-    let is_optional = |allowed: &Value| {
-        allowed.as_array().is_some_and(|allowed| allowed.contains(&Value::String(String::new())))
-    };
-    let missing = expected
-        .arguments
-        .iter()
-        .find(|(name, allowed)| !found.arguments.contains_key(*name) && !is_optional(allowed));
-    missing.map_or(Ok(()), |(name, _)| Err(format!("argument {name} is missing")))
-}
-
-/// Whether a value is of a type of the description; an integer is a float too.
-fn has_kind(value: &Value, kind: &str) -> bool {
-    match kind {
-        "integer" => value.is_i64(),
-        "float" | "number" => value.is_number(),
-        "boolean" => value.is_boolean(),
-        "string" => value.is_string(),
-        "array" | "tuple" => value.is_array(),
-        "dict" | "object" => value.is_object(),
-        _ => true,
-    }
-}
-
-fn is_same(found: &Value, allowed: &Value) -> bool {
-    match (found, allowed) {
-        (Value::String(a), Value::String(b)) => plain(a) == plain(b),
-        (Value::Number(a), Value::Number(b)) => a.as_f64() == b.as_f64(),
-        (Value::Array(a), Value::Array(b)) => {
-            a.len() == b.len() && a.iter().zip(b).all(|(a, b)| is_same(a, b))
-        }
-        // The values of a dictionary are lists of what is allowed.
-        (Value::Object(a), Value::Object(b)) => {
-            let each = a.iter().all(|(key, value)| match b.get(key) {
-                Some(Value::Array(allowed)) => {
-                    allowed.iter().any(|allowed| is_same(value, allowed)) || is_same(value, &b[key])
-                }
-                Some(allowed) => is_same(value, allowed),
-                None => false,
-            });
-            let optional = |allowed: &Value| {
-                allowed.as_array().is_some_and(|list| list.contains(&Value::String(String::new())))
-            };
-            each && b.iter().all(|(key, allowed)| a.contains_key(key) || optional(allowed))
-        }
-        (a, b) => a == b,
-    }
-}
-
-/// Without case and the signs that the benchmark passes over.
-fn plain(text: &str) -> String {
-    text.chars()
-        .filter(|c| !" ,./-_*^".contains(*c))
-        .collect::<String>()
-        .to_lowercase()
-        .replace('\'', "\"")
-}
-
 #[cfg(test)]
 mod tests {
-    use serde_json::json;
+    use serde_json::{Value, json};
 
     use super::*;
 
@@ -179,7 +134,7 @@ mod tests {
             functions: functions.as_array().unwrap().clone(),
             calls: calls.iter().map(call).collect(),
             is_ordered,
-            is_any: false,
+            ..Expected::default()
         }
     }
 
@@ -217,16 +172,58 @@ mod tests {
         assert_eq!(marks(answer, &expected(true, &two)).strict, 0.0);
         assert_eq!(marks("None of the functions can be used.", &expected(false, &[])).strict, 1.0);
         assert_eq!(marks(answer, &expected(false, &[])).strict, 0.0);
+        // The first that fits is taken, and the order of the others kept.
+        let three = [
+            ("area", json!({"base": [3], "height": [4]})),
+            ("area", json!({"base": [1], "height": [2], "unit": ["cm", ""]})),
+            ("area", json!({"base": [1], "height": [2], "unit": ["cm"]})),
+        ];
+        let answer =
+            "[area(base=3, height=4), area(base=1, height=2), area(base=1, height=2, unit='cm')]";
+        assert_eq!(marks(answer, &expected(false, &three)).strict, 1.0);
         // Any call is right where one is relevant.
         let any = Expected { is_any: true, ..expected(false, &[]) };
         assert_eq!((marks(answer, &any).strict, marks("None.", &any).strict), (1.0, 0.0));
     }
 
     #[test]
-    fn dictionaries_hold_lists_of_what_is_allowed() {
-        let allowed = json!({"city": ["Paris", "paris, france"], "days": [3, ""]});
-        assert!(is_same(&json!({"city": "PARIS"}), &allowed));
-        assert!(!is_same(&json!({"city": "Rome"}), &allowed));
-        assert!(!is_same(&json!({"town": "Paris"}), &allowed));
+    fn other_languages() {
+        let call = |language, functions: Value, arguments: Value| Expected {
+            functions: functions.as_array().unwrap().clone(),
+            calls: vec![Call {
+                name: "f.g".to_owned(),
+                arguments: arguments.as_object().unwrap().clone(),
+            }],
+            is_ordered: true,
+            language,
+            ..Expected::default()
+        };
+        let functions = json!([{"name": "f.g", "parameters": {"type": "dict", "required": ["n"], "properties":
+            {"n": {"type": "long"}, "on": {"type": "boolean"}, "o": {"type": "any"}}}}]);
+        let java = call(
+            Language::Java,
+            functions,
+            json!({"n": [5], "on": [true, ""], "o": ["thing", ""]}),
+        );
+        let functions = json!([{"name": "f.g", "parameters": {"type": "dict", "required": ["n"], "properties":
+            {"n": {"type": "integer"}, "l": {"type": "array", "items": {"type": "String"}}}}}]);
+        let javascript =
+            call(Language::JavaScript, functions, json!({"n": [5], "l": [["a", "b"], ""]}));
+        let cases = [
+            (&java, "[f.g(n=5L, on=true)]", [1, 1]),
+            (&java, "f.g(n=5L, o=thing)", [1, 1]),
+            (&java, "```java\nf.g(n=5L)\n```", [0, 1]),
+            (&java, "[f.g(n=5L)]", [0, 1]),
+            (&java, "[f.g(n=5, on=true)]", [0, 0]),
+            (&java, "[f.g(n=5L, on=false)]", [0, 0]),
+            (&java, "I call [f.g(n=5L, on=true)]", [0, 1]),
+            (&javascript, "[f.g(n=5, l=['a', 'b'])]", [1, 1]),
+            (&javascript, "[f.g(n=5, l=['a'])]", [0, 0]),
+            (&javascript, "```js\n[f.g(n=5)]\n```", [0, 1]),
+        ];
+        for (expected, answer, scores) in cases {
+            let marks = marks(answer, expected);
+            assert_eq!([marks.strict, marks.lenient], scores.map(f64::from), "{answer} {marks:?}");
+        }
     }
 }

@@ -8,6 +8,7 @@ use serde_json::Value;
 use crate::code::Program;
 use crate::image::Image;
 use crate::python::Call;
+use crate::turns::Turns;
 use crate::vlmevalkit::Kit;
 
 /// An item that can be asked.
@@ -73,6 +74,8 @@ pub enum Scoring {
     Instructions(Vec<(String, Value)>),
     /// Calls of functions (BFCL).
     Calls(Expected),
+    /// Calls of functions that are executed, in several turns (BFCL).
+    Turns(Turns),
     /// A program that passes tests (LiveCodeBench).
     Program(Program),
     /// Which of two responses is better; the place of the better one, 0 or 1.
@@ -169,6 +172,20 @@ pub struct Expected {
     pub is_ordered: bool,
     /// Whether any call at all is right.
     pub is_any: bool,
+    /// What calls are written in.
+    pub language: Language,
+}
+
+/// What calls are written in.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Language {
+    /// Python 3.
+    #[default]
+    Python,
+    /// Java 8.
+    Java,
+    /// JavaScript.
+    JavaScript,
 }
 
 /// A prompt of one turn: text and images in their order.

@@ -36,16 +36,16 @@ pub struct Call {
     pub arguments: Map<String, Value>,
 }
 
-/// One call, or a list of calls.
+/// One call, or a list of calls. Names stand for themselves; arguments without a name are passed over, as in BFCL.
 pub(crate) fn calls(text: &str) -> Option<Vec<Call>> {
-    let mut reader = Reader::new(text.trim());
+    let mut reader = Reader { is_code: true, ..Reader::new(text.trim()) };
     if !reader.eat('[') {
-        let call = reader.call()?;
+        let call = reader.call(0)?;
         return reader.is_at_end().then(|| vec![call]);
     }
     let mut calls = Vec::new();
     while !reader.eat(']') {
-        calls.push(reader.call()?);
+        calls.push(reader.call(0)?);
         if !reader.eat(',') && !reader.sees(']') {
             return None;
         }
@@ -55,11 +55,13 @@ pub(crate) fn calls(text: &str) -> Option<Vec<Call>> {
 
 struct Reader<'a> {
     rest: std::iter::Peekable<std::str::Chars<'a>>,
+    /// Whether it is Python that is read, with names and calls, and not what Python or NumPy prints.
+    is_code: bool,
 }
 
 impl<'a> Reader<'a> {
     fn new(text: &'a str) -> Self {
-        Self { rest: text.chars().peekable() }
+        Self { rest: text.chars().peekable(), is_code: false }
     }
 
     fn skip_spaces(&mut self) {
@@ -88,7 +90,7 @@ impl<'a> Reader<'a> {
             '(' => self.sequence('(', ')', depth),
             '{' => self.dictionary(depth),
             '\'' | '"' => self.texts(),
-            _ => self.word(),
+            _ => self.word(depth),
         }
     }
 
@@ -128,7 +130,7 @@ impl<'a> Reader<'a> {
         while self.sees('\'') || self.sees('"') {
             let quote = self.rest.next()?;
             self.text(quote, &mut text)?;
-            if !matches!(self.rest.peek(), Some('\'' | '"')) {
+            if !self.is_code && !matches!(self.rest.peek(), Some('\'' | '"')) {
                 break;
             }
         }
@@ -167,17 +169,21 @@ impl<'a> Reader<'a> {
         Some(())
     }
 
-    fn word(&mut self) -> Option<Value> {
+    fn word(&mut self, depth: usize) -> Option<Value> {
         let ends = |c: &char| c.is_whitespace() || ",:]})([{=".contains(*c);
         let mut word = String::new();
         while let Some(c) = self.rest.next_if(|c| !ends(c)) {
             word.push(c);
         }
         match word.as_str() {
-            "True" | "true" => Some(Value::Bool(true)),
-            "False" | "false" => Some(Value::Bool(false)),
-            "None" | "null" | "nan" => Some(Value::Null),
+            "True" => Some(Value::Bool(true)),
+            "False" => Some(Value::Bool(false)),
+            "None" => Some(Value::Null),
             "" => None,
+            name if self.is_code && is_name(name) => self.named(word, depth),
+            "true" => Some(Value::Bool(true)),
+            "false" => Some(Value::Bool(false)),
+            "null" | "nan" => Some(Value::Null),
             number => number_of(&number.replace('_', "")),
         }
     }
@@ -191,24 +197,44 @@ impl<'a> Reader<'a> {
         (!name.is_empty()).then_some(name)
     }
 
-    fn call(&mut self) -> Option<Call> {
-        let name = self.name()?;
+    /// A name, or a call of it, which stands for itself.
+    fn named(&mut self, name: String, depth: usize) -> Option<Value> {
+        if !self.sees('(') {
+            return Some(Value::String(name));
+        }
+        let arguments = Value::Object(self.arguments(depth + 1)?);
+        Some(Value::Object([(name, arguments)].into_iter().collect()))
+    }
+
+    fn call(&mut self, depth: usize) -> Option<Call> {
+        Some(Call { name: self.name()?, arguments: self.arguments(depth)? })
+    }
+
+    fn arguments(&mut self, depth: usize) -> Option<Map<String, Value>> {
         let mut arguments = Map::new();
-        if !self.eat('(') {
+        if depth > MAX_DEPTH || !self.eat('(') {
             return None;
         }
         while !self.eat(')') {
-            let argument = self.name()?;
-            if !self.eat('=') {
-                return None;
+            self.eat('*');
+            match self.name() {
+                Some(name) if self.eat('=') => {
+                    arguments.insert(name, self.value(depth)?);
+                }
+                Some(name) => drop(self.named(name, depth)?),
+                None => drop(self.value(depth)?),
             }
-            arguments.insert(argument, self.value(0)?);
             if !self.eat(',') && !self.sees(')') {
                 return None;
             }
         }
-        Some(Call { name, arguments })
+        Some(arguments)
     }
+}
+
+fn is_name(word: &str) -> bool {
+    let starts = word.starts_with(|c: char| c.is_alphabetic() || c == '_');
+    starts && word.chars().all(|c| c.is_alphanumeric() || c == '_')
 }
 
 fn number_of(text: &str) -> Option<Value> {
@@ -253,7 +279,11 @@ mod tests {
         assert_eq!(Value::Object(found[1].arguments.clone()), json!({"x": "y", "z": [1.5, true]}));
         assert_eq!(calls("f()").unwrap().len(), 1);
         assert_eq!(calls("[]"), Some(vec![]));
-        for text in ["f(1)", "f(a=1", "[f(a=1)", "I cannot.", "[f(a=1) g()]"] {
+        let found = calls("f(1, *x, a=true, b='c' \"d\", e=g(h=[i]))").unwrap();
+        let arguments = json!({"a": "true", "b": "cd", "e": {"g": {"h": ["i"]}}});
+        assert_eq!(Value::Object(found[0].arguments.clone()), arguments);
+        let deep = format!("f({}", "a=f(".repeat(100_000));
+        for text in ["f(a=1", "[f(a=1)", "I cannot (sorry).", "[f(a=1) g()]", "f(a=b.c)", &deep] {
             assert_eq!(calls(text), None, "{text}");
         }
     }

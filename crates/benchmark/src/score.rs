@@ -22,7 +22,7 @@ use serde::{Deserialize, Serialize};
 use crate::item::{Comparing, Item, Scoring};
 use crate::sandbox::Sandbox;
 use crate::vlmevalkit::Ruled;
-use crate::{calls, code, ifeval};
+use crate::{calls, code, ifeval, turns};
 
 /// What a response is worth under each way of scoring, from 0 to 1.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -113,6 +113,21 @@ pub fn score(item: &Item, response: &str, sandbox: Option<&Sandbox>) -> Result<M
     Ok(marks.with_kit(item, response))
 }
 
+/// Scores what was said by turn and step; where there is one step, it is a response.
+///
+/// # Errors
+/// Why it cannot be scored at all: calls where there is no sandbox.
+pub fn score_turns(
+    item: &Item,
+    said: &[Vec<String>],
+    sandbox: Option<&Sandbox>,
+) -> Result<Marks, String> {
+    match &item.scoring {
+        Scoring::Turns(turns) => turns::marks(said, turns, sandbox),
+        _ => score(item, &said.concat().concat(), sandbox),
+    }
+}
+
 /// Nothing is wrong whatever is asked, also where silence could be taken for an answer.
 fn nothing(item: &Item) -> Marks {
     let needs_judge = matches!(item.scoring, Scoring::Rated);
@@ -133,6 +148,7 @@ fn of_answer(item: &Item, answer: &str, sandbox: Option<&Sandbox>) -> Result<Mar
         Scoring::Instructions(instructions) => ifeval::marks(answer, instructions)?,
         Scoring::Followed(instructions) => ifeval::shares(answer, instructions)?,
         Scoring::Calls(expected) => calls::marks(answer, expected),
+        Scoring::Turns(expected) => turns::marks(&[vec![answer.to_owned()]], expected, sandbox)?,
         Scoring::Program(program) => {
             let sandbox = sandbox.ok_or("no sandbox: programs are not run without one")?;
             code::marks(answer, program, sandbox)?

@@ -1,13 +1,15 @@
 //! A benchmark: where its files are, how a row becomes an item, which figures it reports.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use crate::frames::{FrameSource, Span};
 use crate::image::{Image, ImageStore};
 use crate::item::Item;
 use crate::prompt::Style;
 use crate::table::{Row, files, open};
+use crate::turns::sources;
 use crate::{Error, Flaw};
 
 /// A benchmark.
@@ -45,6 +47,8 @@ pub enum Figures {
     Accuracy,
     /// The mean of the subjects' accuracies.
     Macro,
+    /// Means of means of the categories: non-live, live, several turns, and these three (BFCL v3).
+    Bfcl,
     /// Accuracy of questions, of figures and of questions about all figures (HallusionBench).
     Consistency,
     /// Precision, recall and F1 of `yes` (POPE).
@@ -67,6 +71,7 @@ pub struct Reading<'a> {
     /// Seed of the order of options and of pairs.
     pub seed: u64,
     beside: HashMap<PathBuf, HashMap<String, Row>>,
+    sources: HashMap<PathBuf, Result<Arc<BTreeMap<String, String>>, String>>,
 }
 
 impl<'a> Reading<'a> {
@@ -77,7 +82,7 @@ impl<'a> Reading<'a> {
         frames: &'a FrameSource,
         seed: u64,
     ) -> Self {
-        Self { style, images, frames, seed, beside: HashMap::new() }
+        Self { style, images, frames, seed, beside: HashMap::new(), sources: HashMap::new() }
     }
 
     /// The frames of a video that a table names.
@@ -104,6 +109,15 @@ impl<'a> Reading<'a> {
         }
         let found = self.beside[path].get(id).cloned();
         found.ok_or_else(|| format!("{}: no row with {column} {id:?}", path.display()))
+    }
+
+    /// The modules of a folder, by their names.
+    pub(crate) fn sources(
+        &mut self,
+        folder: &Path,
+    ) -> Result<Arc<BTreeMap<String, String>>, String> {
+        let read = || sources(folder);
+        self.sources.entry(folder.to_owned()).or_insert_with(read).clone()
     }
 }
 

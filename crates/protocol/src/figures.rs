@@ -1,5 +1,7 @@
 //! Figures that benchmarks report beside their accuracy.
 
+mod bfcl;
+
 use std::collections::BTreeMap;
 
 use benchmark::Figures;
@@ -12,6 +14,7 @@ pub fn figures(kind: Figures, records: &[&Record], scheme: Scheme) -> Vec<(Strin
         records.iter().filter_map(|record| Some((*record, record.score(scheme)?))).collect();
     match kind {
         Figures::Accuracy => Vec::new(),
+        Figures::Bfcl => bfcl::figures(&scored),
         Figures::Macro => vec![("macro".to_owned(), macro_mean(&scored))],
         Figures::Consistency => vec![
             ("aAcc".to_owned(), mean(scored.iter().map(|(_, score)| *score))),

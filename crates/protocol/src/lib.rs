@@ -28,6 +28,7 @@ pub mod settings;
 pub mod record;
 pub mod ruling;
 pub mod matching;
+mod respond;
 pub mod run;
 pub mod estimate;
 pub mod figures;

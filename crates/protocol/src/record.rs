@@ -78,8 +78,11 @@ pub struct Record {
     pub images: Vec<String>,
     /// The known answer.
     pub gold: String,
-    /// What the model said, its thought included.
+    /// What the model said, its thought included; in several turns the conversation without thoughts.
     pub response: String,
+    /// What it said by turn and step, where it was asked in several.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub turns: Vec<Vec<String>>,
     /// The model, by the name it gives itself.
     pub model: String,
     /// Tokens of the prompt.

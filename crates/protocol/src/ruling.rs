@@ -75,6 +75,7 @@ impl Inquiry {
             }
             Scoring::Instructions(_)
             | Scoring::Calls(_)
+            | Scoring::Turns(_)
             | Scoring::Program(_)
             | Scoring::Preference { .. }
             | Scoring::Followed(_)

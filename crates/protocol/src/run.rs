@@ -1,10 +1,9 @@
 //! Asks every item k times, scores by rule, asks the judge.
 
-use std::borrow::Cow;
 use std::path::Path;
 
-use benchmark::{Flaw, Item, Loaded, Sandbox, Task, score};
-use judge::{Decoding, Failure, Judge, Judging, Request, Respond, Response};
+use benchmark::{Flaw, Item, Loaded, Sandbox, Scoring, Task, score, score_turns};
+use judge::{Failure, Judge, Judging, Respond};
 use rayon::prelude::*;
 use sha2::{Digest, Sha256};
 use stages::{Keyed, Stage, Store};
@@ -12,14 +11,12 @@ use stages::{Keyed, Stage, Store};
 use crate::Error;
 use crate::matching::match_responses;
 use crate::record::Record;
+use crate::respond::respond;
 use crate::ruling::{Inquiry, Ruling};
 use crate::settings::Settings;
 
-/// Name and version of how prompts are made.
-const PROMPTS: &str = "benchmark/1";
-
 /// What the flaw of a record says first whose model did not respond.
-const NO_RESPONSE: &str = "no response";
+pub(crate) const NO_RESPONSE: &str = "no response";
 
 /// A benchmark that is asked.
 pub struct Asked<'a> {
@@ -82,73 +79,9 @@ pub fn run(
     Ok((records, flaws))
 }
 
-/// Fills in what the model says.
-fn respond(
-    items: &[Item],
-    records: &mut [Record],
-    run: &mut Run,
-    model: &mut dyn Respond,
-) -> Result<(), Error> {
-    let contents: Vec<String> = items.iter().map(content).collect();
-    let (decoding, images) = (run.settings.decoding, run.images);
-    let requests = places(items.len(), run.settings.num_runs).map(|(number, place)| Keyed {
-        content: &contents[place],
-        value: request(&items[place], number, decoding, images),
-    });
-    let requests: Vec<_> = requests.collect();
-    let (total, mut done, mut stopped) = (requests.len(), 0, None);
-    let opens_thought = run.settings.opens_thought;
-    let progress = &mut *run.progress;
-    run.store.respond("evaluation", model, requests, &mut |index, outcome| {
-        done += 1;
-        progress(Phase::Responses, done, total);
-        match outcome {
-            Ok(response) => take(&mut records[index], response, opens_thought),
-            Err(Failure::Stopped { reason }) => stopped = Some(reason),
-            Err(failure) => records[index].flaw = Some(format!("{NO_RESPONSE}: {failure}")),
-        }
-    })?;
-    stopped.map_or(Ok(()), |reason| Err(Error::Stopped { reason }))
-}
-
-/// Run and item of each record, in their order.
-fn places(num_items: usize, num_runs: usize) -> impl Iterator<Item = (usize, usize)> {
-    (0..num_runs).flat_map(move |number| (0..num_items).map(move |place| (number, place)))
-}
-
-/// What an item's images hold: a prompt names them only.
-fn content(item: &Item) -> String {
-    item.images.iter().map(|image| image.sha256.as_str()).collect::<Vec<_>>().join("+")
-}
-
-fn request<'a>(item: &'a Item, number: usize, decoding: Decoding, images: &'a Path) -> Request<'a> {
-    Request {
-        prompt_version: PROMPTS,
-        prompt: Cow::Borrowed(&item.prompt),
-        folder: images,
-        decoding: Decoding { seed: decoding.seed + number as u64, ..decoding },
-        stream: number_of(&item.id),
-    }
-}
-
 /// A number that a text always has.
 pub(crate) fn number_of(text: &str) -> u64 {
     Sha256::digest(text).iter().take(8).fold(0, |sum, byte| (sum << 8) | u64::from(*byte))
-}
-
-fn take(record: &mut Record, response: Response, opens_thought: bool) {
-    let is_open = opens_thought && !response.text.contains("<think>");
-    record.response = match is_open {
-        true => format!("<think>\n{}", response.text),
-        false => response.text,
-    };
-    record.model = response.model;
-    record.prompt_tokens = response.prompt_tokens;
-    record.num_tokens = response.completion_tokens;
-    record.is_cut = response.is_cut;
-    if record.response.trim_start_matches("<think>").trim().is_empty() {
-        record.flaw = Some("an empty response".to_owned());
-    }
 }
 
 /// Scores by rule, in parallel; an empty response is wrong, and said to be empty.
@@ -161,7 +94,13 @@ fn mark(items: &[Item], records: &mut [Record], run: &mut Run) {
         if no_response {
             return;
         }
-        match score(&items[index % items.len()], &record.response, sandbox) {
+        let item = &items[index % items.len()];
+        let marks = match &item.scoring {
+            Scoring::Turns(_) if record.flaw.is_some() => return,
+            Scoring::Turns(_) => score_turns(item, &record.turns, sandbox),
+            _ => score(item, &record.response, sandbox),
+        };
+        match marks {
             Ok(marks) => record.marks = Some(marks),
             Err(reason) => record.flaw = Some(reason),
         }

@@ -1,19 +1,22 @@
-//! BFCL v3 (gorilla.cs.berkeley.edu), single turn by syntax tree and irrelevance:
-//! `gorilla-llm/Berkeley-Function-Calling-Leaderboard`, `BFCL_v3_*.json` and `possible_answer/` beside them.
-//!
-//! Turns that have to be executed, and Java and JavaScript, are reported as items that cannot be asked.
+//! BFCL v3 (gorilla.cs.berkeley.edu), one turn by syntax tree, irrelevance, and several turns by execution:
+//! `gorilla-llm/Berkeley-Function-Calling-Leaderboard`, `BFCL_v3_*.json`, `possible_answer/` and
+//! `multi_turn_func_doc/` beside them, and for several turns the `func_source_code/` of gorilla.
 //!
 //! Prompt and score: ShishirPatil/gorilla, `berkeley-function-call-leaderboard/bfcl_eval/constants/default_prompts.py`
 //! (the prompt of version 3, `_DEFAULT_SYSTEM_PROMPT`), `model_handler/utils.py`, `utils.py` (the note on the language)
 //! and `eval_checker/ast_eval/ast_checker.py`. Functions are listed as JSON.
+
+mod functions;
+mod turns;
 
 use std::path::Path;
 
 use schema::{Content, Message, Role};
 use serde_json::Value;
 
+use self::functions::described;
 use super::Draft;
-use crate::item::{Expected, Item, Scoring};
+use crate::item::{Expected, Item, Language, Scoring};
 use crate::python::Call;
 use crate::table::Row;
 use crate::task::{Figures, Hub, Reading, Task};
@@ -23,12 +26,24 @@ pub(super) const TASK: Task = Task {
     title: "BFCL",
     hubs: &[Hub {
         repo: "gorilla-llm/Berkeley-Function-Calling-Leaderboard",
-        files: &["BFCL_v3_"],
+        files: &["BFCL_v3_", "multi_turn_func_doc"],
     }],
     keep: &["bfcl_"],
-    skip: &["possible_answer", "exec_", "rest", "sql", "chatable", "func_doc"],
+    // What the leaderboard does not count, and what version 4 adds.
+    skip: &[
+        "possible_answer",
+        "exec_",
+        "rest",
+        "sql",
+        "chatable",
+        "composite",
+        "func_doc",
+        "memory",
+        "web_search",
+        "format_sensitivity",
+    ],
     item,
-    figures: Figures::Macro,
+    figures: Figures::Bfcl,
 };
 
 /// The benchmark's words for models that are prompted; both styles.
@@ -41,34 +56,68 @@ fn item(row: &Row, reading: &mut Reading) -> Result<Option<Item>, String> {
         .iter()
         .fold(stem.as_str(), |stem, start| stem.trim_start_matches(start));
     draft.subject = category.to_owned();
-    if category.contains("java") {
-        return Err("calls in Java and JavaScript are not read".to_owned());
+    let (messages, gold, scoring) = match category.contains("multi_turn") {
+        true => several_turns(row, &draft.id, reading)?,
+        false => one_turn(row, &draft.id, category, reading)?,
+    };
+    draft.question = asked(&messages);
+    let item = draft.item(Vec::new(), gold, scoring)?;
+    Ok(item.map(|mut item| {
+        item.prompt.messages = messages;
+        item
+    }))
+}
+
+/// What is said last.
+fn asked(messages: &[Message]) -> String {
+    match messages.last().map(|message| &message.content) {
+        Some(Content::Text(text)) => text.clone(),
+        _ => String::new(),
     }
-    if category.contains("multi_turn") {
-        return Err("tasks of several turns are not run, since calls are not executed".to_owned());
-    }
+}
+
+fn several_turns(
+    row: &Row,
+    id: &str,
+    reading: &mut Reading,
+) -> Result<(Vec<Message>, String, Scoring), String> {
+    let truth = truth(row, id, reading)?;
+    let (messages, turns) = turns::read(row, &truth, reading)?;
+    let calls = turns.expected.iter().enumerate();
+    let gold = calls.map(|(place, calls)| format!("turn {}: {}", place + 1, calls.join(", ")));
+    let gold = gold.collect::<Vec<_>>().join("\n");
+    Ok((messages, gold, Scoring::Turns(turns)))
+}
+
+fn one_turn(
+    row: &Row,
+    id: &str,
+    category: &str,
+    reading: &mut Reading,
+) -> Result<(Vec<Message>, String, Scoring), String> {
+    let language = language(category);
     let functions = match row.cell("function") {
         Some(Value::Array(functions)) => functions.clone(),
         _ => return Err("column `function` is no list".to_owned()),
     };
-    let turns = turns(row)?;
-    draft.question = turns.last().map(|(_, text)| text.clone()).unwrap_or_default();
+    let said = only_turn(row)?;
     // Nothing is the right call to an irrelevant function, and any to a relevant one.
     let is_irrelevant = category.contains("irrelevance");
     let is_any = category.contains("relevance") && !is_irrelevant;
     let calls = match is_irrelevant || is_any {
         true => Vec::new(),
-        false => expected(row, &draft.id, reading)?,
+        false => expected(&truth(row, id, reading)?)?,
     };
     let gold = if is_any { "any call".to_owned() } else { spelled(&calls) };
-    let system = format!("{SYSTEM}{}\n", Value::Array(described(&functions)));
+    let messages = messages(system(&described(&functions, language)), said);
     let is_ordered = !category.contains("parallel");
-    let expected = Expected { functions, calls, is_ordered, is_any };
-    let item = draft.item(Vec::new(), gold, Scoring::Calls(expected))?;
-    Ok(item.map(|mut item| {
-        item.prompt.messages = messages(system, turns);
-        item
-    }))
+    let expected = Expected { functions, calls, is_ordered, is_any, language };
+    Ok((messages, gold, Scoring::Calls(expected)))
+}
+
+/// The benchmark's words with the functions that there are.
+fn system(described: &[Value]) -> String {
+    format!("{SYSTEM}{}\n", Value::from(described))
 }
 
 fn spelled(calls: &[Call]) -> String {
@@ -79,20 +128,15 @@ fn spelled(calls: &[Call]) -> String {
     }
 }
 
-/// The functions, each with the benchmark's note on its language.
-fn described(functions: &[Value]) -> Vec<Value> {
-    let noted = |function: &Value| {
-        let mut function = function.clone();
-        if let Some(text) = function["description"].as_str() {
-            let noted = format!("{text} Note that the provided function is in Python 3 syntax.");
-            function["description"] = noted.into();
-        }
-        function
-    };
-    functions.iter().map(noted).collect()
+fn language(category: &str) -> Language {
+    match category {
+        _ if category.contains("javascript") => Language::JavaScript,
+        _ if category.contains("java") => Language::Java,
+        _ => Language::Python,
+    }
 }
 
-/// The turns, with the benchmark's words before the item's own instruction.
+/// The messages of the first turn, with the benchmark's words before the item's own instruction.
 fn messages(system: String, turns: Vec<(Role, String)>) -> Vec<Message> {
     let turn = |role, text: String| Message { role, content: Content::Text(text) };
     let (own, said): (Vec<_>, Vec<_>) =
@@ -104,14 +148,16 @@ fn messages(system: String, turns: Vec<(Role, String)>) -> Vec<Message> {
 }
 
 /// The messages of the only turn: `[[{"role": …, "content": …}]]`.
-fn turns(row: &Row) -> Result<Vec<(Role, String)>, String> {
-    let turns = row.cell("question").and_then(Value::as_array).map_or(&[][..], Vec::as_slice);
-    let [Value::Array(messages)] = turns else {
-        let num = turns.len();
-        return Err(format!(
-            "{num} turns; only tasks of one turn are run, since calls are not executed"
-        ));
-    };
+fn only_turn(row: &Row) -> Result<Vec<(Role, String)>, String> {
+    match row.cell("question").and_then(Value::as_array).map(Vec::as_slice) {
+        Some([turn]) => turn_of(turn),
+        Some(turns) => Err(format!("{} turns where one is expected", turns.len())),
+        None => Err("`question` is no list".to_owned()),
+    }
+}
+
+/// The messages of a turn.
+fn turn_of(turn: &Value) -> Result<Vec<(Role, String)>, String> {
     let message = |message: &Value| {
         let role = match message["role"].as_str() {
             Some("system") => Role::System,
@@ -120,20 +166,22 @@ fn turns(row: &Row) -> Result<Vec<(Role, String)>, String> {
         };
         Some((role, message["content"].as_str()?.to_owned()))
     };
+    let messages = turn.as_array().ok_or("a turn that is no list")?;
     messages.iter().map(message).collect::<Option<_>>().ok_or("a message without text".to_owned())
 }
 
-fn expected(row: &Row, id: &str, reading: &mut Reading) -> Result<Vec<Call>, String> {
-    let own = row.cell("ground_truth").cloned();
-    let truth = match own {
-        Some(truth) => truth,
-        None => {
-            let folder = row.path.parent().unwrap_or(Path::new(""));
-            let name = row.path.file_name().unwrap_or_default();
-            let answer = reading.beside(&folder.join("possible_answer").join(name), "id", id)?;
-            answer.cell("ground_truth").cloned().unwrap_or(Value::Null)
-        }
-    };
+/// The known answer, in the row or in the file of its name beside it.
+fn truth(row: &Row, id: &str, reading: &mut Reading) -> Result<Value, String> {
+    if let Some(own) = row.cell("ground_truth") {
+        return Ok(own.clone());
+    }
+    let folder = row.path.parent().unwrap_or(Path::new(""));
+    let name = row.path.file_name().unwrap_or_default();
+    let answer = reading.beside(&folder.join("possible_answer").join(name), "id", id)?;
+    Ok(answer.cell("ground_truth").cloned().unwrap_or(Value::Null))
+}
+
+fn expected(truth: &Value) -> Result<Vec<Call>, String> {
     let calls = truth.as_array().ok_or("`ground_truth` is no list")?;
     let call = |call: &Value| {
         let (name, arguments) = call.as_object()?.iter().next()?;

@@ -73,19 +73,12 @@ fn calls_of_functions() {
         json!({"id": "simple_0", "ground_truth": [{"area": {"base": [10], "unit": ["units", ""]}}]}).to_string(),
     );
     folder.write("bfcl/BFCL_v3_irrelevance.json", row("irrelevance_0"));
-    folder.write("bfcl/BFCL_v3_java.json", row("java_0"));
     folder.write("bfcl/BFCL_v3_live_relevance.json", row("live_relevance_0"));
     folder.write("bfcl/BFCL_v3_multi_turn_base.json", row("multi_turn_base_0"));
     let loaded = folder.try_load("bfcl", Style::Paper).unwrap();
     let reasons: Vec<&str> = loaded.flaws.iter().map(|flaw| flaw.reason.as_str()).collect();
-    assert_eq!(
-        reasons,
-        [
-            "calls in Java and JavaScript are not read",
-            "tasks of several turns are not run, since calls are not executed",
-            "2 turns; only tasks of one turn are run, since calls are not executed",
-        ]
-    );
+    assert!(reasons[0].contains("possible_answer/BFCL_v3_multi_turn_base.json"), "{reasons:?}");
+    assert_eq!(reasons[1], "2 turns where one is expected");
     let [irrelevant, relevant, simple] = &loaded.items[..] else { panic!("three items") };
     assert_eq!((scores(relevant, "[area(base=1)]").0, scores(relevant, "None.").0), (1.0, 0.0));
     assert_eq!(

@@ -6,6 +6,7 @@ use benchmark::{FrameSource, ImageStore, Loaded, Reading, Style, find_tasks};
 use judge::{Decoding, Done, Failure, Request, Respond, Response};
 use protocol::{Scheme, Settings};
 use schema::Content;
+use serde_json::json;
 
 /// A model that answers by the first of its rules whose words occur in the prompt.
 pub(crate) struct Scripted {
@@ -72,6 +73,27 @@ pub(crate) fn settings() -> Settings {
     }
 }
 
+/// One conversation of two turns about a lamp.
+pub(crate) fn lamp(folder: &Path) -> Loaded {
+    let write = |name: &str, text: String| {
+        let path = folder.join("bfcl").join(name);
+        std::fs::create_dir_all(path.parent().expect("a parent")).expect("a folder");
+        std::fs::write(path, text).expect("a file");
+    };
+    let class = "class LampAPI:\n    on = False\n    def switch(self, on):\n        self.on = on\n        return f'on={on}'\n";
+    write("func_source_code/lamp.py", class.to_owned());
+    let function =
+        json!({"name": "switch", "description": "Switches.", "parameters": {"properties": {}}});
+    write("multi_turn_func_doc/lamp.json", function.to_string());
+    let said = |text: &str| json!([{"role": "user", "content": text}]);
+    let row = json!({"id": "multi_turn_base_0", "question": [said("Light on!"), said("Light off!")],
+        "initial_config": {}, "involved_classes": ["LampAPI"]});
+    write("BFCL_v3_multi_turn_base.json", row.to_string());
+    let truth = json!({"id": "multi_turn_base_0", "ground_truth": [["switch(on=True)"], ["switch(on=False)"]]});
+    write("possible_answer/BFCL_v3_multi_turn_base.json", truth.to_string());
+    load("bfcl", folder)
+}
+
 /// GPQA-like questions `one` to `four`, and a row that cannot be asked.
 pub(crate) fn gpqa(folder: &Path) -> Loaded {
     let line = |name: &str| format!("Question {name}?,right,wrong1,wrong2,wrong3,{name},Physics\n");
@@ -80,9 +102,13 @@ pub(crate) fn gpqa(folder: &Path) -> Loaded {
     std::fs::create_dir_all(folder.join("gpqa")).expect("a folder");
     let table = format!("{heading}{rows}Question five?,right,,wrong2,wrong3,five,Physics\n");
     std::fs::write(folder.join("gpqa/gpqa_diamond.csv"), table).expect("a file");
+    load("gpqa", folder)
+}
+
+fn load(task: &str, folder: &Path) -> Loaded {
     let mut images = ImageStore::new(&folder.join("images")).expect("a store");
     let frames =
         FrameSource { num_frames: 1, folder: folder.join("frames"), ffmpeg: "ffmpeg".into() };
     let mut reading = Reading::new(Style::Paper, &mut images, &frames, 42);
-    find_tasks("gpqa").expect("a task")[0].load(folder, &mut reading, None).expect("questions")
+    find_tasks(task).expect("a task")[0].load(folder, &mut reading, None).expect("questions")
 }

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use benchmark::{Flaw, find_tasks};
+use benchmark::{Flaw, Limits, Sandbox, find_tasks};
 use judge::Judging;
 use protocol::{
     Asked, Error, Gate, Phase, Record, Run, Scheme, Settings, Summary, TaskSummary, compare,
@@ -10,7 +10,7 @@ use protocol::{
 };
 use stages::Store;
 
-use crate::fixture::{Scripted, gpqa, settings};
+use crate::fixture::{Scripted, gpqa, lamp, settings};
 
 /// Asks the questions of a folder.
 fn ask(
@@ -215,4 +215,42 @@ fn vlmevalkit_asks_three_times_and_then_draws_by_a_fixed_rule() {
     assert!(seeds.contains(&1_000_010), "{seeds:?}");
     // A rerun asks nothing and draws the same.
     assert_eq!(ask_again(), (records, Vec::new()));
+}
+
+/// Asks the conversation about a lamp.
+fn talk(folder: &Path, store: &Store, model: &mut Scripted, sandbox: Option<&Sandbox>) -> Record {
+    let task = find_tasks("bfcl").expect("a task")[0];
+    let images = folder.join("images");
+    let settings = Settings { num_runs: 1, ..settings() };
+    let mut run_of =
+        Run { settings: &settings, store, images: &images, sandbox, progress: &mut |_, _, _| {} };
+    let asked = Asked { task, loaded: lamp(folder) };
+    let (mut records, _) = run(asked, &mut run_of, model, None).expect("records");
+    records.remove(0)
+}
+
+#[test]
+fn several_turns_are_asked_step_by_step() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = Store::in_memory().unwrap();
+    let mut silent = Scripted::new(&[]);
+    let record = talk(folder.path(), &store, &mut silent, None);
+    assert_eq!((record.score(Scheme::Strict), silent.num_asked), (None, 0));
+    assert_eq!(record.flaw.as_deref(), Some("no sandbox: calls are not executed without one"));
+    let Ok(sandbox) = Sandbox::find(Path::new("python3"), Limits::default()) else { return };
+    // The words that came last stand first.
+    let rules = [
+        ("on=False'", "It is off."),
+        ("Light off!", "<think>Off.</think>[switch(on=False)]"),
+        ("on=True'", "It is on."),
+        ("Light on!", "[switch(on=True)]"),
+    ];
+    let mut model = Scripted::new(&rules);
+    let record = talk(folder.path(), &store, &mut model, Some(&sandbox));
+    assert_eq!((record.score(Scheme::Strict), model.num_asked), (Some(1.0), 4), "{record:?}");
+    assert_eq!(record.turns, [["[switch(on=True)]", "It is on."], [rules[1].1, "It is off."]]);
+    assert!(record.response.contains("[user]\nLight off!"), "{}", record.response);
+    assert!(!record.response.contains("Off.</think>"), "thoughts are not given back");
+    let again = talk(folder.path(), &store, &mut silent, Some(&sandbox));
+    assert_eq!((again, silent.num_asked), (record, 0), "a rerun asks nothing");
 }

@@ -223,8 +223,9 @@ fn measure(
 
 /// A sandbox, where a benchmark has programs to run.
 fn sandbox(config: &TasksConfig, asked: &[Asked], context: &Context) -> Option<Sandbox> {
-    let is_program =
-        |item: &benchmark::Item| matches!(item.scoring, benchmark::Scoring::Program(_));
+    let is_program = |item: &benchmark::Item| {
+        matches!(item.scoring, benchmark::Scoring::Program(_) | benchmark::Scoring::Turns(_))
+    };
     if !asked.iter().any(|asked| asked.loaded.items.iter().any(is_program)) {
         return None;
     }
