@@ -76,6 +76,7 @@ impl Inquiry {
             Scoring::Instructions(_)
             | Scoring::Calls(_)
             | Scoring::Program(_)
+            | Scoring::Suite(_)
             | Scoring::Preference { .. }
             | Scoring::Followed(_)
             | Scoring::LiveBench { .. } => None,
