@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::fs::File;
 use std::io::{BufReader, Read, Seek, SeekFrom};
+use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::sync::Mutex;
 
@@ -135,7 +136,7 @@ impl Gguf {
     pub fn read(&self, name: &str) -> Result<(Vec<usize>, Vec<f32>)> {
         let missing = || Error::MissingTensor { path: self.path.clone(), name: name.to_owned() };
         let tensor = self.tensors.iter().find(|t| t.name == name).ok_or_else(missing)?;
-        self.read_tensor(tensor)
+        Ok((tensor.shape.clone(), self.read_rows(tensor, 0..tensor.shape[0])?))
     }
 
     /// The tensors that Hugging Face's implementation has too, under its names, in the file's order.
@@ -143,7 +144,19 @@ impl Gguf {
         self.tensors.iter().filter_map(|tensor| Some((hf_name(&tensor.name)?, tensor)))
     }
 
-    /// Reads a tensor by Hugging Face's name (`model.layers.0.self_attn.q_proj.weight`), in Hugging Face's row order.
+    /// Reads a tensor by Hugging Face's name (`model.layers.0.self_attn.q_proj.weight`), in Hugging Face's row order:
+    /// its row-major shape and its weights.
+    ///
+    /// # Errors
+    ///
+    /// As [`Gguf::read_hf_rows`].
+    pub fn read_hf(&self, name: &str) -> Result<(Vec<usize>, Vec<f32>)> {
+        let shape = self.hf_tensor(name)?.shape.clone();
+        let weights = self.read_hf_rows(name, 0..shape[0])?;
+        Ok((shape, weights))
+    }
+
+    /// Reads some rows of a tensor by Hugging Face's name, in Hugging Face's row order.
     ///
     /// Files of architecture `llama` keep the rows of the query and key projections in the order of interleaved rotary
     /// embedding: weight pairs side by side. Hugging Face rotates halves, so the rows are put back.
@@ -151,20 +164,35 @@ impl Gguf {
     /// # Errors
     ///
     /// When there is no such tensor, reading fails, or the rows do not divide into heads.
-    pub fn read_hf(&self, name: &str) -> Result<(Vec<usize>, Vec<f32>)> {
-        let missing = || Error::MissingTensor { path: self.path.clone(), name: name.to_owned() };
-        let (_, tensor) = self.hf_tensors().find(|(hf, _)| hf == name).ok_or_else(missing)?;
-        let (shape, weights) = self.read_tensor(tensor)?;
+    ///
+    /// # Panics
+    ///
+    /// If the tensor has no such rows.
+    pub fn read_hf_rows(&self, name: &str, rows: Range<usize>) -> Result<Vec<f32>> {
+        let tensor = self.hf_tensor(name)?;
         let Some(key) = rotary_heads_key(self.architecture()?, &tensor.name) else {
-            return Ok((shape, weights));
+            return self.read_rows(tensor, rows);
         };
-        let num_heads = self.num_heads(key)?;
-        if num_heads == 0 || !shape[0].is_multiple_of(2 * num_heads) {
+        let (all, num_heads) = (tensor.shape[0], self.num_heads(key)?);
+        if num_heads == 0 || !all.is_multiple_of(2 * num_heads) {
             let (path, name) = (self.path.clone(), name.to_owned());
-            return Err(Error::Heads { path, name, rows: shape[0], num_heads });
+            return Err(Error::Heads { path, name, rows: all, num_heads });
         }
-        let weights = pairs_to_halves(&weights, shape[0], num_heads);
-        Ok((shape, weights))
+        let head = all / num_heads;
+        let first = rows.start / head * head;
+        let weights = self.read_rows(tensor, first..rows.end.next_multiple_of(head))?;
+        let columns = tensor.num_weights() / all;
+        let mut out = Vec::with_capacity(rows.len() * columns);
+        for row in rows {
+            let from = row_of_pairs(row, head) - first;
+            out.extend_from_slice(&weights[from * columns..][..columns]);
+        }
+        Ok(out)
+    }
+
+    fn hf_tensor(&self, name: &str) -> Result<&TensorInfo> {
+        let missing = || Error::MissingTensor { path: self.path.clone(), name: name.to_owned() };
+        Ok(self.hf_tensors().find(|(hf, _)| hf == name).ok_or_else(missing)?.1)
     }
 
     /// The number of heads under `key`; a file without grouped queries has no count of its own for keys and values.
@@ -173,16 +201,18 @@ impl Gguf {
         Ok(self.u32(key)? as usize)
     }
 
-    fn read_tensor(&self, tensor: &TensorInfo) -> Result<(Vec<usize>, Vec<f32>)> {
+    fn read_rows(&self, tensor: &TensorInfo, rows: Range<usize>) -> Result<Vec<f32>> {
         let io = |source| Error::Io { path: self.path.clone(), source };
-        let len = usize::try_from(tensor.bytes).map_err(|e| io(std::io::Error::other(e)))?;
+        let at = |row: usize| tensor.bytes * row as u64 / tensor.shape[0] as u64;
+        let len = at(rows.end) - at(rows.start);
+        let len = usize::try_from(len).map_err(|e| io(std::io::Error::other(e)))?;
         let mut bytes = vec![0; len];
         {
             let mut file = self.file.lock().expect("no reader panics while it holds the file");
-            file.seek(SeekFrom::Start(tensor.offset)).map_err(io)?;
+            file.seek(SeekFrom::Start(tensor.offset + at(rows.start))).map_err(io)?;
             file.read_exact(&mut bytes).map_err(io)?;
         }
-        Ok((tensor.shape.clone(), tensor.block_type.dequantize(&bytes)))
+        Ok(tensor.block_type.dequantize(&bytes))
     }
 
     fn require(&self, key: &str) -> Result<&Value> {
@@ -200,16 +230,11 @@ impl Gguf {
     }
 }
 
-/// Moves row `(head, pair, half)` to `(head, half, pair)`.
-fn pairs_to_halves(weights: &[f32], rows: usize, num_heads: usize) -> Vec<f32> {
-    let (columns, pairs) = (weights.len() / rows, rows / num_heads / 2);
-    let mut out = Vec::with_capacity(weights.len());
-    for row in 0..rows {
-        let (head, half, pair) = (row / (2 * pairs), row / pairs % 2, row % pairs);
-        let from = (head * pairs + pair) * 2 + half;
-        out.extend_from_slice(&weights[from * columns..][..columns]);
-    }
-    out
+/// Where row `(head, half, pair)` lies in a file that orders rows by `(head, pair, half)`; a head has so many rows.
+fn row_of_pairs(row: usize, head: usize) -> usize {
+    let (begin, within) = (row / head * head, row % head);
+    let (half, pair) = (within / (head / 2), within % (head / 2));
+    begin + 2 * pair + half
 }
 
 type Header = (BTreeMap<String, Value>, Vec<TensorInfo>);

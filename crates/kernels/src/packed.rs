@@ -16,7 +16,7 @@ use rayon::prelude::*;
 
 use crate::block::{narrow, transpose, widen};
 use crate::buffer::scratch;
-use crate::product::WIDTH;
+pub use crate::product::WIDTH;
 use crate::resident::Resident;
 
 /// How a packed matrix is kept in memory. Rows meet weights of 8 and 4 bits as bytes themselves, with
@@ -83,10 +83,15 @@ impl Packed {
     /// # Panics
     /// If there are not `outputs · inputs` values.
     pub fn pack(rows: &[f32], outputs: usize, inputs: usize, storage: Storage) -> Self {
-        let data = Resident::zeros(outputs.div_ceil(WIDTH) * storage.words(inputs));
-        let mut packed = Self { outputs, inputs, storage, data };
+        let mut packed = Self::zeros(outputs, inputs, storage);
         packed.fill(rows);
         packed
+    }
+
+    /// A matrix of zeros, whose rows come later (see [`Packed::fill_rows`]).
+    pub fn zeros(outputs: usize, inputs: usize, storage: Storage) -> Self {
+        let data = Resident::zeros(outputs.div_ceil(WIDTH) * storage.words(inputs));
+        Self { outputs, inputs, storage, data }
     }
 
     /// Replaces the values by row-major `rows` `[outputs, inputs]`.
@@ -94,20 +99,34 @@ impl Packed {
     /// # Panics
     /// If there are not `outputs · inputs` values.
     pub fn fill(&mut self, rows: &[f32]) {
-        let Self { outputs, inputs, storage, ref mut data } = *self;
+        let Self { outputs, inputs, .. } = *self;
         assert_eq!(rows.len(), outputs * inputs, "weight is not [{outputs}, {inputs}]");
+        self.fill_rows(0, rows);
+    }
+
+    /// Replaces the rows `[_, inputs]` from row `first` on, so that a matrix can be packed while it is read.
+    ///
+    /// # Panics
+    /// If the rows do not begin and end with a panel of [`WIDTH`] (the last may end with the matrix).
+    pub fn fill_rows(&mut self, first: usize, rows: &[f32]) {
+        let Self { outputs, inputs, storage, ref mut data } = *self;
+        let end = first + rows.len() / inputs.max(1);
+        assert!(first.is_multiple_of(WIDTH), "row {first} begins no panel");
+        assert!(
+            end == outputs || end.is_multiple_of(WIDTH),
+            "row {end} of {outputs} ends no panel"
+        );
         let panel = storage.words(inputs);
         let rows = rows.par_chunks((WIDTH * inputs).max(1));
-        data.words_mut().par_chunks_mut(panel.max(1)).zip(rows).for_each(|(panel, rows)| {
-            match storage {
-                Storage::F32 => {
-                    let size = (rows.len() / inputs, inputs);
-                    transpose((rows, inputs), size, (bytemuck::cast_slice_mut(panel), WIDTH));
-                }
-                Storage::Bf16 => pack_bf16(rows, inputs, panel),
-                Storage::Int8 => Bits::Eight.pack(rows, inputs, panel),
-                Storage::Int4 => Bits::Four.pack(rows, inputs, panel),
+        let panels = &mut data.words_mut()[first / WIDTH * panel..];
+        panels.par_chunks_mut(panel.max(1)).zip(rows).for_each(|(panel, rows)| match storage {
+            Storage::F32 => {
+                let size = (rows.len() / inputs, inputs);
+                transpose((rows, inputs), size, (bytemuck::cast_slice_mut(panel), WIDTH));
             }
+            Storage::Bf16 => pack_bf16(rows, inputs, panel),
+            Storage::Int8 => Bits::Eight.pack(rows, inputs, panel),
+            Storage::Int4 => Bits::Four.pack(rows, inputs, panel),
         });
     }
 

@@ -14,7 +14,7 @@
 use crate::simd::{self, Kernel, Simd};
 
 /// Columns of a block: four AVX-512 registers.
-pub(crate) const WIDTH: usize = 64;
+pub const WIDTH: usize = 64;
 /// Rows of a register tile.
 const ROWS: usize = 6;
 

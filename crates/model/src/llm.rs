@@ -183,7 +183,7 @@ impl Llm {
         let frame = Frame::new(&self.config, layout);
         let mut x = x;
         for (layer, block) in self.blocks.iter().enumerate() {
-            x = block.finish(&block.begin(&x, frame.rows(self.is_last(layer))));
+            x = block.finish(&block.attend(&x, frame.rows(self.is_last(layer))));
         }
         self.final_norm(&x)
     }
@@ -195,7 +195,10 @@ impl Llm {
         let mut blocks = Vec::with_capacity(self.blocks.len());
         let mut x = x;
         for (layer, block) in self.blocks.iter().enumerate() {
-            let tape = block.begin(&x, frame.rows(self.is_last(layer)));
+            let mut tape = block.attend(&x, frame.rows(self.is_last(layer)));
+            if layer >= kept_from {
+                block.widen(&mut tape);
+            }
             let y = block.finish(&tape);
             let tape = (layer >= kept_from).then_some(tape);
             blocks.push(Kept { x: std::mem::replace(&mut x, y), tape });
@@ -214,7 +217,7 @@ impl Llm {
         let mut dx = ops::rms_norm_backward(dhidden, &last, &self.norm, eps, grad);
         for (layer, (block, kept)) in self.blocks.iter().zip(blocks).enumerate().rev() {
             let rows = frame.rows(self.is_last(layer));
-            let tape = kept.tape.unwrap_or_else(|| block.begin(&kept.x, rows));
+            let tape = kept.tape.unwrap_or_else(|| block.attend(&kept.x, rows));
             dx = block.backward(&dx, &kept.x, &tape, rows, grads);
         }
         dx

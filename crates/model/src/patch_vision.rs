@@ -81,7 +81,7 @@ impl PatchVision {
                 false => &windows.spans,
             };
             let rows = Rows { keys: &rotary, queries: &rotary, spans, picked: None };
-            x = block.finish(&block.begin(&x, rows));
+            x = block.finish(&block.attend(&x, rows));
         }
         let mut out = Tensor::zeros(x.shape());
         ops::write_rows(&mut out, &windows.order, &x);

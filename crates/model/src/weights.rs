@@ -199,7 +199,8 @@ impl Checkpoint {
     /// As [`Checkpoint::take`].
     pub fn read(&self, name: &str, shape: &[usize]) -> Result<Vec<f32>, Error> {
         let place = self.place_of_shape(name, shape)?;
-        self.files[place.file].read(&place.stored.name)
+        let rows = shape.first().copied().unwrap_or(1);
+        self.files[place.file].read_rows(&place.stored.name, 0..rows)
     }
 
     /// Checks, without reading values, that the tensors left are exactly these.
@@ -222,8 +223,7 @@ impl Checkpoint {
         Ok(Tensor::from_vec(self.take(name, shape)?, shape))
     }
 
-    /// Takes a matrix `[outputs, inputs]` straight into packed form; the unpacked rows live no
-    /// longer than this call.
+    /// Takes a matrix `[outputs, inputs]` straight into packed form, some rows at a time.
     ///
     /// # Errors
     /// As [`Checkpoint::take`].
@@ -234,7 +234,12 @@ impl Checkpoint {
         inputs: usize,
         dtype: DType,
     ) -> Result<Weight, Error> {
-        Ok(Weight::pack(&self.take(name, &[outputs, inputs])?, outputs, inputs, dtype))
+        let place = self.place_of_shape(name, &[outputs, inputs])?;
+        let file = &self.files[place.file];
+        let read = |rows| file.read_rows(&place.stored.name, rows);
+        let weight = Weight::pack_rows([outputs, inputs], dtype, read)?;
+        self.left.remove(name);
+        Ok(weight)
     }
 
     /// Drops a tensor that the caller knows to be redundant (a tied head stored twice).

@@ -14,7 +14,7 @@ use std::path::Path;
 
 use data::{Dataset, Preference, absolute, prompt_of};
 use judge::Respond;
-use reward::{Opening, Scorer};
+use reward::Scorer;
 use schema::Sample;
 use serde_json::{Map, Value};
 
@@ -26,6 +26,7 @@ use crate::run::{Watch, write_config};
 mod config;
 mod consistency;
 mod entry;
+mod other_image;
 mod score;
 mod sample;
 mod select;
@@ -35,6 +36,7 @@ use config::Threshold;
 pub use config::{BuildConfig, PreferencesConfig, SourceConfig};
 use consistency::keep_consistent;
 use entry::Entry;
+use other_image::other_image_pairs;
 use sample::Sampling;
 use score::Scoring;
 pub use select::PairKind;
@@ -176,6 +178,8 @@ fn select_pairs(
         });
     let picker =
         Picker { config: &config.build, threshold: statistics.threshold, seed: config.run.seed };
+    let most = config.build.max_other_image_pairs;
+    let mut other_images = other_image_pairs(&judged, &dataset.samples, (most, config.run.seed));
     let mut pairs = Vec::new();
     for (entry, candidates) in judged {
         let before = pairs.len();
@@ -183,6 +187,8 @@ fn select_pairs(
         for picked in picker.pick(entry.prompt, &candidates, &mut statistics) {
             pairs.push(pair(&prompt, &candidates, picked));
         }
+        let other_images = other_images.remove(&entry.prompt).unwrap_or_default();
+        pairs.extend(other_images.into_iter().map(|texts| other_image_pair(&prompt, texts)));
         pairs.extend(dropout_pair(&prompt, entry, &mut statistics));
         statistics.num_without_pairs += usize::from(pairs.len() == before);
     }
@@ -190,11 +196,7 @@ fn select_pairs(
 }
 
 fn known<'a>(config: &BuildConfig, gold: Option<&'a str>, entry: &Entry) -> Known<'a> {
-    let opening = match entry.opens_thought {
-        true => Opening::InPrompt,
-        false => Opening::InCompletion,
-    };
-    Known { gold, opening, require_format: config.require_format }
+    Known { gold, opening: entry.opening(), require_format: config.require_format }
 }
 
 fn quartiles(gaps: &mut [f64]) -> Option<[f64; 5]> {
@@ -210,6 +212,16 @@ fn pair(prompt: &Sample, candidates: &[Candidate<'_>], picked: Picked) -> Prefer
         rejected: rejected.text.to_owned(),
         score_chosen: chosen.score,
         score_rejected: rejected.score,
+    }
+}
+
+fn other_image_pair(prompt: &Sample, (chosen, rejected): (&str, &str)) -> Preference {
+    Preference {
+        prompt: labelled(prompt, PairKind::OtherImage),
+        chosen: chosen.to_owned(),
+        rejected: rejected.to_owned(),
+        score_chosen: None,
+        score_rejected: None,
     }
 }
 

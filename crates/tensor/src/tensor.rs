@@ -1,5 +1,7 @@
 //! The tensor: a shape and its values.
 
+use std::ops::Range;
+
 use crate::Device;
 use crate::pool::Buffer;
 
@@ -39,6 +41,14 @@ impl Tensor {
             None => shape.push(cols),
         }
         Self::scratch(&shape)
+    }
+
+    /// Some of the rows, copied.
+    pub(crate) fn copy_rows(&self, rows: Range<usize>) -> Self {
+        let cols = self.cols();
+        let mut copy = Self::scratch(&[rows.len(), cols]);
+        copy.values.copy_from_slice(&self.values[rows.start * cols..rows.end * cols]);
+        copy
     }
 
     /// Where the values are.

@@ -1,10 +1,14 @@
 //! The matrix of a linear layer, packed once.
 
+use std::ops::Range;
 use std::sync::Arc;
 
-use kernels::packed::{Packed, Storage};
+use kernels::packed::{Packed, Storage, WIDTH};
 
 use crate::{DType, Tensor};
+
+/// Panels that are read and packed at a time: 4 MB of SmolLM2's embedding table.
+const PANELS_AT_ONCE: usize = 32;
 
 /// A matrix `[out, in]` in the layout of the kernels. Clones share storage, so tied embeddings
 /// and a reference policy cost nothing.
@@ -19,13 +23,29 @@ impl Weight {
     /// # Panics
     /// If there are not `out · in` values.
     pub fn pack(rows: &[f32], out: usize, input: usize, dtype: DType) -> Self {
-        let storage = match dtype {
-            DType::F32 => Storage::F32,
-            DType::Bf16 => Storage::Bf16,
-            DType::Int8 => Storage::Int8,
-            DType::Int4 => Storage::Int4,
-        };
-        Self { packed: Arc::new(Packed::pack(rows, out, input, storage)) }
+        Self { packed: Arc::new(Packed::pack(rows, out, input, storage(dtype))) }
+    }
+
+    /// Packs a matrix that is read some rows at a time, in order: it is never held whole as f32.
+    ///
+    /// # Errors
+    /// What `read` answers, which is asked for row-major `[rows, in]`.
+    ///
+    /// # Panics
+    /// If `read` answers with another number of values.
+    pub fn pack_rows<E>(
+        [out, input]: [usize; 2],
+        dtype: DType,
+        mut read: impl FnMut(Range<usize>) -> Result<Vec<f32>, E>,
+    ) -> Result<Self, E> {
+        let mut packed = Packed::zeros(out, input, storage(dtype));
+        for first in (0..out).step_by(PANELS_AT_ONCE * WIDTH) {
+            let rows = first..out.min(first + PANELS_AT_ONCE * WIDTH);
+            let values = read(rows.clone())?;
+            assert_eq!(values.len(), rows.len() * input, "values of rows {rows:?} of {input}");
+            packed.fill_rows(first, &values);
+        }
+        Ok(Self { packed: Arc::new(packed) })
     }
 
     /// Replaces the values by row-major `rows` `[out, in]`, held as f32 from here on; in place where
@@ -87,9 +107,38 @@ impl Weight {
     }
 }
 
+fn storage(dtype: DType) -> Storage {
+    match dtype {
+        DType::F32 => Storage::F32,
+        DType::Bf16 => Storage::Bf16,
+        DType::Int8 => Storage::Int8,
+        DType::Int4 => Storage::Int4,
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn rows_read_in_parts_pack_as_the_whole() {
+        let (out, input) = (PANELS_AT_ONCE * WIDTH + 3, 32);
+        let rows: Vec<f32> = (0..out * input).map(|v| (v as f32 * 0.37).sin()).collect();
+        for dtype in [DType::F32, DType::Bf16, DType::Int8, DType::Int4] {
+            let mut parts = 0;
+            let weight = Weight::pack_rows([out, input], dtype, |part| {
+                parts += 1;
+                Ok::<_, ()>(rows[part.start * input..part.end * input].to_vec())
+            });
+            assert_eq!(weight.unwrap().unpack(), Weight::pack(&rows, out, input, dtype).unpack());
+            assert_eq!(parts, 2);
+        }
+        let fails = Weight::pack_rows([out, input], DType::F32, |part| match part.start {
+            0 => Ok(rows[..part.end * input].to_vec()),
+            row => Err(row),
+        });
+        assert_eq!(fails.unwrap_err(), PANELS_AT_ONCE * WIDTH);
+    }
 
     #[test]
     fn packing_keeps_the_values() {

@@ -5,8 +5,9 @@
 //!     └───────────────────── ┘          └─────────────── ┘
 //! ```
 //!
-//! The backward pass needs `x`, what the wide layers and attention gave, and `middle`. Norms,
-//! residual sums and the SwiGLU's product are computed again where they are needed.
+//! The backward pass needs `x`, what attention and the wide layers gave, and `middle`. Norms,
+//! residual sums and the SwiGLU's product are computed again where they are needed. A block whose wide layers are not
+//! kept goes through them some rows at a time, in both directions, so that they never hold all rows.
 
 use tensor::{DType, Gradients, Tensor, ops};
 
@@ -19,6 +20,9 @@ use crate::config::llm::Linear;
 use crate::parameter::{Part, PartMut};
 use crate::projection::Projection;
 use crate::weights::Checkpoint;
+
+/// Rows that go through the wide layers at a time where those are not kept.
+const ROWS_AT_ONCE: usize = 1024;
 
 /// Weights of one block.
 pub(crate) struct Block {
@@ -36,7 +40,8 @@ pub(crate) struct BlockTape {
     attention: AttentionTape,
     /// The residual stream between attention and MLP, `[queries, hidden]`.
     middle: Tensor,
-    mlp: MlpTape,
+    /// What the wide layers gave, if it is kept.
+    mlp: Option<MlpTape>,
 }
 
 impl Block {
@@ -100,20 +105,25 @@ impl Block {
         [&self.before_attention, &self.before_mlp]
     }
 
-    /// The forward pass up to what the backward pass needs: all but the MLP's last layer.
-    pub(crate) fn begin(&self, x: &Tensor, rows: Rows) -> BlockTape {
+    /// The forward pass as far as the MLP.
+    pub(crate) fn attend(&self, x: &Tensor, rows: Rows) -> BlockTape {
         let normed = ops::rms_norm(x, &self.before_attention, self.eps);
         let (mut middle, attention) = self.attention.forward(&normed, rows);
         add_residual(&mut middle, x, rows);
-        let mlp = self.mlp.widen(&ops::rms_norm(&middle, &self.before_mlp, self.eps));
-        BlockTape { attention, middle, mlp }
+        BlockTape { attention, middle, mlp: None }
+    }
+
+    /// The dear half of the MLP, to be kept for the backward pass.
+    pub(crate) fn widen(&self, tape: &mut BlockTape) {
+        tape.mlp = Some(self.widened(&tape.middle));
     }
 
     /// The block's output, `[queries, hidden]`.
     pub(crate) fn finish(&self, tape: &BlockTape) -> Tensor {
-        let mut y = self.mlp.narrow(&tape.mlp);
-        ops::add(&mut y, &tape.middle);
-        y
+        match &tape.mlp {
+            Some(mlp) => self.narrowed(&tape.middle, mlp),
+            None => ops::by_rows([&tape.middle], ROWS_AT_ONCE, |[middle]| self.through_mlp(middle)),
+        }
     }
 
     /// The whole forward pass over cached keys and values.
@@ -127,9 +137,21 @@ impl Block {
         let normed = ops::rms_norm(x, &self.before_attention, self.eps);
         let mut middle = self.attention.extend(&normed, rows, slots, cache);
         add_residual(&mut middle, x, rows);
-        let mlp = self.mlp.widen(&ops::rms_norm(&middle, &self.before_mlp, self.eps));
-        let mut y = self.mlp.narrow(&mlp);
-        ops::add(&mut y, &middle);
+        ops::by_rows([&middle], ROWS_AT_ONCE, |[middle]| self.through_mlp(middle))
+    }
+
+    /// The MLP, its norm and its residual sum.
+    fn through_mlp(&self, middle: &Tensor) -> Tensor {
+        self.narrowed(middle, &self.widened(middle))
+    }
+
+    fn widened(&self, middle: &Tensor) -> MlpTape {
+        self.mlp.widen(&ops::rms_norm(middle, &self.before_mlp, self.eps))
+    }
+
+    fn narrowed(&self, middle: &Tensor, mlp: &MlpTape) -> Tensor {
+        let mut y = self.mlp.narrow(mlp);
+        ops::add(&mut y, middle);
         y
     }
 
@@ -158,16 +180,33 @@ impl Block {
         dx
     }
 
-    /// Through the MLP and its norm, residual included.
+    /// Through the MLP and its norm, residual included. Where a weight of the block trains all rows go at once, so
+    /// that its gradient is one sum.
     fn mlp_backward(&self, dy: &Tensor, tape: &BlockTape, grads: &mut Gradients) -> Tensor {
-        let normed = self
-            .mlp
-            .needs_input(grads)
-            .then(|| ops::rms_norm(&tape.middle, &self.before_mlp, self.eps));
-        let dnormed = self.mlp.backward(dy, normed.as_ref(), &tape.mlp, grads);
+        let BlockTape { middle, mlp, .. } = tape;
+        if let Some(mlp) = mlp {
+            return self.widened_backward(dy, middle, mlp, grads);
+        }
+        let at_once =
+            if grads.wants(&format!("{}.", self.name)) { dy.rows() } else { ROWS_AT_ONCE };
+        ops::by_rows([dy, middle], at_once, |[dy, middle]| {
+            self.widened_backward(dy, middle, &self.widened(middle), grads)
+        })
+    }
+
+    fn widened_backward(
+        &self,
+        dy: &Tensor,
+        middle: &Tensor,
+        mlp: &MlpTape,
+        grads: &mut Gradients,
+    ) -> Tensor {
+        let normed =
+            self.mlp.needs_input(grads).then(|| ops::rms_norm(middle, &self.before_mlp, self.eps));
+        let dnormed = self.mlp.backward(dy, normed.as_ref(), mlp, grads);
         let grad = grads.get_mut(&format!("{}.post_attention_layernorm.weight", self.name));
         let mut dmiddle =
-            ops::rms_norm_backward(&dnormed, &tape.middle, &self.before_mlp, self.eps, grad);
+            ops::rms_norm_backward(&dnormed, middle, &self.before_mlp, self.eps, grad);
         ops::add(&mut dmiddle, dy);
         dmiddle
     }

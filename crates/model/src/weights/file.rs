@@ -4,6 +4,7 @@ use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::fs::File;
 use std::io::{Read, Seek, SeekFrom};
+use std::ops::Range;
 use std::path::{Path, PathBuf};
 
 use gguf::Gguf;
@@ -58,11 +59,11 @@ impl WeightFile {
         }
     }
 
-    /// Reads a tensor that [`WeightFile::tensors`] lists.
-    pub(super) fn read(&self, name: &str) -> Result<Vec<f32>, Error> {
+    /// Reads rows (along the outermost dimension; a scalar is one) of a tensor that [`WeightFile::tensors`] lists.
+    pub(super) fn read_rows(&self, name: &str, rows: Range<usize>) -> Result<Vec<f32>, Error> {
         match self {
-            Self::Safetensors(file) => file.read(name),
-            Self::Gguf(file) => Ok(file.read_hf(name)?.1),
+            Self::Safetensors(file) => file.read_rows(name, rows),
+            Self::Gguf(file) => Ok(file.read_hf_rows(name, rows)?),
         }
     }
 }
@@ -119,7 +120,7 @@ impl Safetensors {
         })
     }
 
-    fn read(&self, name: &str) -> Result<Vec<f32>, Error> {
+    fn read_rows(&self, name: &str, rows: Range<usize>) -> Result<Vec<f32>, Error> {
         let entry = &self.entries[name];
         let convert: fn(&[u8], &mut Vec<f32>) = match entry.dtype.as_str() {
             "F32" => |bytes, out| {
@@ -145,8 +146,13 @@ impl Safetensors {
                 });
             }
         };
-        let mut values = Vec::with_capacity(entry.shape.iter().product());
-        self.stream(entry.data_offsets, |chunk| convert(chunk, &mut values))?;
+        let (begin, end) = entry.data_offsets;
+        let all_rows = entry.shape.first().map_or(1, |&rows| rows.max(1));
+        let row_bytes = (end - begin) / all_rows as u64;
+        let values = entry.shape.iter().product::<usize>() / all_rows * rows.len();
+        let mut values = Vec::with_capacity(values);
+        let place = (begin + rows.start as u64 * row_bytes, begin + rows.end as u64 * row_bytes);
+        self.stream(place, |chunk| convert(chunk, &mut values))?;
         Ok(values)
     }
 

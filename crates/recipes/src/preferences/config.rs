@@ -93,6 +93,10 @@ pub struct BuildConfig {
     /// The most pairs of a prompt that reject a malformed response, beside the others.
     #[serde(default = "max_format_pairs")]
     pub max_format_pairs: usize,
+    /// The most pairs of a prompt whose rejected response is right for another image of the same question, beside the
+    /// others. Not the papers': for a reward model that has yet to learn to look.
+    #[serde(default)]
+    pub max_other_image_pairs: usize,
     /// Whether prompts without a known answer get a DropoutNTP pair: the rejected response is half of a
     /// good one, continued without the image.
     #[serde(default = "yes")]

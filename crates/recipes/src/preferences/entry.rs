@@ -1,5 +1,6 @@
 //! What one prompt gave: its responses, their scores, and the rejected side of a DropoutNTP pair.
 
+use reward::Opening;
 use schema::FinishReason;
 use serde::{Deserialize, Serialize};
 
@@ -42,6 +43,16 @@ pub(super) struct Entry {
     /// Why there are no scores, where there should be some.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub score_error: Option<String>,
+}
+
+impl Entry {
+    /// Where its thought was opened.
+    pub(super) fn opening(&self) -> Opening {
+        match self.opens_thought {
+            true => Opening::InPrompt,
+            false => Opening::InCompletion,
+        }
+    }
 }
 
 impl Numbered for Entry {

@@ -7,6 +7,8 @@
 //! format  well formed, right where that is known       malformed or cut off
 //! ```
 //!
+//! Two more kinds come from elsewhere: DropoutNTP pairs from `sample`, those of other images from `other_image`.
+//!
 //! R1V2 (arXiv:2504.16656) has the scores and, beside them, the rules; MPO (arXiv:2411.10442) has the
 //! pairs of right and wrong, the pairs of forms apart, and the cap with its uniform draw.
 
@@ -30,6 +32,9 @@ pub enum PairKind {
     Format,
     /// The image, which the continuation of the rejected response did not see.
     Dropout,
+    /// The image: the rejected response is right for another.
+    #[serde(rename = "other_image")]
+    OtherImage,
 }
 
 /// A pair of responses, by their places among the candidates.

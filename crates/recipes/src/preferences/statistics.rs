@@ -59,6 +59,9 @@ pub struct Statistics {
     pub num_format_pairs: usize,
     /// DropoutNTP pairs.
     pub num_dropout_pairs: usize,
+    /// Pairs whose rejected response is right for another image.
+    #[serde(default)]
+    pub num_other_image_pairs: usize,
 }
 
 impl Statistics {
@@ -69,12 +72,14 @@ impl Statistics {
             PairKind::Rule => &mut self.num_rule_pairs,
             PairKind::Format => &mut self.num_format_pairs,
             PairKind::Dropout => &mut self.num_dropout_pairs,
+            PairKind::OtherImage => &mut self.num_other_image_pairs,
         } += 1;
     }
 
     /// Pairs written.
     pub fn num_pairs(&self) -> usize {
-        self.num_score_pairs + self.num_rule_pairs + self.num_format_pairs + self.num_dropout_pairs
+        let by_responses = self.num_score_pairs + self.num_rule_pairs + self.num_format_pairs;
+        by_responses + self.num_dropout_pairs + self.num_other_image_pairs
     }
 }
 
@@ -119,13 +124,15 @@ impl fmt::Display for Statistics {
         }
         write!(
             f,
-            "pairs      {}: {} by score, {} by rule, {} of forms, {} by dropout ({} lost)",
+            "pairs      {}: {} by score, {} by rule, {} of forms, {} by dropout ({} lost), {} of other \
+             images",
             self.num_pairs(),
             self.num_score_pairs,
             self.num_rule_pairs,
             self.num_format_pairs,
             self.num_dropout_pairs,
-            self.num_dropout_lost
+            self.num_dropout_lost,
+            self.num_other_image_pairs
         )
     }
 }

@@ -26,3 +26,56 @@ pub fn write_rows(dst: &mut Tensor, indices: &[usize], src: &Tensor) {
         dst.row_mut(index).copy_from_slice(src.row(i));
     }
 }
+
+/// `part` of the same rows of all `inputs`, at most `at_once` at a time, its results joined: for work row by row that
+/// holds much in between. A result has as many rows and columns as the first of its inputs.
+///
+/// # Panics
+/// If the inputs differ in rows, or a result has another size.
+pub fn by_rows<const N: usize>(
+    inputs: [&Tensor; N],
+    at_once: usize,
+    mut part: impl FnMut([&Tensor; N]) -> Tensor,
+) -> Tensor {
+    let rows = inputs[0].rows();
+    if rows <= at_once {
+        return part(inputs);
+    }
+    let mut out = Tensor::scratch(inputs[0].shape());
+    let cols = out.cols();
+    for first in (0..rows).step_by(at_once) {
+        let end = rows.min(first + at_once);
+        let parts = inputs.map(|x| x.copy_rows(first..end));
+        let done = part(parts.each_ref());
+        assert_eq!(parts[0].shape(), done.shape(), "rows {first}..{end}");
+        out.as_mut_slice()[first * cols..end * cols].copy_from_slice(done.as_slice());
+    }
+    out
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn by_rows_gives_what_all_rows_give_at_once() {
+        let [x, y] = [0.3, 0.7].map(|step| {
+            let values = (0..7 * 3).map(|i| (i as f32 * step).sin()).collect();
+            Tensor::from_vec(values, &[7, 3])
+        });
+        let product = |[x, y]: [&Tensor; 2]| {
+            let values = x.as_slice().iter().zip(y.as_slice()).map(|(x, y)| x * y).collect();
+            Tensor::from_vec(values, x.shape())
+        };
+        let whole = product([&x, &y]);
+        for at_once in [1, 2, 3, 6, 7, 100] {
+            let mut calls = 0;
+            let parts = by_rows([&x, &y], at_once, |inputs| {
+                calls += 1;
+                product(inputs)
+            });
+            assert_eq!(parts.as_slice(), whole.as_slice());
+            assert_eq!(calls, 7_usize.div_ceil(at_once));
+        }
+    }
+}

@@ -72,12 +72,12 @@ impl Plan {
         Self {
             task: DigitTask { num_train: 800, num_held_out: 100, ..full.task },
             reading: DigitTask { num_train: 640, ..full.reading },
-            prompts: DigitTask { num_train: 48, num_held_out: 32, ..full.prompts },
+            prompts: DigitTask { num_train: 32, num_held_out: 24, ..full.prompts },
             num_between: 50,
             num_final: 100,
             align_steps: 24,
             sft_steps: 24,
-            reward_steps: 4,
+            reward_steps: 2,
             mpo_steps: 2,
             grpo_steps: 2,
             ..full
