@@ -35,7 +35,7 @@ fn every_recipe_is_understood_before_anything_is_there() {
         assert!(!output.exists());
         names.push(recipe.file_stem().unwrap().to_string_lossy().into_owned());
     }
-    assert_eq!(names, ["demo-r1v", "demo-r1v2", "demo", "r1v", "r1v2"]);
+    assert_eq!(names, ["demo-preferences", "demo-r1v", "demo-r1v2", "demo", "r1v", "r1v2"]);
 }
 
 #[test]
