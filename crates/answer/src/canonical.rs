@@ -18,6 +18,9 @@ use polynomial::Polynomial;
 /// Work until a form is given up, in products of small coefficients.
 const MAX_WORK: u32 = 2_000;
 
+/// Work of all forms of one comparison: collections have many pairs.
+const MAX_TOTAL: u32 = 10 * MAX_WORK;
+
 /// The largest power of a sum that is multiplied out.
 const MAX_POWER: u32 = 24;
 
@@ -67,20 +70,42 @@ struct Atom {
 }
 
 /// The atoms of the expressions under comparison, and the work done.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct Workspace {
     atoms: Vec<Atom>,
     work: u32,
 }
 
+/// The work that is left for the forms of one comparison.
+#[derive(Debug)]
+pub(crate) struct Budget(u32);
+
+impl Budget {
+    pub(crate) fn new() -> Self {
+        Self(MAX_TOTAL)
+    }
+
+    /// Does work that counts, as much as one pair and what is left allow.
+    fn within<T>(&mut self, work: impl FnOnce(&mut Workspace) -> T) -> T {
+        let begun = MAX_WORK.saturating_sub(self.0);
+        let mut workspace = Workspace { atoms: Vec::new(), work: begun };
+        let done = work(&mut workspace);
+        self.0 = self.0.saturating_sub(workspace.work.min(MAX_WORK) - begun);
+        done
+    }
+}
+
 /// The exact value of an expression that is a fraction in disguise.
-pub(crate) fn exact(expr: &Expr) -> Option<BigRational> {
-    Workspace::default().form(expr).ok()?.as_constant()
+pub(crate) fn exact(expr: &Expr, budget: &mut Budget) -> Option<BigRational> {
+    budget.within(|workspace| workspace.form(expr).ok()?.as_constant())
 }
 
 /// Compares two expressions by their forms.
-pub(crate) fn compare(a: &Expr, b: &Expr) -> Result<Comparison, Unfit> {
-    let mut workspace = Workspace::default();
+pub(crate) fn compare(a: &Expr, b: &Expr, budget: &mut Budget) -> Result<Comparison, Unfit> {
+    budget.within(|workspace| compared(a, b, workspace))
+}
+
+fn compared(a: &Expr, b: &Expr, workspace: &mut Workspace) -> Result<Comparison, Unfit> {
     let (a, b) = (workspace.form(a)?, workspace.form(b)?);
     let left = workspace.times(&a.above, &b.below)?;
     let right = workspace.times(&b.above, &a.below)?;
@@ -95,10 +120,11 @@ pub(crate) fn compare(a: &Expr, b: &Expr) -> Result<Comparison, Unfit> {
 
 /// The constant that the numerator of `a` is of the numerator of `b`, if there is one: equations
 /// with proportional numerators have the same solutions.
-pub(crate) fn ratio(a: &Expr, b: &Expr) -> Option<BigRational> {
-    let mut workspace = Workspace::default();
-    let (a, b) = (workspace.form(a).ok()?, workspace.form(b).ok()?);
-    a.above.ratio(&b.above)
+pub(crate) fn ratio(a: &Expr, b: &Expr, budget: &mut Budget) -> Option<BigRational> {
+    budget.within(|workspace| {
+        let (a, b) = (workspace.form(a).ok()?, workspace.form(b).ok()?);
+        a.above.ratio(&b.above)
+    })
 }
 
 impl Form {
@@ -211,7 +237,8 @@ impl Workspace {
 
     fn sum(&mut self, a: &Form, b: &Form) -> Result<Form, Unfit> {
         if a.below == b.below {
-            self.charge(a.above.num_terms() + b.above.num_terms())?;
+            let fractions = a.above.weight_below().saturating_mul(b.above.weight_below());
+            self.charge(a.above.num_terms() + b.above.num_terms() + fractions)?;
             return Ok(Form { above: a.above.plus(&b.above), below: a.below.clone() });
         }
         let left = self.times(&a.above, &b.below)?;
@@ -285,8 +312,9 @@ impl Workspace {
             forms.push(self.form(argument)?);
         }
         let constants: Option<Vec<BigRational>> = forms.iter().map(Form::as_constant).collect();
+        self.charge(1)?;
         if let Some(value) = constants.and_then(|constants| known_value(function, &constants)) {
-            self.charge(1 + value.numer().bits() as usize / 64)?;
+            self.charge(value.numer().bits() as usize / 64)?;
             return Ok(Form::constant(value));
         }
         let keys: Vec<String> = forms.iter().map(Form::key).collect();
@@ -327,7 +355,7 @@ mod tests {
 
     fn compared(a: &str, b: &str) -> Result<Comparison, Unfit> {
         let read = |text| parse(text).unwrap_or_else(|| panic!("{text} is a formula"));
-        compare(&read(a), &read(b))
+        compare(&read(a), &read(b), &mut Budget::new())
     }
 
     #[test]

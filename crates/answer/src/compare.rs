@@ -8,7 +8,7 @@ mod number;
 mod relation;
 mod set;
 
-use crate::canonical::{self, Comparison};
+use crate::canonical::{self, Budget, Comparison};
 use crate::evaluate::{has_symbols, value};
 use crate::expr::{Chain, Expr, Relation};
 use crate::matrix;
@@ -24,11 +24,12 @@ const MAX_PAIRS: u32 = 300;
 
 /// Whether a prediction is the gold answer.
 pub(crate) fn equal(gold: &Expr, prediction: &Expr) -> bool {
-    Comparer { pairs: 0 }.equal(gold, prediction)
+    Comparer { pairs: 0, budget: Budget::new() }.equal(gold, prediction)
 }
 
 struct Comparer {
     pairs: u32,
+    budget: Budget,
 }
 
 impl Comparer {
@@ -39,7 +40,8 @@ impl Comparer {
             return self.region_of_relation(chain, prediction);
         }
         if gold == prediction {
-            return canonical::compare(gold, prediction) != Err(canonical::Unfit::Undefined);
+            let compared = canonical::compare(gold, prediction, &mut self.budget);
+            return compared != Err(canonical::Unfit::Undefined);
         }
         match (gold, prediction) {
             (Expr::Chain(gold), Expr::Chain(prediction)) => self.relations(gold, prediction),
@@ -76,10 +78,10 @@ impl Comparer {
         if self.pairs > MAX_PAIRS {
             return false;
         }
-        if let Some(same) = number::compare(gold, prediction) {
+        if let Some(same) = number::compare(gold, prediction, &mut self.budget) {
             return same;
         }
-        match canonical::compare(gold, prediction) {
+        match canonical::compare(gold, prediction, &mut self.budget) {
             Ok(Comparison::Same) => true,
             Ok(Comparison::Different)
             | Err(canonical::Unfit::Undefined | canonical::Unfit::NotScalar) => false,

@@ -14,6 +14,8 @@ pub struct Program {
     pub function: Option<String>,
     /// The beginning of the program, where only the rest is asked for.
     pub begun: Option<String>,
+    /// Whether an answer without two fences is a program as it stands (LiveBench).
+    pub is_bare_allowed: bool,
 }
 
 /// One test.
@@ -34,7 +36,11 @@ const PRELUDE: &str = "from string import *\nfrom re import *\nfrom datetime imp
 /// # Errors
 /// When no program can be started.
 pub(crate) fn marks(answer: &str, program: &Program, sandbox: &Sandbox) -> Result<Marks, String> {
-    let (strict, lenient) = (between_fences(answer), last_block(answer));
+    let strict = match program.is_bare_allowed {
+        true => Some(between_fences_or_all(answer)),
+        false => between_fences(answer),
+    };
+    let lenient = last_block(answer);
     let Some(code) = strict.as_deref().or(lenient) else {
         let why = "no block of code".to_owned();
         return Ok(Marks { why, ..Marks::default() });
@@ -81,8 +87,21 @@ fn between_fences(answer: &str) -> Option<String> {
     Some(lines[open + 1..close].join("\n"))
 }
 
+/// As between the last two fences, or all of an answer that has fewer, as LiveBench has it.
+pub(crate) fn between_fences_or_all(answer: &str) -> String {
+    let bare = || {
+        let inside = answer.strip_prefix('`').and_then(|rest| rest.strip_suffix('`'));
+        let answer = answer.trim_end();
+        let last = answer
+            .rsplit_once('\n')
+            .filter(|(before, last)| last.contains("```") && !before.contains("```"));
+        inside.or(last.map(|(before, _)| before)).unwrap_or(answer).to_owned()
+    };
+    between_fences(answer.trim_end()).unwrap_or_else(bare)
+}
+
 /// The last block that is closed.
-fn last_block(answer: &str) -> Option<&str> {
+pub(crate) fn last_block(answer: &str) -> Option<&str> {
     let blocks: Vec<&str> = answer.split("```").collect();
     // Every second part lies between two fences.
     let last = (blocks.len() - 1) / 2 * 2;
@@ -208,7 +227,7 @@ mod tests {
         let method = Program {
             tests: vec![test("[3, 1, 2]\n1", "[1, 2, 3]")],
             function: Some("order".to_owned()),
-            begun: None,
+            ..Program::default()
         };
         let begun = Program { begun: Some("a, b = map(int, input().split())".to_owned()), ..sums };
         check("```python\nprint(a + b)\n```", &begun, 1.0, "all 2");

@@ -8,6 +8,7 @@ use serde_json::Value;
 use crate::code::Program;
 use crate::image::Image;
 use crate::python::Call;
+use crate::suite::Suite;
 use crate::turns::Turns;
 use crate::vlmevalkit::Kit;
 
@@ -78,6 +79,8 @@ pub enum Scoring {
     Turns(Turns),
     /// A program that passes tests (LiveCodeBench).
     Program(Program),
+    /// A program that passes unit tests (BigCodeBench's, in LiveBench).
+    Suite(Suite),
     /// Which of two responses is better; the place of the better one, 0 or 1.
     Preference {
         /// Its place.
@@ -159,6 +162,10 @@ pub enum LiveTask {
     Join,
     /// Users with months (`consecutive_events`).
     Events,
+    /// A table in another format (`tablereformat` before April 2025).
+    Table,
+    /// As [`LiveTask::Table`] from then on.
+    TableNewer,
 }
 
 /// The calls that are expected.
@@ -202,6 +209,13 @@ pub(crate) fn text(text: impl AsRef<str>) -> Part {
 /// A part that is an image.
 pub(crate) fn picture(image: &Image) -> Part {
     Part::Image { image: Some(image.name.clone()) }
+}
+
+impl Scoring {
+    /// Whether a program of the response is run.
+    pub fn runs_program(&self) -> bool {
+        matches!(self, Self::Program(_) | Self::Suite(_) | Self::Turns(_))
+    }
 }
 
 impl Item {

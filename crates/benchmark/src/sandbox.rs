@@ -115,17 +115,25 @@ impl Sandbox {
     /// # Errors
     /// When it could not be started.
     pub fn run(&self, program: &str, input: &str) -> Result<Ran, String> {
+        self.run_within(program, input, self.limits.time)
+    }
+
+    /// As [`Sandbox::run`], with a limit of time of its own.
+    ///
+    /// # Errors
+    /// When it could not be started.
+    pub fn run_within(&self, program: &str, input: &str, time: Duration) -> Result<Ran, String> {
         let folder = tempfile::tempdir().map_err(|error| error.to_string())?;
         let file = folder.path().join("program.py");
         std::fs::write(&file, program).map_err(|error| error.to_string())?;
-        let mut command = self.command(&file);
+        let mut command = self.command(&file, time);
         command.env_clear().env("PATH", "/usr/local/bin:/usr/bin:/bin:/usr/sbin:/sbin");
         command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
         let child = command.spawn().map_err(|error| error.to_string())?;
-        finish(child, input, self.limits.time)
+        finish(child, input, time)
     }
 
-    fn command(&self, file: &Path) -> Command {
+    fn command(&self, file: &Path, time: Duration) -> Command {
         let mut command = match self.way {
             Way::Bubblewrap => {
                 let mut command = Command::new("bwrap");
@@ -143,7 +151,7 @@ impl Sandbox {
                 command
             }
         };
-        let seconds = self.limits.time.as_secs_f64().ceil() as u64;
+        let seconds = time.as_secs_f64().ceil() as u64;
         command.arg("prlimit").arg(format!("--as={}", self.limits.memory));
         command.args([&format!("--cpu={seconds}"), "--nproc=512", "--fsize=67108864"]);
         command.arg(&self.python).arg("-I");

@@ -9,7 +9,7 @@
 //! Nothing is guessed: where no answer is found there is none, and the response is wrong.
 
 mod choice;
-mod livebench;
+pub(crate) mod livebench;
 mod number;
 mod open;
 mod preference;
@@ -22,7 +22,7 @@ use serde::{Deserialize, Serialize};
 use crate::item::{Comparing, Item, Scoring};
 use crate::sandbox::Sandbox;
 use crate::vlmevalkit::Ruled;
-use crate::{calls, code, ifeval, turns};
+use crate::{calls, code, ifeval, suite, turns};
 
 /// What a response is worth under each way of scoring, from 0 to 1.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -134,6 +134,10 @@ fn nothing(item: &Item) -> Marks {
     Marks { needs_judge, why: "no answer found".to_owned(), ..Marks::default() }
 }
 
+fn needed(sandbox: Option<&Sandbox>) -> Result<&Sandbox, String> {
+    sandbox.ok_or_else(|| "no sandbox: programs are not run without one".to_owned())
+}
+
 /// The strict and the lenient score of an answer.
 fn of_answer(item: &Item, answer: &str, sandbox: Option<&Sandbox>) -> Result<Marks, String> {
     Ok(match &item.scoring {
@@ -149,10 +153,8 @@ fn of_answer(item: &Item, answer: &str, sandbox: Option<&Sandbox>) -> Result<Mar
         Scoring::Followed(instructions) => ifeval::shares(answer, instructions)?,
         Scoring::Calls(expected) => calls::marks(answer, expected),
         Scoring::Turns(expected) => turns::marks(&[vec![answer.to_owned()]], expected, sandbox)?,
-        Scoring::Program(program) => {
-            let sandbox = sandbox.ok_or("no sandbox: programs are not run without one")?;
-            code::marks(answer, program, sandbox)?
-        }
+        Scoring::Program(program) => code::marks(answer, program, needed(sandbox)?)?,
+        Scoring::Suite(tests) => suite::marks(answer, tests, needed(sandbox)?)?,
         Scoring::Preference { better } => preference::marks(answer, *better),
         Scoring::LiveBench { task, gold } => livebench::marks(answer, *task, gold, &item.question),
         Scoring::Rated => Marks {

@@ -77,6 +77,7 @@ impl Inquiry {
             | Scoring::Calls(_)
             | Scoring::Turns(_)
             | Scoring::Program(_)
+            | Scoring::Suite(_)
             | Scoring::Preference { .. }
             | Scoring::Followed(_)
             | Scoring::LiveBench { .. } => None,

@@ -139,8 +139,22 @@ impl IterativeSftConfig {
         self.stage(0, &self.model, &self.run.dataset)
     }
 
+    /// What the data set of the first stage is made anew from, where it is.
+    pub fn first_refresh(&self) -> Refresh<'_> {
+        self.refresh(0, &self.model)
+    }
+
+    fn refresh<'a>(&'a self, round: usize, model: &'a ModelConfig) -> Refresh<'a> {
+        Refresh {
+            model,
+            dataset: &self.run.dataset,
+            output_dir: self.run.output_dir.join(name(round)).join("data"),
+            seed: self.run.seed.wrapping_add(round as u64),
+        }
+    }
+
     /// The supervised fine-tuning of one stage, 0 being the first: its data, and where it starts from.
-    pub(crate) fn stage(&self, round: usize, model: &ModelConfig, dataset: &Path) -> SftConfig {
+    pub fn stage(&self, round: usize, model: &ModelConfig, dataset: &Path) -> SftConfig {
         let RunConfig { output_dir, seed, resume_from_checkpoint, .. } = self.run.clone();
         let (mut optimizer, mut batch) = (self.optimizer.clone(), self.batch.clone());
         if round > 0 {
@@ -216,12 +230,7 @@ impl Course<'_> {
         let Some(refresh) = &mut self.callers.refresh else { return Ok(dataset.clone()) };
         // Whoever makes it may need the memory.
         self.trained.iter_mut().for_each(|trained| trained.policy = None);
-        refresh(&Refresh {
-            model: &self.model,
-            dataset,
-            output_dir: self.config.run.output_dir.join(name(round)).join("data"),
-            seed: self.config.run.seed.wrapping_add(round as u64),
-        })
+        refresh(&self.config.refresh(round, &self.model))
     }
 
     /// Writes what a round learns from: samples that score high enough, and those that the policy gets wrong.

@@ -1,7 +1,6 @@
 //! Any two texts get a verdict, in bounded time and without a panic; what is read equals itself.
 //!
-//! `cargo +nightly fuzz run compare` in `crates/answer`; the same with seeded mutations is the test
-//! `crates/answer/tests/mutations.rs`.
+//! CONTRIBUTING.md says how it is run; the same with seeded mutations is the test `crates/answer/tests/mutations.rs`.
 
 #![no_main]
 

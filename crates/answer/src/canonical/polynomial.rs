@@ -44,6 +44,11 @@ impl Polynomial {
         self.0.values().map(|value| 1 + bits(value) / 256).sum()
     }
 
+    /// What a sum with this costs beside its terms: large denominators, whose divisors are sought.
+    pub(super) fn weight_below(&self) -> usize {
+        self.0.values().map(|value| value.denom().bits() as usize / 256).sum()
+    }
+
     pub(super) fn as_constant(&self) -> Option<BigRational> {
         match self.0.len() {
             0 => Some(BigRational::zero()),

@@ -5,7 +5,7 @@ use num_integer::Integer;
 use num_rational::BigRational;
 use num_traits::ToPrimitive;
 
-use crate::canonical::exact;
+use crate::canonical::{Budget, exact};
 use crate::evaluate::real;
 use crate::expr::Expr;
 
@@ -13,13 +13,13 @@ use crate::expr::Expr;
 const PLACES: u32 = 6;
 
 /// Compares two expressions of which one is a number; `None` when exactness must decide.
-pub(super) fn compare(gold: &Expr, prediction: &Expr) -> Option<bool> {
+pub(super) fn compare(gold: &Expr, prediction: &Expr, budget: &mut Budget) -> Option<bool> {
     let (a, b) = (gold.as_number(), prediction.as_number());
     let is_decimal = |number: &Option<(&crate::expr::Number, bool)>| {
         number.as_ref().is_some_and(|(number, _)| number.decimal)
     };
     if is_decimal(&a) || is_decimal(&b) {
-        let rounded = (rounded(gold), rounded(prediction));
+        let rounded = (rounded(gold, budget), rounded(prediction, budget));
         return match rounded {
             (Some(a), Some(b)) => Some(a == b),
             _ => None,
@@ -32,9 +32,9 @@ pub(super) fn compare(gold: &Expr, prediction: &Expr) -> Option<bool> {
 }
 
 /// The value in millionths, halves to even.
-fn rounded(expr: &Expr) -> Option<BigInt> {
+fn rounded(expr: &Expr, budget: &mut Budget) -> Option<BigInt> {
     let scale = BigRational::from_integer(BigInt::from(10u32.pow(PLACES)));
-    let value = match exact(expr) {
+    let value = match exact(expr, budget) {
         Some(value) => value,
         None => BigRational::from_float(real(expr)?)?,
     };

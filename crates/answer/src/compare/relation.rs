@@ -36,7 +36,7 @@ impl Comparer {
         }
         let left = a.0.clone().minus(a.2.clone());
         let right = b.0.clone().minus(b.2.clone());
-        if let Some(ratio) = ratio(&left, &right) {
+        if let Some(ratio) = ratio(&left, &right, &mut self.budget) {
             let symmetric = direct && flipped;
             return !ratio.is_zero() && (symmetric || ratio.is_positive() == direct);
         }

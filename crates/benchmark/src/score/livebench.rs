@@ -7,6 +7,7 @@ mod data;
 mod language;
 mod mathematics;
 mod reasoning;
+mod reformat;
 
 use std::sync::LazyLock;
 
@@ -14,6 +15,9 @@ use regex::Regex;
 
 use super::Marks;
 use crate::item::LiveTask;
+use reformat::Reader;
+
+pub(crate) use reformat::is_asked_for;
 
 static SOLUTION: LazyLock<Regex> = LazyLock::new(|| pattern(r"<solution>(.*?)</solution>"));
 static MISOPENED: LazyLock<Regex> = LazyLock::new(|| pattern(r"</solution>(.*?)</solution>"));
@@ -49,6 +53,8 @@ pub(super) fn marks(answer: &str, task: LiveTask, gold: &str, asked: &str) -> Ma
         LiveTask::Columns => data::columns(gold, answer),
         LiveTask::Join => data::join(gold, answer),
         LiveTask::Events => data::events(gold, answer),
+        LiveTask::Table => reformat::reformatted(gold, answer, asked, Reader::First),
+        LiveTask::TableNewer => reformat::reformatted(gold, answer, asked, Reader::Second),
     };
     let said = solutions(answer).pop().or_else(|| boxed(answer));
     let said = said.or_else(|| answer.lines().last().map(str::to_owned));

@@ -58,6 +58,7 @@ fn item(row: &Row, _: &mut Reading) -> Result<Option<Item>, String> {
     }))
 }
 
+/// The tests of a problem, and whether they call a method.
 pub(super) fn program(row: &Row) -> Result<Program, String> {
     let mut tests = tests(&row.text("public_test_cases")?)?;
     if let Some(private) = row.optional("private_test_cases") {
@@ -77,7 +78,7 @@ pub(super) fn program(row: &Row) -> Result<Program, String> {
         .map(|name| name.rsplit('.').next().unwrap_or(name).to_owned());
     match tests.is_empty() {
         true => Err("no tests".to_owned()),
-        false => Ok(Program { tests, function, begun: row.optional("partial_solution") }),
+        false => Ok(Program { tests, function, ..Program::default() }),
     }
 }
 

@@ -1,4 +1,5 @@
-//! LiveBench's own functions on generated answers: `tests/golden/livebench.py` made what is expected.
+//! LiveBench's own functions on generated answers: `tests/golden/livebench.py` and `livebench_tables.py` made what is
+//! expected.
 
 use std::collections::BTreeMap;
 
@@ -47,6 +48,28 @@ fn item(task: LiveTask, gold: &str, asked: &str) -> Item {
         kit: None,
         labels: BTreeMap::new(),
     }
+}
+
+/// The format and both readers, text around a table, values otherwise written.
+#[test]
+fn tables_score_as_livebench_scores_them() {
+    let golden: Value =
+        serde_json::from_str(include_str!("../golden/livebench_tables.json")).expect("JSON");
+    let cases = golden["cases"].as_array().expect("cases");
+    let score = |case: &&Value| {
+        let text = |key: &str| case[key].as_str().expect("a text");
+        let task = if text("task") == "Table" { LiveTask::Table } else { LiveTask::TableNewer };
+        let item = item(task, text("gold"), text("asked"));
+        score(&item, text("answer"), None).expect("a score").strict
+    };
+    let differing: Vec<String> = cases
+        .iter()
+        .filter(|case| Some(score(case)) != case["expected"].as_f64())
+        .map(Value::to_string)
+        .collect();
+    assert!(differing.is_empty(), "{} differ:\n{}", differing.len(), differing.join("\n"));
+    let num_right = cases.iter().filter(|case| case["expected"] == 1.0).count();
+    assert!(num_right > cases.len() / 3, "{num_right} of {}", cases.len());
 }
 
 #[test]

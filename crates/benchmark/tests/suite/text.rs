@@ -117,6 +117,8 @@ fn programs_run_in_a_sandbox_or_not_at_all() {
     }
 }
 
+const UNIT_TESTS: &str = "import unittest\nclass TestCases(unittest.TestCase):\n    def test(self):\n        self.assertEqual(add(1, 2), 3)\n";
+
 #[test]
 fn tasks_of_livebench() {
     let folder = Folder::new();
@@ -140,6 +142,34 @@ fn tasks_of_livebench() {
             "kwargs": [{}, {"relation": "less than", "num_words": 3}]}),
         ),
         of("data_analysis", "tablereformat", "a", json!({})),
+        of("agentic_coding", "agentic_coding", "", json!({})),
+        of(
+            "data_analysis",
+            "tablereformat",
+            "a,b\n1,x\n",
+            json!({"turns": ["Please convert the Input Table from JSON format to CSV format."]}),
+        ),
+        of(
+            "data_analysis",
+            "tablereformat",
+            "{\"a\": 1}",
+            json!({"turns": ["Source Format: CSV\nTarget Format: JSONL"],
+                "livebench_release_date": "2025-04-25"}),
+        ),
+        of(
+            "coding",
+            "code_generation",
+            "",
+            json!({"expected_time": 0.5, "tests": UNIT_TESTS,
+            "entry_point": "add", "code_prompt": "def add(a, b):\n"}),
+        ),
+        of(
+            "coding",
+            "code_completion",
+            "",
+            json!({"expected_time": "soon", "tests": UNIT_TESTS,
+            "entry_point": "add", "code_prompt": "def add(a, b):\n"}),
+        ),
         of(
             "instruction_following",
             "ifbench",
@@ -153,12 +183,14 @@ fn tasks_of_livebench() {
     assert_eq!(
         reasons,
         [
-            "task \"tablereformat\" of LiveBench has no rule here",
+            "the question names no format that is known",
+            "agentic coding needs Docker and a repository",
+            "column `expected_time` is soon",
             "unknown instruction \"count:word\""
         ]
     );
-    let [amps, zebra, contest, proof, instructions] = &loaded.items[..] else {
-        panic!("five items")
+    let [amps, zebra, contest, proof, instructions, table, newer, suite] = &loaded.items[..] else {
+        panic!("eight items")
     };
     assert_eq!(scores(amps, "\\boxed{0.5x}").0, 1.0);
     assert_eq!(scores(zebra, "<solution>rock, 5</solution>").0, 0.25);
@@ -166,6 +198,14 @@ fn tasks_of_livebench() {
     assert_eq!(scores(proof, "Answer: 2, 1").0, 0.0);
     // Half for all of them, half for the share.
     assert_eq!(scores(instructions, "Two, words").0, 0.25);
+    assert_eq!(scores(table, "Here is the table:\n```\nb,a\nx,1.0\n```").0, 1.0);
+    assert_eq!(scores(table, "a,b\n2,x").0, 0.0);
+    assert_eq!(scores(newer, "{\"a\": \"1\"}").0, 1.0);
+    let answer = "```python\ndef add(a, b):\n    return a + b\n```";
+    assert!(score(suite, answer, None).unwrap_err().starts_with("no sandbox"));
+    if let Ok(sandbox) = Sandbox::find(Path::new("python3"), Limits::default()) {
+        assert_eq!(score(suite, answer, Some(&sandbox)).unwrap().strict, 1.0);
+    }
 }
 
 #[test]

@@ -36,10 +36,7 @@ pub(crate) fn run(args: &DistillArgs, context: &Context) -> Result<()> {
     let recipe: DistillRecipe = settings(&args.recipe)?;
     let config = &recipe.0;
     if args.recipe.dry_run {
-        let generator = teachers::identity(&config.generator)?;
-        let judge = config.judge.as_ref().map(teachers::identity).transpose()?;
-        let plan = Plan::new(config, &generator, judge.as_deref())?;
-        return show_plan(&recipe, plan, context);
+        return show_plan(&recipe, plan(&recipe)?, context);
     }
     if args.show || args.export.is_some() {
         return show(args, &config.output_dir, context);
@@ -58,6 +55,14 @@ pub(crate) fn run(args: &DistillArgs, context: &Context) -> Result<()> {
         Some(reason) => bail!("stopped early, the same command goes on: {reason}"),
         None => Ok(()),
     }
+}
+
+/// What a run would ask.
+pub(super) fn plan(recipe: &DistillRecipe) -> Result<Plan> {
+    let config = &recipe.0;
+    let generator = teachers::identity(&config.generator)?;
+    let judge = config.judge.as_ref().map(teachers::identity).transpose()?;
+    Ok(Plan::new(config, &generator, judge.as_deref())?)
 }
 
 /// What a run left behind.

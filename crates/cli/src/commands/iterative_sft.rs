@@ -15,7 +15,7 @@ use serde::Serialize;
 use toml::{Table, Value};
 
 use super::distill::{self, DistillRecipe};
-use super::plan::Plan;
+use super::plan::Rounds;
 use super::training::{Spectator, settings, show_plan};
 use crate::args::RecipeArgs;
 use crate::failure::usage;
@@ -35,12 +35,12 @@ struct Outcome {
     choice: Choice,
 }
 
-/// Trains, or says what the first stage would be.
+/// Trains, or says what each stage would be.
 pub(crate) fn run(args: &RecipeArgs, context: &Context) -> Result<()> {
     let config: IterativeSftConfig = settings(args)?;
     check(&config).map_err(usage)?;
     if args.dry_run {
-        return show_plan(&config, Plan::sft(&config.first_stage())?, context);
+        return show_plan(&config, plan(&config)?, context);
     }
     let choice = train(&config, context)?;
     let folder = &config.run.output_dir;
@@ -55,16 +55,28 @@ pub(crate) fn run(args: &RecipeArgs, context: &Context) -> Result<()> {
     })
 }
 
+/// The plan of every stage.
+fn plan(config: &IterativeSftConfig) -> Result<Rounds> {
+    let distillation = first_distillation(config)?;
+    let distillation = distillation.map(|recipe| distill::plan(&recipe)).transpose();
+    Rounds::new(config, distillation.context("distill")?)
+}
+
+/// What the settings alone say of every stage.
+pub(super) fn schedule(args: &RecipeArgs) -> Result<Rounds> {
+    Ok(Rounds::of_settings(&settings(args)?))
+}
+
 /// Finds a mistake in the keys of the distillation before anything is trained.
 pub(crate) fn check(config: &IterativeSftConfig) -> Result<()> {
-    let Some(keys) = &config.rounds.distill else { return Ok(()) };
-    let refresh = Refresh {
-        model: &config.model,
-        dataset: &config.run.dataset,
-        output_dir: config.run.output_dir.clone(),
-        seed: config.run.seed,
-    };
-    distillation(keys, &refresh).context("distill").map(drop)
+    first_distillation(config).map(drop)
+}
+
+/// The distillation before the first stage, if there is one.
+fn first_distillation(config: &IterativeSftConfig) -> Result<Option<DistillRecipe>> {
+    let Some(keys) = &config.rounds.distill else { return Ok(None) };
+    let refresh = config.first_refresh();
+    distillation(keys, &refresh).context("distill").map(Some)
 }
 
 fn train(config: &IterativeSftConfig, context: &Context) -> Result<Choice> {

@@ -19,7 +19,9 @@ use serde::Serialize;
 use crate::output::{bytes, count, duration};
 
 mod work;
+mod rounds;
 
+pub(super) use rounds::Rounds;
 use work::{Tokens, Work};
 
 /// Rank where the recipe names none.
@@ -67,6 +69,23 @@ struct Measured {
 }
 
 impl Measured {
+    /// The samples of supervised fine-tuning.
+    fn samples(config: &SftConfig) -> Result<Self> {
+        let (dataset, processor) = open(&config.model, &config.run.dataset)?;
+        let mut measured = Self::default();
+        let max_length = config.samples.max_length.min(processor.context_length);
+        for index in 0..dataset.samples.len() {
+            match processor.example(&dataset.samples[index], base(&dataset)) {
+                Ok(example) if example.ids.len() <= max_length => {
+                    measured.add(example.ids.len(), &example.images);
+                }
+                Ok(_) | Err(preprocess::Error::TooLong { .. }) => measured.num_too_long += 1,
+                Err(error) => return Err(error).with_context(|| dataset.place(index)),
+            }
+        }
+        Ok(measured)
+    }
+
     fn add(&mut self, length: usize, images: &[ModelImage]) {
         self.lengths.push(length);
         self.num_text_only += usize::from(images.is_empty());
@@ -88,18 +107,11 @@ impl Measured {
 impl Plan {
     /// Of supervised fine-tuning.
     pub(super) fn sft(config: &SftConfig) -> Result<Self> {
-        let (dataset, processor) = open(&config.model, &config.run.dataset)?;
-        let mut measured = Measured::default();
-        let max_length = config.samples.max_length.min(processor.context_length);
-        for index in 0..dataset.samples.len() {
-            match processor.example(&dataset.samples[index], base(&dataset)) {
-                Ok(example) if example.ids.len() <= max_length => {
-                    measured.add(example.ids.len(), &example.images);
-                }
-                Ok(_) | Err(preprocess::Error::TooLong { .. }) => measured.num_too_long += 1,
-                Err(error) => return Err(error).with_context(|| dataset.place(index)),
-            }
-        }
+        Self::of_sft(config, &Measured::samples(config)?, 0.0)
+    }
+
+    /// Of supervised fine-tuning on samples that are measured, with so many tokens drawn beside it.
+    fn of_sft(config: &SftConfig, measured: &Measured, drawn: f64) -> Result<Self> {
         let steps = config.num_steps(&measured.lengths);
         let (size, longest) = (config.batch.per_device_train_batch_size, measured.longest());
         let (rows, together) = match config.samples.packing {
@@ -110,8 +122,8 @@ impl Plan {
             true => (config.batch.step_size() * config.samples.max_length) as f64,
             false => config.batch.step_size() as f64 * measured.mean(),
         };
-        let tokens = Tokens { learned: steps as f64 * in_step, read: 0.0 };
-        Self::finish(&config.model, &measured, (steps, tokens), (rows, together))
+        let tokens = Tokens { learned: steps as f64 * in_step, read: drawn };
+        Self::finish(&config.model, measured, (steps, tokens), (rows, together))
     }
 
     /// Of mixed preference optimisation.

@@ -2,9 +2,9 @@
 
 use std::path::{Path, PathBuf};
 
-use serde_json::Value;
+use serde_json::{Value, json};
 
-use crate::run::{succeed_json, text};
+use crate::run::{succeed, succeed_json, text};
 
 fn recipes() -> Vec<PathBuf> {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../runs");
@@ -26,11 +26,24 @@ fn every_recipe_is_understood_before_anything_is_there() {
         assert!(plan.len() > 5, "{recipe:?}");
         for stage in &plan {
             assert_eq!(stage["state"], "to_do", "{recipe:?}: {stage}");
+            if stage["command"] == "iterative-sft" {
+                let rounds = stage["plan"]["rounds"].as_array().unwrap();
+                let thresholds = rounds.iter().map(|round| round["score_threshold"].clone());
+                assert_eq!(thresholds.collect::<Value>(), json!([2.0, 3.0, 4.0, 5.0]));
+            }
         }
         assert!(!output.exists());
         names.push(recipe.file_stem().unwrap().to_string_lossy().into_owned());
     }
-    assert_eq!(names, ["demo-r1v", "demo-r1v2", "demo", "r1v", "r1v2"]);
+    assert_eq!(names, ["demo-preferences", "demo-r1v", "demo-r1v2", "demo", "r1v", "r1v2"]);
+}
+
+#[test]
+fn rounds_are_told_before_anything_is_there() {
+    let recipe = recipes().into_iter().find(|path| path.ends_with("r1v.toml")).unwrap();
+    let said = succeed(&["run", text(&recipe), "--dry-run"]);
+    let rounds = "then 4 rounds at 1e-4, 2e-5, 2e-5, 2e-5 on scores from 2, 3, 4, 5, distilled anew before each, each measured";
+    assert!(said.contains(rounds), "{said}");
 }
 
 /// Stages of a recipe by name, with their keys.

@@ -188,26 +188,59 @@ fn transfer_rounds_and_choice() {
     assert!(said.contains("eval-iterative") && !said.contains("done now"), "{said}");
 }
 
+/// A run in rounds, at its smallest.
+fn rounds<'a>(model: &'a Path, data: &'a Path, out: &'a Path) -> Vec<&'a str> {
+    let paths = ["--model", text(model), "--dataset", text(data), "--output", text(out)];
+    let keys =
+        ["--learning_rate", "1e-3", "--per_device_train_batch_size", "4", "--save_steps", "5"];
+    [&["iterative-sft"][..], &paths, &keys].concat()
+}
+
+#[test]
+fn a_dry_run_plans_every_round() {
+    let folder = tempfile::tempdir().unwrap();
+    let (model, data) = (plain_vlm(folder.path()), data(folder.path()));
+    let out = folder.path().join("out");
+    let more = ["--num_rounds", "3", "--eval_dataset", text(&data), "--eval_limit", "3"];
+    let lengths =
+        ["--max_completion_length", "8", "--distill", "{max_new_tokens = 4}", "--dry-run"];
+    let keys = [&rounds(&model, &data, &out)[..], &more, &lengths].concat();
+    let plan: Value = succeed_json(&keys)["plan"].take();
+    assert_eq!((&plan["num_samples"], &plan["steps"]), (&json!(4), &json!(1)));
+    let of = |key: &str| -> Value {
+        plan["rounds"].as_array().unwrap().iter().map(|round| round[key].clone()).collect()
+    };
+    assert_eq!(of("round"), json!([1, 2, 3]));
+    assert_eq!(of("learning_rate"), json!([1e-4, 2e-5, 2e-5]));
+    assert_eq!(of("score_threshold"), json!([2.0, 3.0, 4.0]));
+    assert_eq!((of("max_samples"), of("max_steps")), (json!([4, 4, 4]), json!([1, 1, 1])));
+    // A round answers the samples too, to see which the policy gets wrong.
+    assert_eq!(of("num_answers"), json!([4, 4, 4]));
+    let operations = |work: &Value| work["operations"].as_f64().unwrap();
+    assert!(operations(&plan["rounds"][0]["work"]) > operations(&plan["work"]));
+    assert_eq!(plan["evaluation"]["num_questions"], 3);
+    assert_eq!(plan["distillation"]["num_items"], 4);
+    let said = succeed(&keys);
+    for words in [
+        "stage-1   all samples at learning rate 1e-3",
+        "round-1   samples scored 2 and more, and mistakes, at learning rate 1e-4",
+        "at most 4 samples and 1 steps",
+        "scores    by rules: answer, form and repetition, before each round",
+        "distils   before stage-1",
+        "measures  every stage on 3 questions of",
+        "later     how many samples a round learns from",
+    ] {
+        assert!(said.contains(words), "{words:?} in {said}");
+    }
+    assert!(!out.exists());
+}
+
 #[test]
 fn what_a_round_sets_itself_is_refused_before_anything_is_trained() {
     let folder = tempfile::tempdir().unwrap();
     let (model, data) = (plain_vlm(folder.path()), data(folder.path()));
     let out = folder.path().join("out");
-    let keys = [
-        "iterative-sft",
-        "--model",
-        text(&model),
-        "--dataset",
-        text(&data),
-        "--output",
-        text(&out),
-        "--learning_rate",
-        "1e-3",
-        "--per_device_train_batch_size",
-        "4",
-        "--save_steps",
-        "5",
-    ];
+    let keys = rounds(&model, &data, &out);
     for (distill, words) in [
         ("{max_new_tokens = 4, seed = 1}", "each round sets `seed` itself"),
         ("{max_new_tokens = 4, alpa = 1}", "unknown key `alpa`"),

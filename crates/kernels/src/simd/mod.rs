@@ -151,18 +151,26 @@ pub enum Isa {
 
 /// The sets this machine has, worst first.
 pub fn available() -> Vec<Isa> {
-    let mut sets = vec![Isa::Portable];
-    #[cfg(target_arch = "x86_64")]
-    {
-        let beside = is_x86_feature_detected!("fma") && is_x86_feature_detected!("f16c");
-        if is_x86_feature_detected!("avx2") && beside {
-            sets.push(Isa::Avx2);
-            if is_x86_feature_detected!("avx512f") {
-                sets.push(Isa::Avx512);
-            }
+    let all = [Isa::Portable, Isa::Avx2, Isa::Avx512];
+    all.into_iter().filter(|&set| is_available(set)).collect()
+}
+
+#[cfg(target_arch = "x86_64")]
+fn is_available(set: Isa) -> bool {
+    match set {
+        Isa::Portable => true,
+        Isa::Avx2 => {
+            is_x86_feature_detected!("avx2")
+                && is_x86_feature_detected!("fma")
+                && is_x86_feature_detected!("f16c")
         }
+        Isa::Avx512 => is_available(Isa::Avx2) && is_x86_feature_detected!("avx512f"),
     }
-    sets
+}
+
+#[cfg(not(target_arch = "x86_64"))]
+fn is_available(set: Isa) -> bool {
+    set == Isa::Portable
 }
 
 /// Above every [`Isa`]: not looked yet.

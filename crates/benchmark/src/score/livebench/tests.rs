@@ -64,3 +64,31 @@ fn boxes() {
     assert_eq!(boxed(r"$\boxed 7$.").as_deref(), Some("7"));
     assert_eq!(boxed(r"\boxed{a"), None);
 }
+
+/// Answers that would take long, or much memory, to read as pandas reads them.
+#[test]
+fn hostile_tables_are_answered_soon() {
+    let asked = |format: &str| format!("Source Format: CSV\nTarget Format: {format}");
+    let cells = |num: usize| "x,".repeat(num);
+    let rows = |num: usize| "x\n".repeat(num);
+    let cases = [
+        ("CSV", "a,b\n1,2", cells(200_000) + "\n" + &rows(200_000)),
+        ("CSV", "a,b\n1,2", "a,b\n".to_owned() + &"1,2,3\n".repeat(50_000)),
+        ("CSV", "a,b\n1,2", "\"".repeat(200_001)),
+        ("HTML", "<table><tr><th>a<tr><td>1</table>", "<!--<td>".repeat(50_000)),
+        (
+            "HTML",
+            "<table><tr><th>a<tr><td>1</table>",
+            "<table>".to_owned() + &"<tr><td colspan=1000 rowspan=1000>x".repeat(2000),
+        ),
+        ("JSON", "[{\"a\": 1}]", "[".repeat(200_000)),
+        ("JSONL", "{\"a\": 1}", "{\"a\": 2}\n{".repeat(30_000)),
+        ("Markdown", "|a|\n|-|\n|1|", "|".repeat(200_000)),
+    ];
+    for (format, gold, answer) in cases {
+        let begun = std::time::Instant::now();
+        let found = marks(&answer, LiveTask::TableNewer, gold, &asked(format)).strict;
+        let taken = begun.elapsed();
+        assert!(found == 0.0 && taken.as_secs() < 20, "{format}: {found} after {taken:?}");
+    }
+}

@@ -223,10 +223,8 @@ fn measure(
 
 /// A sandbox, where a benchmark has programs to run.
 fn sandbox(config: &TasksConfig, asked: &[Asked], context: &Context) -> Option<Sandbox> {
-    let is_program = |item: &benchmark::Item| {
-        matches!(item.scoring, benchmark::Scoring::Program(_) | benchmark::Scoring::Turns(_))
-    };
-    if !asked.iter().any(|asked| asked.loaded.items.iter().any(is_program)) {
+    let runs_program = |item: &benchmark::Item| item.scoring.runs_program();
+    if !asked.iter().any(|asked| asked.loaded.items.iter().any(runs_program)) {
         return None;
     }
     match Sandbox::find(&config.python, Limits::default()) {

@@ -12,8 +12,13 @@ use super::marker::{Marker, content, hash};
 use super::recipe::{Pipeline, Stage};
 use super::{invocation, reference};
 use crate::Context;
+use crate::args::Command;
+use crate::commands::iterative_sft;
 use crate::output::{Output, Table as Rows, bytes, count, duration};
 use crate::progress::Progress;
+
+/// Said of a stage in place of an estimate.
+const NOT_THERE: &str = "its inputs, or estimates, are not there yet";
 
 /// How a stage stands.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -161,6 +166,17 @@ impl Planned {
         Some(values)
     }
 
+    /// What the settings say of a stage whose inputs are not there yet.
+    fn schedule(&self) -> Option<Value> {
+        let folder = Path::new("${output}");
+        match invocation::parse(&self.command, &self.values, folder).ok()? {
+            Command::IterativeSft(args) => {
+                serde_json::to_value(iterative_sft::schedule(&args.recipe).ok()?).ok()
+            }
+            _ => None,
+        }
+    }
+
     /// What the command's own dry run says, where it has one and its inputs are there.
     fn estimate(&self, pipeline: &Pipeline) -> Option<Value> {
         let mut values = self.expected(pipeline)?;
@@ -227,7 +243,7 @@ pub(super) fn show(pipeline: &Pipeline, planned: &[Planned], context: &Context) 
         output: stage.folder.clone(),
         plan: match stage.state {
             State::Done => None,
-            _ => stage.estimate(pipeline),
+            _ => stage.estimate(pipeline).or_else(|| stage.schedule()),
         },
     };
     let lines: Vec<Line> = planned.iter().map(line).collect();
@@ -243,7 +259,7 @@ pub(super) fn show(pipeline: &Pipeline, planned: &[Planned], context: &Context) 
             let estimate = match (&line.state, &line.plan) {
                 (State::Done, _) => String::new(),
                 (_, Some(plan)) => estimate(plan),
-                (_, None) => "its inputs, or estimates, are not there yet".to_owned(),
+                (_, None) => NOT_THERE.to_owned(),
             };
             let output = line.output.display().to_string();
             let cells =
@@ -272,8 +288,35 @@ fn estimate(plan: &Value) -> String {
     if let Some(memory) = plan.get("memory").and_then(Value::as_object) {
         parts.push(bytes(memory.values().filter_map(Value::as_u64).sum()));
     }
+    let rounds = rounds(plan);
+    if parts.is_empty() && rounds.is_some() {
+        parts.push(NOT_THERE.to_owned());
+    }
     if let Some(seconds) = plan.get("work").and_then(|work| work["seconds"].as_f64()) {
         parts.push(format!("up to {} here", duration(seconds)));
     }
+    parts.extend(rounds);
     parts.join(", ")
+}
+
+/// The rounds of iterative fine-tuning.
+fn rounds(plan: &Value) -> Option<String> {
+    let rounds = plan.get("rounds")?.as_array().filter(|rounds| !rounds.is_empty())?;
+    let of = |key: &str| rounds.iter().filter_map(|round| round[key].as_f64()).collect::<Vec<_>>();
+    let listed = |key: &str| {
+        of(key).iter().map(|value| format!("{value:e}").replace("e0", "")).collect::<Vec<_>>()
+    };
+    let seconds: f64 = rounds.iter().filter_map(|round| round["work"]["seconds"].as_f64()).sum();
+    let most = of("max_steps").into_iter().reduce(f64::max);
+    let most = most.map(|steps| format!(" of up to {steps} steps, up to {}", duration(seconds)));
+    let (rates, thresholds) = (listed("learning_rate"), listed("score_threshold"));
+    let again = if plan["is_distilled"] == true { ", distilled anew before each" } else { "" };
+    let measured = if plan.get("evaluation").is_some() { ", each measured" } else { "" };
+    Some(format!(
+        "then {} rounds{} at {} on scores from {}{again}{measured}",
+        rounds.len(),
+        most.unwrap_or_default(),
+        rates.join(", "),
+        thresholds.join(", ")
+    ))
 }
