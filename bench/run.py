@@ -53,6 +53,9 @@ COMPARISONS = [
         "adapter step, batch 1, torch.compile", "adapter-step", ["--batch", "1"], ["--batch", "1", "--compile"], target=0.70
     ),
     Comparison(
+        "adapter step, batch 4, torch.compile", "adapter-step", ["--batch", "4"], ["--batch", "4", "--compile"], target=0.70
+    ),
+    Comparison(
         "adapter step, batch 4, recompute and bf16 against eager", "adapter-step",
         ["--batch", "4", "--recompute", *BF16], ["--batch", "4"], tolerance=0.05, target=1.0,
     ),

@@ -34,8 +34,16 @@ def serve(round_, loaded_in):
     """Answers every line of the standard input with one round's seconds and outputs."""
     print(json.dumps({"ready": True, "seconds": loaded_in}), flush=True)
     for _ in sys.stdin:
-        start, cpu = time.perf_counter(), time.process_time()
-        outputs = round_()
-        seconds, cpu = time.perf_counter() - start, time.process_time() - cpu
-        peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
-        print(json.dumps({"seconds": seconds, "cpu": cpu, "outputs": outputs, "peak_bytes": peak}), flush=True)
+        begun = clocks()
+        answer(begun, round_())
+
+
+def clocks():
+    return time.perf_counter(), time.process_time()
+
+
+def answer(begun, outputs):
+    """Prints what a round took that began at these clocks, and what came of it."""
+    seconds, cpu = (now - then for now, then in zip(clocks(), begun))
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+    print(json.dumps({"seconds": seconds, "cpu": cpu, "outputs": outputs, "peak_bytes": peak}), flush=True)
