@@ -19,7 +19,7 @@ use polynomial::Polynomial;
 const MAX_WORK: u32 = 2_000;
 
 /// Work of all forms of one comparison: collections have many pairs.
-const MAX_TOTAL: u32 = 10 * MAX_WORK;
+const MAX_TOTAL: u32 = 6 * MAX_WORK;
 
 /// The largest power of a sum that is multiplied out.
 const MAX_POWER: u32 = 24;
