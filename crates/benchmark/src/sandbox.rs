@@ -1,6 +1,7 @@
 //! Where strangers' programs run: no network, nothing to write but a small folder in memory, little time and
 //! memory; by bubblewrap, or by unshare and mount, whichever is there and keeps its word.
 
+use std::hash::{BuildHasher, RandomState};
 use std::io::{Read, Write};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
@@ -75,6 +76,18 @@ pub struct Ran {
     pub is_ok: bool,
     /// Whether its time was up.
     pub is_late: bool,
+}
+
+impl Ran {
+    /// What stands behind the last such mark, of a program that ended well.
+    pub(crate) fn behind(&self, mark: &str) -> Option<&str> {
+        self.stdout.rsplit_once(mark).filter(|_| self.is_ok).map(|(_, told)| told.trim())
+    }
+}
+
+/// What our own part of a program prints before its verdict: another one each time, so that what it runs cannot say it.
+pub(crate) fn mark() -> String {
+    format!("{:016x}", RandomState::new().hash_one(0))
 }
 
 impl Sandbox {

@@ -12,7 +12,7 @@ use regex::Regex;
 use serde_json::Value;
 
 use crate::code::{between_fences_or_all, last_block};
-use crate::sandbox::{Ran, Sandbox};
+use crate::sandbox::{Ran, Sandbox, mark};
 use crate::score::{Marks, share};
 
 /// Unit tests of a program that is asked for.
@@ -30,12 +30,14 @@ pub struct Suite {
     pub time: Duration,
 }
 
-/// Runs the tests, and prints what went wrong as the last line: the program itself or one of its tests, as JSON.
+/// Runs the tests, and prints what went wrong behind the mark that it reads first: the program itself or one of its
+/// tests, as JSON.
 const RUNNER: &str = r#"
 import builtins, contextlib, io, json, os, sys, time, types, unittest
 os.environ.update(TZ="UTC", OMP_NUM_THREADS="1", TF_CPP_MIN_LOG_LEVEL="3", TF_ENABLE_ONEDNN_OPTS="0", MPLBACKEND="Agg")
 time.tzset()
 builtins.exit = builtins.quit = None
+mark = sys.stdin.readline().strip()
 class Unreadable(io.StringIO):
     def read(self, *_): raise IOError
     readline = readlines = read
@@ -56,7 +58,7 @@ with contextlib.redirect_stdout(io.StringIO()):
             wrong.append([test.id().split(".")[-1], trace.strip().split("\n")[-1]])
     except BaseException as error:
         wrong.append(["the program", f"{type(error).__name__}: {error}"])
-told.write("\n\x1e" + json.dumps(wrong) + "\n")
+told.write(mark + json.dumps(wrong))
 told.flush()
 os._exit(0)
 "#;
@@ -89,8 +91,9 @@ fn verdict(code: &str, suite: &Suite, sandbox: &Sandbox) -> Result<(String, bool
     let source = format!("{}\n{}", whole(code, suite), suite.tests);
     // A text of JSON is one of Python too.
     let program = format!("SOURCE = {}\n{RUNNER}", Value::from(source));
-    let ran = sandbox.run_within(&program, "", suite.time)?;
-    Ok(match failure(&ran) {
+    let mark = mark();
+    let ran = sandbox.run_within(&program, &mark, suite.time)?;
+    Ok(match failure(&ran, &mark) {
         Some(reason) => match missing(&reason, suite) {
             Some(library) => return Err(format!("the tests need the Python library `{library}`")),
             None => (reason, false),
@@ -111,13 +114,12 @@ fn whole(code: &str, suite: &Suite) -> String {
 }
 
 /// The first thing that went wrong, or nothing.
-fn failure(ran: &Ran) -> Option<String> {
+fn failure(ran: &Ran, mark: &str) -> Option<String> {
     if ran.is_late {
         return Some("its time was up".to_owned());
     }
-    let told = ran.stdout.rsplit_once('\u{1e}').map(|(_, told)| told.trim());
     let wrong: Option<Vec<(String, String)>> =
-        told.and_then(|told| serde_json::from_str(told).ok()).filter(|_| ran.is_ok);
+        ran.behind(mark).and_then(|told| serde_json::from_str(told).ok());
     let Some(wrong) = wrong else {
         let last = ran.stderr.trim().lines().last().unwrap_or("it ended before its tests");
         return Some(last.chars().take(200).collect());
@@ -170,7 +172,8 @@ mod tests {
         check(&suite, "def add(a, b):\n    return input()", 0.0, 0.0, "OSError");
         check(&suite, "no program", 0.0, 0.0, "the program: IndentationError");
         // One that ends the process, or says itself that all is well, has not passed.
-        check(&suite, "import os\nprint('\\x1e[]')\nos._exit(0)\ndef add(): 0", 0.0, 0.0, "ended");
+        let forged = "import os\nos.write(1, b'0123456789abcdef[]')\nos._exit(0)\ndef add(): 0";
+        check(&suite, forged, 0.0, 0.0, "ended");
         let two = "```python\ndef add(a, b):\n    return a + b\n```\nAs in:\n```\nadd(1, 2)";
         check(&suite, two, 0.0, 1.0, "all");
         let begun = "def add(a, b):\n    c = a";

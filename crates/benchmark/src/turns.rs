@@ -19,7 +19,7 @@ use schema::{Content, Message, Role, Sample};
 use serde_json::{Value, json};
 
 use crate::item::{Item, Scoring};
-use crate::sandbox::Sandbox;
+use crate::sandbox::{Sandbox, mark};
 use crate::score::{Marks, share};
 
 /// Executes and compares, inside the sandbox.
@@ -149,13 +149,13 @@ impl Turns {
         let said: Vec<Vec<&str>> =
             said.iter().map(|steps| steps.iter().map(|said| answer(said)).collect()).collect();
         let world = &self.world;
+        let mark = mark();
         let task = json!({
-            "modules": *world.modules, "classes": world.classes, "config": world.config,
+            "mark": mark, "modules": *world.modules, "classes": world.classes, "config": world.config,
             "long_context": world.long_context, "said": said, "expected": expected,
         });
         let ran = sandbox.run(WORLD, &task.to_string())?;
-        let found = ran.stdout.rsplit_once('\u{1e}').filter(|_| ran.is_ok);
-        let found = found.and_then(|(_, line)| serde_json::from_str::<Value>(line).ok());
+        let found = ran.behind(&mark).and_then(|told| serde_json::from_str::<Value>(told).ok());
         match found.as_ref().map(|found| found["broken"].as_str()) {
             Some(Some(reason)) => Err(format!("the classes do not load: {reason}")),
             // What is stopped says nothing; our program, where it fails, says where.

@@ -107,10 +107,11 @@ impl Packed {
     /// Replaces the rows `[_, inputs]` from row `first` on, so that a matrix can be packed while it is read.
     ///
     /// # Panics
-    /// If the rows do not begin and end with a panel of [`WIDTH`] (the last may end with the matrix).
+    /// If they are not whole rows that begin and end with a panel of [`WIDTH`] (the last may end with the matrix).
     pub fn fill_rows(&mut self, first: usize, rows: &[f32]) {
         let Self { outputs, inputs, storage, ref mut data } = *self;
         let end = first + rows.len() / inputs.max(1);
+        assert_eq!(rows.len(), (end - first) * inputs, "values of rows of {inputs}");
         assert!(first.is_multiple_of(WIDTH), "row {first} begins no panel");
         assert!(
             end == outputs || end.is_multiple_of(WIDTH),

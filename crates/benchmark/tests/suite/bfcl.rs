@@ -1,16 +1,14 @@
 //! BFCL: its own decoder and checker on generated calls (`tests/golden/bfcl.py` made what is expected), its files, and
 //! a conversation on a class of ours.
 
-use std::collections::BTreeMap;
 use std::path::Path;
 
 use benchmark::{
-    Call, Dialogue, Expected, Item, Language, Limits, Sandbox, Scoring, Style, score, score_turns,
+    Call, Dialogue, Expected, Language, Limits, Sandbox, Scoring, Style, score, score_turns,
 };
-use schema::Sample;
 use serde_json::{Value, json};
 
-use crate::fixture::{Folder, scores};
+use crate::fixture::{Folder, item, scores};
 
 /// What Python reads as a call and we do not, or the other way round.
 const OTHERWISE: [&str; 10] = [
@@ -25,22 +23,6 @@ const OTHERWISE: [&str; 10] = [
     "f(a=0x10)",
     "f(class=1)",
 ];
-
-fn item(expected: Expected) -> Item {
-    Item {
-        id: "1".to_owned(),
-        place: String::new(),
-        subject: String::new(),
-        cluster: String::new(),
-        prompt: Sample::default(),
-        images: Vec::new(),
-        question: String::new(),
-        gold: String::new(),
-        scoring: Scoring::Calls(expected),
-        kit: None,
-        labels: BTreeMap::new(),
-    }
-}
 
 fn call((name, arguments): (&String, &Value)) -> Call {
     Call { name: name.clone(), arguments: arguments.as_object().expect("arguments").clone() }
@@ -64,14 +46,14 @@ fn calls_are_checked_as_the_benchmark_checks_them() {
             ..Expected::default()
         };
         let answer = case["answer"].as_str().expect("a text");
-        let found = scores(&item(expected), answer).0 == 1.0;
+        let found = scores(&item(Scoring::Calls(expected)), answer).0 == 1.0;
         // Sums are not worked out.
         if Some(found) != case["right"].as_bool() && !answer.contains("2 + 3") {
             differing.push(case.to_string());
         }
     }
     assert!(differing.is_empty(), "{} differ:\n{}", differing.len(), differing.join("\n"));
-    let any = item(Expected { is_any: true, ..Expected::default() });
+    let any = item(Scoring::Calls(Expected { is_any: true, ..Expected::default() }));
     for case in golden["relevant"].as_array().expect("cases") {
         let answer = case["answer"].as_str().expect("a text");
         let is_same = Some(scores(&any, answer).0 == 1.0) == case["calls"].as_bool();
@@ -223,7 +205,11 @@ fn results_are_told_as_the_benchmark_tells_them() {
     folder.write("bfcl/func_source_code/lamp_api.py", LAMPS);
     let item = &folder.items("bfcl", Style::Paper)[0];
     let mut dialogue = Dialogue::of(item).expect("a conversation");
-    for response in ["[switch(lamp='moon'), fly(to='it'), exit()]", "I give up."] {
+    let said = [
+        "[switch(lamp='moon'), fly(to='it'), exit(), print(sep='')]",
+        "[switch(lamp=__import__('os')._exit(0) + 1)]",
+    ];
+    for response in said {
         dialogue.take(response.to_owned(), Some(&sandbox)).expect("calls are executed");
     }
     let transcript = dialogue.transcript();
@@ -231,6 +217,7 @@ fn results_are_told_as_the_benchmark_tells_them() {
         r#"{'role': 'tool', 'name': "switch(lamp='moon')", 'content': '{"error": "no lamp moon"}'}"#,
         r#"'content': "Error during execution: name 'fly' is not defined""#,
         "Function call exit is not allowed.",
+        "name 'print' is not defined",
         "[{\"name\":\"dim\"",
         "I have updated some more functions you can choose from. What about now?",
     ] {

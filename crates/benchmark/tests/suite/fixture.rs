@@ -1,12 +1,14 @@
 //! Small files, written by the tests that read them.
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use benchmark::{
-    Error, FrameSource, ImageStore, Item, Loaded, Marks, Reading, Style, find_tasks, score,
+    Error, FrameSource, ImageStore, Item, Loaded, Marks, Reading, Scoring, Style, find_tasks, score,
 };
+use schema::Sample;
 use tempfile::TempDir;
 
 /// A folder of benchmarks, and one for what is made of them.
@@ -57,6 +59,23 @@ impl Folder {
         let loaded = self.try_load(task, style).unwrap_or_else(|error| panic!("{task}: {error}"));
         assert!(loaded.flaws.is_empty(), "{:?}", loaded.flaws);
         loaded.items
+    }
+}
+
+/// An item without words, to be scored.
+pub(crate) fn item(scoring: Scoring) -> Item {
+    Item {
+        id: "1".to_owned(),
+        place: String::new(),
+        subject: String::new(),
+        cluster: String::new(),
+        prompt: Sample::default(),
+        images: Vec::new(),
+        question: String::new(),
+        gold: String::new(),
+        scoring,
+        kit: None,
+        labels: BTreeMap::new(),
     }
 }
 

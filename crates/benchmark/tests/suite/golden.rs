@@ -1,10 +1,9 @@
 //! VLMEvalKit's own functions on a thousand generated responses: `tests/golden/vlmevalkit.py` made what is expected.
 
-use std::collections::BTreeMap;
-
 use benchmark::{Compared, Item, Kit, Next, Scoring, kit_answer, score};
-use schema::Sample;
 use serde_json::Value;
+
+use crate::fixture::item;
 
 /// Share of cases in which the kit asks SymPy and we the verifier that have to agree.
 const AGREED: f64 = 0.97;
@@ -41,20 +40,8 @@ fn texts(value: &Value) -> Vec<String> {
     value.as_array().expect("a list").iter().map(text).collect()
 }
 
-fn item(kit: Kit, question: &str) -> Item {
-    Item {
-        id: "1".to_owned(),
-        place: String::new(),
-        subject: String::new(),
-        cluster: String::new(),
-        prompt: Sample::default(),
-        images: Vec::new(),
-        question: question.to_owned(),
-        gold: String::new(),
-        scoring: Scoring::Rated,
-        kit: Some(kit),
-        labels: BTreeMap::new(),
-    }
+fn asked(kit: Kit, question: &str) -> Item {
+    Item { question: question.to_owned(), kit: Some(kit), ..item(Scoring::Rated) }
 }
 
 /// What a kit makes of a response with a model that says these words: its score, prompts, temperatures.
@@ -75,7 +62,7 @@ fn play(item: &Item, response: &str, says: &[String]) -> (f64, Vec<String>, Vec<
 
 /// The score that the rules alone give, under VLMEvalKit and under its fork; nothing where a model is asked.
 fn by_rule(kit: Kit, response: &str) -> [Option<f64>; 2] {
-    let marks = score(&item(kit, "Q"), response, None).expect("a score");
+    let marks = score(&asked(kit, "Q"), response, None).expect("a score");
     let of = |score: Option<f64>, is_open: bool| score.filter(|_| !is_open);
     [of(marks.vlmevalkit, marks.is_unmatched), of(marks.vlmevalkit_fork, marks.is_fork_unmatched)]
 }
@@ -108,7 +95,7 @@ fn options_are_inferred_alike() {
     for case in golden.of("first_word") {
         let answer = case["answer"].as_u64().expect("a place") as usize;
         let kit = Kit::FirstWord { options: golden.options(case), answer };
-        let marks = score(&item(kit, "Q"), &text(&case["prediction"]), None).expect("a score");
+        let marks = score(&asked(kit, "Q"), &text(&case["prediction"]), None).expect("a score");
         assert_eq!(marks.vlmevalkit, Some(f64::from(u8::from(case["expected"] == true))), "{case}");
     }
 }
@@ -128,7 +115,7 @@ fn a_model_is_asked_in_the_same_words() {
         let options = golden.options(case);
         for answer in 0..options.len() {
             let kit = Kit::Choice { options: options.clone(), answer };
-            let item = item(kit, &text(&case["question"]));
+            let item = asked(kit, &text(&case["question"]));
             let (score, prompts, temperatures) =
                 play(&item, &text(&case["prediction"]), &texts(&case["says"]));
             check_asked(case, (&prompts, &temperatures));
@@ -138,7 +125,7 @@ fn a_model_is_asked_in_the_same_words() {
         }
     }
     for case in golden.of("yes_no_matched") {
-        let item = item(Kit::YesNo { yes: true }, &text(&case["question"]));
+        let item = asked(Kit::YesNo { yes: true }, &text(&case["question"]));
         let (score, prompts, temperatures) =
             play(&item, &text(&case["prediction"]), &texts(&case["says"]));
         check_asked(case, (&prompts, &temperatures));
@@ -147,7 +134,7 @@ fn a_model_is_asked_in_the_same_words() {
     for case in golden.of("mathverse") {
         let kit = Kit::Graded { asked: text(&case["question"]), gold: text(&case["gold"]) };
         let (score, prompts, temperatures) =
-            play(&item(kit, "Q"), &text(&case["prediction"]), &texts(&case["says"]));
+            play(&asked(kit, "Q"), &text(&case["prediction"]), &texts(&case["says"]));
         check_asked(case, (&prompts, &temperatures));
         assert_eq!(score, f64::from(u8::from(case["expected"] == true)), "{case}");
     }
@@ -155,7 +142,7 @@ fn a_model_is_asked_in_the_same_words() {
     let compared = Compared::Expression(text(&case["gold"]));
     let kit = Kit::Extracted { asked: text(&case["question"]), compared };
     let (score, prompts, _) =
-        play(&item(kit, "Q"), &text(&case["prediction"]), &texts(&case["says"]));
+        play(&asked(kit, "Q"), &text(&case["prediction"]), &texts(&case["says"]));
     assert_eq!((score, prompts), (1.0, texts(&case["prompts"])));
 }
 
@@ -201,7 +188,7 @@ fn mathvista_scores_alike() {
             };
         let kit = Kit::Extracted { asked: text(&line["question"]), compared };
         let (score, prompts, _) =
-            play(&item(kit, "Q"), &text(&case["prediction"]), &texts(&case["says"]));
+            play(&asked(kit, "Q"), &text(&case["prediction"]), &texts(&case["says"]));
         assert_eq!(prompts.len() as u64, case["num_asked"].as_u64().expect("a number"), "{case}");
         assert_eq!(score, f64::from(u8::from(case["expected"] == true)), "{case}");
         if case["prompts"].is_array() {
@@ -220,7 +207,7 @@ fn expressions_agree_but_for_a_few() {
         num += 1;
         let compared = Compared::Expression(text(&case["gold"]));
         let kit = Kit::Extracted { asked: String::new(), compared };
-        let (score, ..) = play(&item(kit, "Q"), "It is so", &[text(&case["prediction"])]);
+        let (score, ..) = play(&asked(kit, "Q"), "It is so", &[text(&case["prediction"])]);
         if (score == 1.0) != (case["expected"] == true) {
             differing.push(case.to_string());
         }

@@ -1,11 +1,10 @@
 //! LiveBench's own functions on generated answers: `tests/golden/livebench.py` and `livebench_tables.py` made what is
 //! expected.
 
-use std::collections::BTreeMap;
-
 use benchmark::{Item, LiveTask, Scoring, score};
-use schema::Sample;
 use serde_json::Value;
+
+use crate::fixture::item;
 
 const TASKS: [LiveTask; 21] = [
     LiveTask::Contest,
@@ -34,20 +33,9 @@ const TASKS: [LiveTask; 21] = [
 /// Share of cases in which LiveBench asks SymPy and we the verifier that have to agree.
 const AGREED: f64 = 0.97;
 
-fn item(task: LiveTask, gold: &str, asked: &str) -> Item {
-    Item {
-        id: "1".to_owned(),
-        place: String::new(),
-        subject: String::new(),
-        cluster: String::new(),
-        prompt: Sample::default(),
-        images: Vec::new(),
-        question: asked.to_owned(),
-        gold: gold.to_owned(),
-        scoring: Scoring::LiveBench { task, gold: gold.to_owned() },
-        kit: None,
-        labels: BTreeMap::new(),
-    }
+fn of_task(task: LiveTask, gold: &str, asked: &str) -> Item {
+    let scoring = Scoring::LiveBench { task, gold: gold.to_owned() };
+    Item { question: asked.to_owned(), gold: gold.to_owned(), ..item(scoring) }
 }
 
 /// The format and both readers, text around a table, values otherwise written.
@@ -59,7 +47,7 @@ fn tables_score_as_livebench_scores_them() {
     let score = |case: &&Value| {
         let text = |key: &str| case[key].as_str().expect("a text");
         let task = if text("task") == "Table" { LiveTask::Table } else { LiveTask::TableNewer };
-        let item = item(task, text("gold"), text("asked"));
+        let item = of_task(task, text("gold"), text("asked"));
         score(&item, text("answer"), None).expect("a score").strict
     };
     let differing: Vec<String> = cases
@@ -84,7 +72,7 @@ fn answers_score_as_livebench_scores_them() {
             TASKS.into_iter().find(|task| format!("{task:?}") == name).expect("a task of ours");
         let gold = case["gold"].as_str().expect("a text");
         let answer = case["answer"].as_str().expect("a text");
-        let found = score(&item(task, gold, asked), answer, None).expect("a score").strict;
+        let found = score(&of_task(task, gold, asked), answer, None).expect("a score").strict;
         let is_same = (found - case["expected"].as_f64().expect("a number")).abs() < 1e-4;
         let is_expression = matches!(task, LiveTask::Amps | LiveTask::Integrals);
         num_expressions += usize::from(is_expression);

@@ -234,11 +234,21 @@ impl LlmConfig {
     /// Bytes that one block's tape takes for `rows` tokens: queries, keys and values (twice where a
     /// norm follows), attention's output, the residual stream and the SwiGLU's two halves.
     pub fn block_tape_bytes(&self, rows: usize) -> usize {
+        self.attention_tape_bytes(rows) + self.wide_bytes(rows)
+    }
+
+    /// The SwiGLU's two halves of it.
+    pub(crate) fn wide_bytes(&self, rows: usize) -> usize {
+        rows * 2 * self.intermediate_size * size_of::<f32>()
+    }
+
+    /// All of it but them.
+    pub(crate) fn attention_tape_bytes(&self, rows: usize) -> usize {
         let query = self.heads.query * self.heads.dim;
         let key = self.heads.key_value * self.heads.dim;
         let before_norm = if self.qk_norm { query + key } else { 0 };
         let attention = 2 * query + 2 * key + before_norm + self.heads.query;
-        rows * (attention + self.hidden_size + 2 * self.intermediate_size) * size_of::<f32>()
+        rows * (attention + self.hidden_size) * size_of::<f32>()
     }
 
     fn block_tensors(&self, block: &str, tensors: &mut Vec<(String, Vec<usize>)>) {

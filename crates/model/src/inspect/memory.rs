@@ -7,6 +7,7 @@ use super::shapes::{ImageShapes, Shapes, count};
 use crate::cache::KvCache;
 use crate::config::LlmConfig;
 use crate::config::llm::Linear;
+use crate::llm::block::ROWS_AT_ONCE;
 use crate::llm::{Keep, LlmTraining};
 use crate::vlm::Trainable;
 
@@ -62,7 +63,7 @@ impl Memory {
             weights: weight_bytes(shapes, None, workload),
             optimizer: 0,
             cache: if shapes.judges { 0 } else { cache as u64 },
-            activations: encoder.max(working_bytes(shapes.llm, rows)) as u64,
+            activations: encoder.max(working_bytes(shapes.llm, rows, ROWS_AT_ONCE)) as u64,
         }
     }
 
@@ -72,7 +73,9 @@ impl Memory {
         let hidden = shapes.llm.hidden_size;
         let kept = kept_bytes(shapes.llm, workload);
         // A block's backward pass holds its tape and about as much in gradients.
-        let language = kept + 2 * working_bytes(shapes.llm, workload.num_tokens);
+        let in_parts = trainable.llm() == LlmTraining::Frozen && workload.keep == Keep::Inputs;
+        let at_once = if in_parts { ROWS_AT_ONCE } else { workload.num_tokens };
+        let language = kept + 2 * working_bytes(shapes.llm, workload.num_tokens, at_once);
         let images = shapes.images.as_ref();
         let adapter = |images: &ImageShapes| {
             images.language_rows(workload) * (2 * images.feature_size + 3 * hidden) * F32
@@ -129,9 +132,11 @@ fn weight_bytes(shapes: &Shapes<'_>, trainable: Option<Trainable>, workload: &Wo
     (images + language + shapes.value_head() * F32) as u64
 }
 
-/// What a block of the language model holds at once: its tape, its input and output, a norm's.
-fn working_bytes(config: &LlmConfig, rows: usize) -> usize {
-    config.block_tape_bytes(rows) + 3 * rows * config.hidden_size * F32
+/// What a block of the language model holds at once: its tape, of the wide layers some rows only, its input and output,
+/// a norm's.
+fn working_bytes(config: &LlmConfig, rows: usize, at_once: usize) -> usize {
+    let wide = config.wide_bytes(rows.min(at_once));
+    config.attention_tape_bytes(rows) + wide + 3 * rows * config.hidden_size * F32
 }
 
 /// What the language model keeps between its passes.

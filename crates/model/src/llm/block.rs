@@ -22,7 +22,7 @@ use crate::projection::Projection;
 use crate::weights::Checkpoint;
 
 /// Rows that go through the wide layers at a time where those are not kept.
-const ROWS_AT_ONCE: usize = 1024;
+pub(crate) const ROWS_AT_ONCE: usize = 1024;
 
 /// Weights of one block.
 pub(crate) struct Block {

@@ -29,8 +29,11 @@ pub(super) fn other_image_pairs<'a>(
     samples: &[Sample],
     (most, seed): (usize, u64),
 ) -> BTreeMap<usize, Vec<(&'a str, &'a str)>> {
+    if most == 0 {
+        return BTreeMap::new();
+    }
     let mut rings: BTreeMap<String, Vec<Right<'a>>> = BTreeMap::new();
-    for (entry, candidates) in judged.iter().filter(|_| most > 0) {
+    for (entry, candidates) in judged {
         let right = candidates.iter().find(|c| c.is_well_formed && c.is_correct == Some(true));
         let Some(right) = right else { continue };
         let sample = &samples[entry.prompt];

@@ -22,7 +22,7 @@ use super::statistics::Statistics;
 
 /// What sets chosen and rejected apart.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
+#[serde(rename_all = "snake_case")]
 pub enum PairKind {
     /// A difference of scores.
     Score,
@@ -33,7 +33,6 @@ pub enum PairKind {
     /// The image, which the continuation of the rejected response did not see.
     Dropout,
     /// The image: the rejected response is right for another.
-    #[serde(rename = "other_image")]
     OtherImage,
 }
 

@@ -38,6 +38,7 @@ pub fn by_rows<const N: usize>(
     mut part: impl FnMut([&Tensor; N]) -> Tensor,
 ) -> Tensor {
     let rows = inputs[0].rows();
+    assert!(inputs.iter().all(|x| x.rows() == rows), "rows of the inputs");
     if rows <= at_once {
         return part(inputs);
     }
