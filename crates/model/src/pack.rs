@@ -51,6 +51,15 @@ pub struct Target {
     pub id: u32,
 }
 
+/// Which rows of a judged branch have a value.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Valued {
+    /// The last: the score of a response.
+    Last,
+    /// All, from where the branches of a tree part.
+    All,
+}
+
 /// The rows of one forward pass and the tokens to be predicted from them.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Pack {
@@ -64,7 +73,7 @@ pub struct Pack {
     pub targets: Vec<Target>,
     /// Targets of each sequence: one per branch, or one per prefix without branches.
     pub sequences: Vec<Range<usize>>,
-    /// The last row of each sequence whose value is wanted, where a value head reads the pack.
+    /// The rows whose value is wanted, where a value head reads the pack: the last of each sequence, or more.
     pub ends: Vec<usize>,
     /// The first prefix's rows up to its first image: later ones may begin with them too.
     opening: Range<usize>,
@@ -136,19 +145,23 @@ impl Pack {
     }
 
     /// Appends a prefix and branches that are judged, not predicted: the value of each branch's
-    /// last row is wanted ([`ends`](Self::ends)), and nothing else.
+    /// last row is wanted ([`ends`](Self::ends)), or that of each of its rows, and nothing else.
     ///
     /// # Panics
     ///
     /// If prefix or a branch is empty, or the prefix has not one place a row.
-    pub fn push_judged_tree(&mut self, prefix: Prefix, branches: &[&[u32]]) {
+    pub fn push_judged_tree(&mut self, prefix: Prefix, branches: &[&[u32]], valued: Valued) {
         assert!(!prefix.ids.is_empty(), "a branch needs a prefix to follow");
         let trunk = self.push_prefix(prefix, prefix.ids.len());
         for branch in branches {
             assert!(!branch.is_empty(), "an empty branch has no last row");
             let rows = self.push_branch(&trunk.rows, branch, trunk.next_place);
-            self.ends.push(rows.end - 1);
-            self.layout.outputs.get_or_insert_default().push(rows.end - 1);
+            let rows = match valued {
+                Valued::Last => rows.end - 1..rows.end,
+                Valued::All => rows,
+            };
+            self.ends.extend(rows.clone());
+            self.layout.outputs.get_or_insert_default().extend(rows);
         }
     }
 
@@ -479,13 +492,13 @@ mod tests {
     #[test]
     fn places_go_on_after_the_largest_and_text_has_its_position_on_each_axis() {
         let mut pack = Pack::new();
-        pack.push_judged_tree(Prefix { ids: &[1, 2], ..Prefix::default() }, &[&[3]]);
+        pack.push_judged_tree(Prefix { ids: &[1, 2], ..Prefix::default() }, &[&[3]], Valued::Last);
         assert_eq!(pack.layout.axes, None);
         // A token, an image of two rows and one column, a token.
         let places = [[0; 3], [1, 1, 1], [1, 2, 1], [3; 3]];
         let prefix = Prefix { ids: &[5, 9, 9, 6], images: &[], places: Some(&places) };
-        pack.push_judged_tree(prefix, &[&[7, 8], &[4]]);
-        pack.push_judged_tree(Prefix { ids: &[1], ..Prefix::default() }, &[&[2]]);
+        pack.push_judged_tree(prefix, &[&[7, 8], &[4]], Valued::Last);
+        pack.push_judged_tree(Prefix { ids: &[1], ..Prefix::default() }, &[&[2]], Valued::Last);
         let axes = pack.layout.axes.clone().unwrap();
         assert_eq!(axes[..3], [[0; 3], [1; 3], [2; 3]]);
         assert_eq!(axes[3..7], places);

@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 
 use model::layout::Layout;
 use model::llm::Keep;
-use model::pack::{ImageSlot, Pack, Prefix, image_slots};
+use model::pack::{ImageSlot, Pack, Prefix, Valued, image_slots};
 use model::parameter::Parameter;
 use model::reward_model::RewardModel;
 use model::value_head::HeadLayout;
@@ -84,7 +84,7 @@ impl Case {
         let places = self.places(&self.ids[0][..same]);
         let images: Vec<ImageSlot> = image_slots(&self.ids[0][..same], IMAGE_TOKEN, first_feature);
         let prefix = Prefix { ids: &self.ids[0][..same], images: &images, places: Some(&places) };
-        pack.push_judged_tree(prefix, &[&self.ids[0][same..], &self.ids[1][same..]]);
+        pack.push_judged_tree(prefix, &[&self.ids[0][same..], &self.ids[1][same..]], Valued::Last);
     }
 }
 
@@ -205,7 +205,11 @@ fn gradients_are_those_of_finite_differences() {
 fn text_alone_still_trains_the_head() {
     let model = open();
     let mut pack = Pack::new();
-    pack.push_judged_tree(Prefix { ids: &[1, 2, 3], ..Prefix::default() }, &[&[4, 5], &[6]]);
+    pack.push_judged_tree(
+        Prefix { ids: &[1, 2, 3], ..Prefix::default() },
+        &[&[4, 5], &[6]],
+        Valued::Last,
+    );
     let mut grads = gradients(&model.parameters(Trainable::Adapter));
     let slopes = |_: &[f32]| WEIGHTS.to_vec();
     let RewardModel { vlm, head } = &model;
@@ -223,7 +227,7 @@ fn images_without_places_are_refused() {
     let slots = image_slots(&cases[0].ids[0], IMAGE_TOKEN, 0);
     let mut pack = Pack::new();
     let prefix = Prefix { ids: &cases[0].ids[0], images: &slots, places: None };
-    pack.push_judged_tree(prefix, &[&[1]]);
+    pack.push_judged_tree(prefix, &[&[1]], Valued::Last);
     let error = model.values(&pack, Images::Features(&features)).unwrap_err().to_string();
     assert!(error.starts_with("positions: "), "{error}");
     let error = model.vlm.features(&cases[0].patches).unwrap_err().to_string();
@@ -351,7 +355,11 @@ fn a_classifier_of_text() {
     write(folder.path(), &all, u64::MAX);
     let model = RewardModel::load(folder.path(), DType::F32).unwrap();
     let mut pack = Pack::new();
-    pack.push_judged_tree(Prefix { ids: &[1, 2], ..Prefix::default() }, &[&[3, 4], &[5]]);
+    pack.push_judged_tree(
+        Prefix { ids: &[1, 2], ..Prefix::default() },
+        &[&[3, 4], &[5]],
+        Valued::Last,
+    );
     let values = model.values(&pack, Images::None).unwrap();
     let alone = |ids: &[u32]| {
         let hidden = model.vlm.llm.forward(model.vlm.llm.embed(ids), &Layout::causal(ids.len()));

@@ -13,7 +13,8 @@
 
 use data::Order;
 use engine::{Counts, Engine, Parameters, StepLoss, Task, TaskError};
-use loss::{PairTerm, bradley_terry};
+use loss::bradley_terry;
+use model::pack::Valued;
 use model::reward_model::RewardModel;
 use model::value_head::ValueHead;
 use model::vlm::Images;
@@ -29,7 +30,7 @@ mod config;
 mod pairs;
 mod held_out;
 
-pub use config::{PairConfig, RewardConfig, StageConfig};
+pub use config::{LossTokens, PairConfig, RewardConfig, StageConfig};
 use pairs::{JudgedPair, Pairs};
 
 /// A reward model under training, or as training left it.
@@ -73,7 +74,7 @@ fn train(config: &RewardConfig, watch: Watch) -> Result<(Judging, u64), Error> {
     let Watch { events, mut notices } = watch;
     let judging = Judging::load(config)?;
     let Pairs { train, held_out } = Pairs::read(config, &judging.policy.processor, &mut notices)?;
-    let mut task = RewardTask { judging, pairs: train };
+    let mut task = RewardTask { judging, pairs: train, loss_tokens: config.pairs.loss_tokens };
     let last = config.num_steps(task.pairs.len());
     let engine = config.rate.engine(&config.optimizer, last);
     let engine = Engine::new(task.judging.parameters()?, engine)?;
@@ -142,6 +143,7 @@ impl Judging {
 struct RewardTask {
     judging: Judging,
     pairs: Vec<JudgedPair>,
+    loss_tokens: LossTokens,
 }
 
 impl Task for RewardTask {
@@ -163,17 +165,20 @@ impl Task for RewardTask {
         totals: &Counts,
         gradients: &mut Gradients,
     ) -> Result<StepLoss, TaskError> {
-        let mut pass = JudgedPass::default();
+        let mut pass = JudgedPass::of(self.loss_tokens.valued());
+        let mut lengths = Vec::with_capacity(batch.len());
         for (owner, &index) in batch.iter().enumerate() {
             let pair = self.judging.candidates(&self.pairs[index])?;
             pass.push(&pair, owner, &pair.judged.branches);
+            lengths.push([0, 1].map(|branch| pair.judged.branches[branch].len()));
         }
         let features = pass.features();
         let images = features.as_ref().map_or(Images::None, Images::Features);
         let mut ranking = Ranking { totals: loss_counts(totals), loss: StepLoss::default() };
+        let lengths = self.loss_tokens.lengths(lengths);
         let Judging { policy, head } = &self.judging;
         let reader = (&policy.vlm, policy.pass(1.0).keep);
-        let slopes = |values: &[f32]| ranking.slopes(values);
+        let slopes = |values: &[f32]| ranking.slopes(values, &lengths);
         head.forward_backward(reader, (&pass.pack, images), slopes, gradients)?;
         ranking.loss.value = ranking.loss.sample_values.iter().sum();
         Ok(ranking.loss)
@@ -187,31 +192,110 @@ impl Task for RewardTask {
     }
 }
 
-/// The loss of one micro-batch: from scores, chosen and rejected in turn, to its slopes.
+impl LossTokens {
+    /// The rows of a response that have a value in training.
+    fn valued(self) -> Valued {
+        match self {
+            Self::Last => Valued::Last,
+            Self::All => Valued::All,
+        }
+    }
+
+    /// How many values the responses of each pair have, given how many tokens.
+    fn lengths(self, tokens: Vec<[usize; 2]>) -> Vec<[usize; 2]> {
+        match self {
+            Self::Last => vec![[1, 1]; tokens.len()],
+            Self::All => tokens,
+        }
+    }
+}
+
+/// The loss of one micro-batch: from the values of each pair, the chosen response's and then the rejected
+/// one's, to their slopes.
 struct Ranking {
     totals: loss::Counts,
     loss: StepLoss,
 }
 
 impl Ranking {
-    fn slopes(&mut self, values: &[f32]) -> Vec<f32> {
-        let mut slopes = Vec::with_capacity(values.len());
-        for pair in values.chunks_exact(2) {
-            let (chosen, rejected) = (f64::from(pair[0]), f64::from(pair[1]));
-            let PairTerm { value, chosen: up, rejected: down } =
-                self.totals.mean(bradley_terry(chosen, rejected));
-            self.loss.sample_values.push(value);
-            slopes.extend([up as f32, down as f32]);
-            self.log("accuracy", f64::from(u8::from(chosen > rejected)));
-            self.log("margin", chosen - rejected);
-            self.log("mean_reward", f64::midpoint(chosen, rejected));
+    fn slopes(&mut self, values: &[f32], lengths: &[[usize; 2]]) -> Vec<f32> {
+        let mut slopes = vec![0.0; values.len()];
+        let mut first = 0;
+        for &[chosen, rejected] in lengths {
+            let pair = first..first + chosen + rejected;
+            first = pair.end;
+            self.compare(&values[pair.clone()], chosen, &mut slopes[pair]);
         }
         slopes
+    }
+
+    /// One pair: values of the chosen response's tokens, then of the rejected one's. Where each has more than the
+    /// last, half of the loss is the mean over the tokens that both have.
+    fn compare(&mut self, values: &[f32], num_chosen: usize, slopes: &mut [f32]) {
+        let num_rejected = values.len() - num_chosen;
+        let last = [num_chosen - 1, values.len() - 1];
+        let [chosen, rejected] = last.map(|at| f64::from(values[at]));
+        let both = num_chosen.min(num_rejected);
+        let along = (0..both).map(|at| ([at, num_chosen + at], 0.5 / both as f64));
+        let (terms, weight_of_last): (Vec<_>, f64) = match values.len() {
+            2 => (Vec::new(), 1.0),
+            _ => (along.collect(), 0.5),
+        };
+        let mut value = 0.0;
+        for (at, weight) in terms.into_iter().chain([(last, weight_of_last)]) {
+            let [up, down] = at.map(|at| f64::from(values[at]));
+            let term = self.totals.mean(bradley_terry(up, down));
+            value += weight * term.value;
+            slopes[at[0]] += (weight * term.chosen) as f32;
+            slopes[at[1]] += (weight * term.rejected) as f32;
+        }
+        self.loss.sample_values.push(value);
+        self.log("accuracy", f64::from(u8::from(chosen > rejected)));
+        self.log("margin", chosen - rejected);
+        self.log("mean_reward", f64::midpoint(chosen, rejected));
     }
 
     /// Adds a pair's share of a mean over the step's pairs, under TRL's name.
     fn log(&mut self, name: &str, value: f64) {
         let share = value / self.totals.pairs.max(1) as f64;
         *self.loss.metrics.entry(name.to_owned()).or_insert(0.0) += share;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use testkit::check_gradient;
+
+    use super::*;
+
+    /// Chosen responses of two tokens and one, rejected ones of three and four.
+    const LENGTHS: [[usize; 2]; 2] = [[2, 3], [1, 4]];
+    const VALUES: [f64; 10] = [0.5, -1.25, 2.0, 0.25, -0.75, 1.5, 0.125, -2.0, 0.5, 3.0];
+
+    fn ranked(values: &[f64], lengths: &[[usize; 2]]) -> (f64, Vec<f64>) {
+        let totals = loss::Counts { pairs: lengths.len() as u64, ..loss::Counts::default() };
+        let mut ranking = Ranking { totals, loss: StepLoss::default() };
+        let values: Vec<f32> = values.iter().map(|&value| value as f32).collect();
+        let slopes = ranking.slopes(&values, lengths);
+        let value = ranking.loss.sample_values.iter().sum();
+        (value, slopes.into_iter().map(f64::from).collect())
+    }
+
+    #[test]
+    fn all_tokens_are_half_of_the_loss() {
+        let (value, slopes) = ranked(&VALUES, &LENGTHS);
+        let term = |up: usize, down: usize| bradley_terry(VALUES[up], VALUES[down]).value;
+        let first = 0.5 * term(1, 4) + 0.25 * (term(0, 2) + term(1, 3));
+        let second = 0.5 * term(5, 9) + 0.5 * term(5, 6);
+        assert!((value - f64::midpoint(first, second)).abs() < 1e-12);
+        check_gradient(|values| ranked(values, &LENGTHS).0, &VALUES, &slopes, 1.0 / 4096.0, 1e-6);
+    }
+
+    #[test]
+    fn the_last_token_alone_is_the_papers_loss() {
+        let (value, slopes) = ranked(&[1.5, -0.25], &[[1, 1]]);
+        let term = bradley_terry(1.5, -0.25);
+        assert!((value - term.value).abs() < 1e-12);
+        assert!((slopes[0] - term.chosen).abs() < 1e-7 && (slopes[1] - term.rejected).abs() < 1e-7);
     }
 }

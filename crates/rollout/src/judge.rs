@@ -10,7 +10,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use model::feature_cache::FeatureCache;
-use model::pack::{ImageSlot, Pack, Prefix};
+use model::pack::{ImageSlot, Pack, Prefix, Valued};
 use model::reward_model::RewardModel;
 use model::value_head::ValueHead;
 use model::vlm::{Images, Vlm, stack};
@@ -137,15 +137,22 @@ pub struct JudgedPass {
     num_features: usize,
     /// Whose response each end is.
     owners: Vec<usize>,
+    valued: Valued,
 }
 
 impl Default for JudgedPass {
     fn default() -> Self {
-        Self { pack: Pack::new(), features: Vec::new(), num_features: 0, owners: Vec::new() }
+        Self::of(Valued::Last)
     }
 }
 
 impl JudgedPass {
+    /// A pass without rows, which will have these of its responses' values.
+    pub fn of(valued: Valued) -> Self {
+        let (features, owners) = (Vec::new(), Vec::new());
+        Self { pack: Pack::new(), features, num_features: 0, owners, valued }
+    }
+
     /// Adds a prompt and some of its responses.
     pub fn push(&mut self, one: &Candidates, owner: usize, branches: &[Vec<u32>]) {
         let Judged { prefix, image_rows, places, .. } = &one.judged;
@@ -153,7 +160,7 @@ impl JudgedPass {
         let slots: Vec<_> = slots.map(|(&row, feature)| ImageSlot { row, feature }).collect();
         let branches: Vec<&[u32]> = branches.iter().map(Vec::as_slice).collect();
         let prefix = Prefix { ids: prefix, images: &slots, places: places.as_deref() };
-        self.pack.push_judged_tree(prefix, &branches);
+        self.pack.push_judged_tree(prefix, &branches, self.valued);
         self.owners.extend(branches.iter().map(|_| owner));
         self.features.extend(one.features.clone());
         self.num_features += slots.len();

@@ -54,6 +54,9 @@ pub struct PairConfig {
     /// counted.
     #[serde(default)]
     pub min_score_gap: f64,
+    /// Where the loss reads the values of a pair.
+    #[serde(default)]
+    pub loss_tokens: LossTokens,
     /// Pairs that are measured, never trained on.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub eval_dataset: Option<PathBuf>,
@@ -63,6 +66,18 @@ pub struct PairConfig {
     /// Steps between two measurements; 0 measures after the last step alone.
     #[serde(default)]
     pub eval_steps: u64,
+}
+
+/// The tokens whose values a pair's loss compares.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum LossTokens {
+    /// The last of each response, which is the score: the paper's loss.
+    #[default]
+    Last,
+    /// Half of the loss compares the last ones, half the values token by token from where the responses part, as
+    /// DeepSpeed-Chat (arXiv:2308.01320) does. What is wrong is felt where it is said, so fewer pairs teach as much.
+    All,
 }
 
 /// The second stage: what it adds, and how it differs.
