@@ -17,7 +17,7 @@ pub(crate) fn run(root: &Path) -> Result<()> {
     tidy::run(root)?;
     cargo(root, "clippy --workspace --all-targets --quiet -- -D warnings", None)?;
     cargo(root, "doc --workspace --no-deps --quiet", Some(("RUSTDOCFLAGS", "-D warnings")))?;
-    let num_tests = test(root)?;
+    let num_tests = test(root)? + cards(root)?;
     println!("ci: {num_tests} tests passed, {:.0} s", start.elapsed().as_secs_f64());
     Ok(())
 }
@@ -30,13 +30,43 @@ fn cargo(root: &Path, arguments: &str, variable: Option<(&str, &str)>) -> Result
     Ok(())
 }
 
-/// Runs all tests, shows their output as it comes, and counts those that passed.
+/// The compiler of kernels, as a Python package: newer ones are not asked for, as drivers may be older.
+const NVRTC: &str = "nvidia-cuda-nvrtc==13.0.88";
+
+/// Models against their references. Finite differences are left to the CPU: an emulated card is a hundred times slower.
+const EMULATED: &str = "test -p model --test llm --test vlm --test vision --test reward -- golden lora \
+                        features_and log_probs greedy everything values_of scores_and ranking intern_vit dinov2 siglip";
+
+/// Runs all tests of the workspace.
 fn test(root: &Path) -> Result<u64> {
-    const ARGUMENTS: &str = "test --workspace";
-    println!("── cargo {ARGUMENTS}");
+    count_passed(root, "test --workspace", &[])
+}
+
+/// What can be said of cards without one: the kernels compile for those of three generations, and models agree with
+/// their references on an emulated one.
+fn cards(root: &Path) -> Result<u64> {
+    let folder = root.join("target/nvrtc");
+    let libraries = folder.join("nvidia/cu13/lib");
+    if !libraries.is_dir() {
+        println!("── pip install {NVRTC}");
+        let mut command = Command::new("python3");
+        let arguments = ["-m", "pip", "install", "--quiet", "--no-deps", "--target"];
+        let status = command.args(arguments).arg(&folder).arg(NVRTC).status()?;
+        ensure!(status.success(), "python3 -m pip install {NVRTC} failed");
+    }
+    let libraries = libraries.to_string_lossy().into_owned();
+    let compiler = [("LD_LIBRARY_PATH", libraries.as_str()), ("CI", "1")];
+    let num_compiled = count_passed(root, "test -p cuda --test compile", &compiler)?;
+    let emulated = [("SIGHTLINE_DEVICE", "emulator")];
+    Ok(num_compiled + count_passed(root, EMULATED, &emulated)?)
+}
+
+/// Runs tests, shows their output as it comes, and counts those that passed.
+fn count_passed(root: &Path, arguments: &str, variables: &[(&str, &str)]) -> Result<u64> {
+    println!("── cargo {arguments}");
     let mut command = Command::new("cargo");
-    let mut child =
-        command.args(ARGUMENTS.split(' ')).current_dir(root).stdout(Stdio::piped()).spawn()?;
+    command.args(arguments.split(' ')).envs(variables.iter().copied()).current_dir(root);
+    let mut child = command.stdout(Stdio::piped()).spawn()?;
     let output = child.stdout.take().context("the output is piped")?;
     let mut num_tests = 0;
     for line in BufReader::new(output).lines() {
@@ -44,8 +74,8 @@ fn test(root: &Path) -> Result<u64> {
         num_tests += num_passed(&line);
         println!("{line}");
     }
-    ensure!(child.wait()?.success(), "cargo {ARGUMENTS} failed");
-    ensure!(num_tests > 0, "cargo {ARGUMENTS} ran no test");
+    ensure!(child.wait()?.success(), "cargo {arguments} failed");
+    ensure!(num_tests > 0, "cargo {arguments} ran no test");
     Ok(num_tests)
 }
 

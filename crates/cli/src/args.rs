@@ -38,7 +38,7 @@ pub(crate) struct Cli {
     /// What to do.
     #[command(subcommand)]
     pub command: Command,
-    /// Where the arithmetic runs: `auto` or `cpu`.
+    /// Where the arithmetic runs: `cpu`, `cuda` (the first NVIDIA card), `cuda:N`, or `auto`, for now the CPU.
     #[arg(long, global = true, default_value = "auto", value_parser = Device::parse)]
     pub device: Device,
     /// Threads to use; all cores by default.

@@ -34,6 +34,7 @@ use anyhow::{Context as _, Result};
 use args::{Cli, Command};
 use output::Output;
 use progress::Progress;
+use tensor::Device;
 
 /// Where a command's words go.
 #[derive(Clone, Debug)]
@@ -66,7 +67,14 @@ fn main() -> ExitCode {
 
 fn run(cli: &Cli) -> Result<()> {
     let output = if cli.json { Output::Json } else { Output::Text };
-    dispatch(&cli.command, &Context { output, progress: Progress::new(cli.quiet) })
+    let context = Context { output, progress: Progress::new(cli.quiet) };
+    if let Device::Cuda(card) = &cli.device {
+        let memory = card.memory();
+        let [free, total] = [memory.free, memory.total].map(|size| output::bytes(size as u64));
+        context.progress.note(&format!("on {}, {free} of {total} free", card.name()));
+    }
+    cli.device.clone().make_current();
+    dispatch(&cli.command, &context)
 }
 
 /// Runs a command, whoever asks: the command line, or a pipeline whose stage it is.

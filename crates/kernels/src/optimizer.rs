@@ -35,19 +35,27 @@ pub fn adamw(
     map(Update::new(rule), [gradient], [value, first, second]);
 }
 
-/// A step's constants, each rounded once from f64.
-#[derive(Clone, Copy)]
-struct Update {
-    keep: f32,
-    rate: f32,
-    beta1: (f32, f32),
-    beta2: (f32, f32),
-    root: f32,
-    eps: f32,
+/// A step's constants, each rounded once from f64:
+/// `value·keep + rate·m/(√v·root + eps)` with the moments `m` and `v` of this step.
+#[derive(Clone, Copy, Debug)]
+pub struct Update {
+    /// What weight decay leaves of a value.
+    pub keep: f32,
+    /// The negative rate, bias correction of the first moment included.
+    pub rate: f32,
+    /// Decay of the first moment, and what is new in it.
+    pub beta1: (f32, f32),
+    /// Decay of the second moment, and what is new in it.
+    pub beta2: (f32, f32),
+    /// Bias correction of the second moment's root.
+    pub root: f32,
+    /// Added to the denominator.
+    pub eps: f32,
 }
 
 impl Update {
-    fn new(rule: &AdamW) -> Self {
+    /// The constants of a step.
+    pub fn new(rule: &AdamW) -> Self {
         let (b1, b2) = (f64::from(rule.beta1), f64::from(rule.beta2));
         let step = i32::try_from(rule.step).unwrap_or(i32::MAX);
         let lr = f64::from(rule.lr);

@@ -13,7 +13,7 @@ use std::sync::Arc;
 
 use serde::Serialize;
 use sha2::{Digest, Sha256};
-use tensor::Tensor;
+use tensor::{Device, Tensor};
 
 use crate::vlm::Vlm;
 use crate::weights::{Checkpoint, Stored, TensorSpec, save_file_unsynced};
@@ -114,7 +114,8 @@ impl FeatureCache {
             self.counts.read_bytes += bytes(&features);
             return Ok(self.keep(key, features));
         }
-        let features = compute()?;
+        // Main memory is what a bound is set on; a card's is for work.
+        let features = compute()?.to(&Device::Cpu);
         self.counts.misses += 1;
         self.write(key, &features);
         Ok(self.keep(key, features))
@@ -194,11 +195,11 @@ impl Vlm {
 fn read(path: &Path) -> Option<Tensor> {
     let mut checkpoint = Checkpoint::open(path).ok()?;
     let shape = checkpoint.shape(TENSOR).ok()?;
-    checkpoint.take_tensor(TENSOR, &shape).ok()
+    Some(Tensor::from_vec(checkpoint.take(TENSOR, &shape).ok()?, &shape))
 }
 
 fn bytes(features: &Tensor) -> u64 {
-    size_of_val(features.as_slice()) as u64
+    4 * features.len() as u64
 }
 
 #[cfg(test)]

@@ -1,6 +1,6 @@
 //! A normalisation layer of vision encoder and adapter: RMSNorm, or LayerNorm if it has a bias.
 
-use tensor::{Gradients, Tensor, ops};
+use tensor::{Device, Gradients, Tensor, ops};
 
 use crate::Error;
 use crate::config::vision::NormKind;
@@ -40,16 +40,19 @@ impl Norm {
         let Some(bias) = &mut self.bias else { return };
         let (ones, zeros) = (vec![1.0; x.cols()], vec![0.0; x.cols()]);
         let plain = |values| Tensor::from_vec(values, &[x.cols()]);
-        let normed = ops::layer_norm(x, &plain(ones), &plain(zeros), self.eps);
+        let normed = ops::layer_norm(x, &plain(ones), &plain(zeros), self.eps).to(&Device::Cpu);
+        let (mut weights, mut biases) = (Vec::new(), Vec::new());
         let num_rows = x.rows().max(1) as f64;
         for column in 0..x.cols() {
             let values = || (0..x.rows()).map(|row| f64::from(normed.row(row)[column]));
             let mean = values().sum::<f64>() / num_rows;
             let variance = values().map(|value| (value - mean).powi(2)).sum::<f64>() / num_rows;
             let weight = 1.0 / (variance.sqrt() + LEAST_SPREAD);
-            self.weight.as_mut_slice()[column] = weight as f32;
-            bias.as_mut_slice()[column] = (-mean * weight) as f32;
+            weights.push(weight as f32);
+            biases.push((-mean * weight) as f32);
         }
+        self.weight.set(&weights);
+        bias.set(&biases);
     }
 
     /// `[rows, size]` to the same.

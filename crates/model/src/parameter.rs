@@ -67,7 +67,7 @@ impl PartMut<'_> {
     pub fn set(&mut self, values: &[f32]) {
         match self {
             Self::Matrix(weight) => weight.set(values),
-            Self::Plain(tensor) => tensor.as_mut_slice().copy_from_slice(values),
+            Self::Plain(tensor) => tensor.set(values),
         }
     }
 }

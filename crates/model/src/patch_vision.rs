@@ -83,7 +83,7 @@ impl PatchVision {
             let rows = Rows { keys: &rotary, queries: &rotary, spans, picked: None };
             x = block.finish(&block.attend(&x, rows));
         }
-        let mut out = Tensor::zeros(x.shape());
+        let mut out = x.zeros_beside(x.shape());
         ops::write_rows(&mut out, &windows.order, &x);
         let tokens = out.rows() / self.patches_per_token();
         Ok(out.reshape(&[tokens, self.config.feature_size()]))

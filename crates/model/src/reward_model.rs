@@ -11,7 +11,7 @@
 use std::path::Path;
 
 use tensor::ops;
-use tensor::{DType, Gradients, Tensor};
+use tensor::{DType, Gradients};
 
 use crate::Error;
 use crate::config::vlm::read_json;
@@ -152,7 +152,7 @@ impl ValueHead {
         let dvalues = checked(dvalues(&values), values.len(), WHAT)?;
         let dpicked = self.backward(&dvalues, &picked, grads);
         if let Some(tape) = tape {
-            let mut dhidden = Tensor::zeros(hidden.shape());
+            let mut dhidden = hidden.zeros_beside(hidden.shape());
             ops::scatter_add_rows(&mut dhidden, &ends, &dpicked);
             vlm.hidden_backward(pack, tape, &dhidden, grads);
         }

@@ -5,7 +5,7 @@
 //! `[X[2i,2j]; X[2i,2j+1]; X[2i+1,2j]; X[2i+1,2j+1]]` for k = 2. `ps_version` v2 emits tokens row by
 //! row; v1, a slip of the first InternVL that its checkpoints were trained with, column by column.
 
-use tensor::Tensor;
+use tensor::{Tensor, ops};
 
 use crate::Error;
 use crate::config::vlm::UnshuffleOrder;
@@ -26,15 +26,9 @@ pub fn unshuffle(
         let reason = format!("{rows}×{columns} patches do not divide into squares of {factor}");
         return Err(Error::input("image grid", reason));
     }
-    let (width, area) = (x.cols(), factor * factor);
-    let mut out = Tensor::zeros(&[x.rows() / area, area * width]);
-    let source = x.as_slice();
-    let places = out.as_mut_slice().chunks_exact_mut(width).enumerate();
-    for (place, to) in places {
-        let from = source_row(place, grid, factor, order);
-        to.copy_from_slice(&source[from * width..][..width]);
-    }
-    Ok(out)
+    let (rows, width, area) = (x.rows(), x.cols(), factor * factor);
+    let out = ops::gather_rows(x, &source_rows(rows, grid, factor, order));
+    Ok(out.reshape(&[rows / area, area * width]))
 }
 
 /// The gradient of the features, `[n · rows · columns, c]`, from that of the tokens.
@@ -45,13 +39,16 @@ pub fn unshuffle_backward(
     order: UnshuffleOrder,
 ) -> Tensor {
     let area = factor * factor;
-    let width = dout.cols() / area;
-    let mut dx = Tensor::zeros(&[dout.rows() * area, width]);
-    for (place, from) in dout.as_slice().chunks_exact(width).enumerate() {
-        let to = source_row(place, grid, factor, order);
-        dx.as_mut_slice()[to * width..][..width].copy_from_slice(from);
-    }
-    dx
+    let (rows, width) = (dout.rows() * area, dout.cols() / area);
+    let mut places = vec![0; rows];
+    let sources = source_rows(rows, grid, factor, order);
+    sources.into_iter().enumerate().for_each(|(place, row)| places[row] = place);
+    ops::gather_rows(&dout.clone().reshape(&[rows, width]), &places)
+}
+
+/// The patch of every place of the output.
+fn source_rows(rows: usize, grid: Grid, factor: usize, order: UnshuffleOrder) -> Vec<usize> {
+    (0..rows).map(|place| source_row(place, grid, factor, order)).collect()
 }
 
 /// The patch that stands at a place of the output, counted in pieces of c values.

@@ -7,7 +7,7 @@
 //! Papers: ViT, arXiv:2010.11929; InternViT, arXiv:2312.14238; DINOv2, arXiv:2304.07193; SigLIP,
 //! arXiv:2303.15343. Which of their departures from ViT apply is said by [`VisionConfig`]'s flags.
 
-use tensor::{DType, Gradients, Span, Tensor};
+use tensor::{DType, Gradients, Span, Tensor, ops};
 
 use crate::Error;
 use crate::config::VisionConfig;
@@ -279,21 +279,18 @@ fn take_final_norm(checkpoint: &mut Checkpoint, config: &VisionConfig) -> Result
 /// `[n, 1 + tokens, c]` to `[n, tokens, c]`.
 fn drop_first_rows(x: &Tensor) -> Tensor {
     let [num_tiles, rows, width] = *x.shape() else { unreachable!("by_tile gives three sizes") };
-    let mut out = Tensor::zeros(&[num_tiles, rows - 1, width]);
-    let tiles = x.as_slice().chunks_exact(rows * width);
-    for (to, from) in out.as_mut_slice().chunks_exact_mut((rows - 1) * width).zip(tiles) {
-        to.copy_from_slice(&from[width..]);
-    }
-    out
+    ops::gather_rows(x, &later_rows(num_tiles, rows)).reshape(&[num_tiles, rows - 1, width])
 }
 
 /// The transpose of [`drop_first_rows`], as `[n · (1 + tokens), c]`.
 fn prepend_zero_rows(dout: &Tensor, num_tiles: usize, width: usize) -> Tensor {
-    let tile = dout.len() / num_tiles;
-    let mut out = Tensor::zeros(&[dout.len() / width + num_tiles, width]);
-    let tiles = dout.as_slice().chunks_exact(tile);
-    for (to, from) in out.as_mut_slice().chunks_exact_mut(tile + width).zip(tiles) {
-        to[width..].copy_from_slice(from);
-    }
+    let rows = dout.len() / width + num_tiles;
+    let mut out = dout.zeros_beside(&[rows, width]);
+    ops::write_rows(&mut out, &later_rows(num_tiles, rows / num_tiles), dout);
     out
+}
+
+/// The rows of so many tiles but the first of each.
+fn later_rows(num_tiles: usize, rows: usize) -> Vec<usize> {
+    (0..num_tiles).flat_map(|tile| tile * rows + 1..(tile + 1) * rows).collect()
 }

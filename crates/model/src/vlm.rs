@@ -132,6 +132,7 @@ impl Vlm {
         dtype: DType,
         checkpoint: &mut Checkpoint,
     ) -> Result<Self, Error> {
+        checkpoint.check_room(dtype)?;
         let (images, mut llm, prefix);
         if QwenVlConfig::is_in(&json) {
             checkpoint.rename(&RELEASES);
@@ -257,7 +258,7 @@ impl Vlm {
         }
         let mut dpicked = log_probs.gradient.expect("asked for above");
         ops::scale_rows(&mut dpicked, &dlogp);
-        let mut dhidden = Tensor::zeros(hidden.shape());
+        let mut dhidden = hidden.zeros_beside(hidden.shape());
         ops::scatter_add_rows(&mut dhidden, &questions.outputs, &dpicked);
         self.hidden_backward(pack, tape, &dhidden, grads);
         Ok(scored)
@@ -308,7 +309,7 @@ impl Vlm {
         self.embed_backward(pack, &dx, grads);
         if let (Some((tape, num_features)), Some(side)) = (tape.images, &self.images) {
             let (rows, features) = unzip(&pack.images);
-            let mut dprojected = Tensor::zeros(&[num_features, dx.cols()]);
+            let mut dprojected = dx.zeros_beside(&[num_features, dx.cols()]);
             ops::scatter_add_rows(&mut dprojected, &features, &ops::gather_rows(&dx, &rows));
             side.backward(&dprojected, tape, grads);
         }
@@ -369,13 +370,7 @@ impl Vlm {
     }
 }
 
-/// Rows of several tensors of one width, one after the other: the features of a pack's images.
-pub fn stack(parts: &[&Tensor]) -> Tensor {
-    let width = parts.first().map_or(0, |part| part.cols());
-    let values: Vec<f32> = parts.iter().flat_map(|part| part.as_slice()).copied().collect();
-    let rows = parts.iter().map(|part| part.rows()).sum();
-    Tensor::from_vec(values, &[rows, width])
-}
+pub use tensor::ops::stack_rows as stack;
 
 /// The log-probs of no targets.
 fn nothing() -> LogProbs {

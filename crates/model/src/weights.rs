@@ -8,7 +8,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
 use gguf::Gguf;
-use tensor::{DType, Tensor, Weight};
+use tensor::{DType, Device, Tensor, Weight};
 
 use crate::error::Error;
 
@@ -175,6 +175,27 @@ impl Checkpoint {
         self.left.iter().map(named).collect()
     }
 
+    /// Whether a card, where weights go to one, has room for those not yet taken. Main memory is not asked: it swaps.
+    ///
+    /// # Errors
+    /// When it has not, with the bytes wanted and free, or does not hold this type.
+    pub(crate) fn check_room(&self, dtype: DType) -> Result<(), Error> {
+        let device = Device::current();
+        let Device::Cuda(card) = &device else { return Ok(()) };
+        if matches!(dtype, DType::Int8 | DType::Int4) {
+            let reason = format!("{device} holds weights as float32 or bfloat16, not as {dtype:?}");
+            return Err(Error::input("dtype", reason));
+        }
+        let values = |place: &Place| place.stored.shape.iter().product::<usize>();
+        let wanted = dtype.bytes(self.left.values().map(values).sum());
+        let free = card.memory().free;
+        if wanted > free {
+            let reason = format!("{device} has {free} bytes free, the weights take {wanted}");
+            return Err(Error::input("memory", reason));
+        }
+        Ok(())
+    }
+
     /// The stored shape of a tensor, for sizes that the configuration may misstate (vocabulary).
     ///
     /// # Errors
@@ -220,7 +241,7 @@ impl Checkpoint {
     /// # Errors
     /// As [`Checkpoint::take`].
     pub fn take_tensor(&mut self, name: &str, shape: &[usize]) -> Result<Tensor, Error> {
-        Ok(Tensor::from_vec(self.take(name, shape)?, shape))
+        Ok(Tensor::from_vec(self.take(name, shape)?, shape).to(&Device::current()))
     }
 
     /// Takes a matrix `[outputs, inputs]` straight into packed form, some rows at a time.

@@ -25,7 +25,7 @@ use model::vlm::Vlm;
 use preprocess::Tokenizer;
 use rayon::prelude::*;
 use schema::Completion;
-use tensor::{Span, Tensor, ops};
+use tensor::{Device, Span, Tensor, ops};
 
 use crate::Error;
 use crate::generate::{GenerateConfig, Progress};
@@ -247,7 +247,7 @@ impl<'a> Batch<'a> {
     fn draw(&mut self, hidden: &Tensor, sequences: &mut [Sequence<'a>]) -> Result<(), Error> {
         let rows: Vec<usize> = (0..sequences.len()).collect();
         for (rows, sequences) in rows.chunks(LOGIT_ROWS).zip(sequences.chunks_mut(LOGIT_ROWS)) {
-            let logits = self.vlm.llm.logits(&ops::gather_rows(hidden, rows));
+            let logits = self.vlm.llm.logits(&ops::gather_rows(hidden, rows)).to(&Device::Cpu);
             let choices = self.choices(&logits, sequences);
             for (sequence, choice) in sequences.iter_mut().zip(choices) {
                 let choice = choice?;

@@ -2,41 +2,87 @@
 
 use std::fmt;
 use std::str::FromStr;
+use std::sync::{LazyLock, PoisonError, RwLock};
 
-/// A name that is no device or storage type.
-#[derive(Debug, thiserror::Error, PartialEq, Eq)]
+use cuda::Card;
+
+/// A name that is no device or storage type, or a device that cannot be used.
+#[derive(Debug, thiserror::Error)]
 pub enum Error {
     /// Not a device this build knows.
-    #[error("unknown device `{0}`, expected `auto` or `cpu`")]
+    #[error("unknown device `{0}`, expected `auto`, `cpu`, `cuda` or `cuda:N`")]
     Device(String),
+    /// The card cannot be used.
+    #[error(transparent)]
+    Card(#[from] cuda::Error),
     /// Not a storage type.
     #[error("unknown storage type `{0}`, expected `f32`, `bf16`, `int8` or `int4`")]
     DType(String),
 }
 
 /// The machine part a tensor's values are in.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq)]
 pub enum Device {
     /// Main memory and the CPU's vector units.
     Cpu,
+    /// An NVIDIA card.
+    Cuda(Card),
 }
 
+static CURRENT: LazyLock<RwLock<Device>> = LazyLock::new(|| RwLock::new(Device::first()));
+
 impl Device {
-    /// Reads `auto` (the best device present) or `cpu`.
+    /// Opens what a name says: `cpu`, `cuda` (the first card), `cuda:N`, or `auto`, which is the CPU until the
+    /// kernels have been measured on a card.
     ///
     /// # Errors
-    /// [`Error::Device`] for any other name.
+    /// [`Error::Device`] for any other name, [`Error::Card`] where the card cannot be used.
     pub fn parse(name: &str) -> Result<Self, Error> {
+        let unknown = || Error::Device(name.to_owned());
         match name {
             "auto" | "cpu" => Ok(Self::Cpu),
-            other => Err(Error::Device(other.to_owned())),
+            "cuda" => Ok(Self::Cuda(Card::open(0)?)),
+            other => {
+                let index = other.strip_prefix("cuda:").ok_or_else(unknown)?;
+                Ok(Self::Cuda(Card::open(index.parse().map_err(|_| unknown())?)?))
+            }
         }
+    }
+
+    /// Where weights are packed. Everything else follows them: an operation runs where its weights or its first
+    /// tensor is, and what is elsewhere is brought there.
+    pub fn current() -> Self {
+        CURRENT.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Where a program begins.
+    #[cfg(not(feature = "emulator"))]
+    fn first() -> Self {
+        Self::Cpu
+    }
+
+    /// Where tests run: what `SIGHTLINE_DEVICE` says, `emulator` besides the usual names.
+    #[cfg(feature = "emulator")]
+    fn first() -> Self {
+        match std::env::var("SIGHTLINE_DEVICE").as_deref() {
+            Ok("emulator") => Self::Cuda(Card::emulated().expect("a C++ compiler")),
+            Ok(name) => Self::parse(name).expect("the device that SIGHTLINE_DEVICE names"),
+            Err(_) => Self::Cpu,
+        }
+    }
+
+    /// Makes this the place of all weights that are packed from here on: once, when a program starts.
+    pub fn make_current(self) {
+        *CURRENT.write().unwrap_or_else(PoisonError::into_inner) = self;
     }
 }
 
 impl fmt::Display for Device {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("cpu")
+        match self {
+            Self::Cpu => f.write_str("cpu"),
+            Self::Cuda(card) => f.write_str(card.name()),
+        }
     }
 }
 
@@ -106,10 +152,13 @@ mod tests {
 
     #[test]
     fn names() {
-        assert_eq!(Device::parse("auto"), Ok(Device::Cpu));
-        assert_eq!("bfloat16".parse(), Ok(DType::Bf16));
-        let error = Device::parse("tpu").unwrap_err();
-        assert_eq!(error.to_string(), "unknown device `tpu`, expected `auto` or `cpu`");
+        assert_eq!(Device::parse("auto").unwrap(), Device::Cpu);
+        assert_eq!("bfloat16".parse::<DType>().unwrap(), DType::Bf16);
+        let expected = "expected `auto`, `cpu`, `cuda` or `cuda:N`";
+        for name in ["tpu", "cuda:", "cuda:x"] {
+            let error = Device::parse(name).unwrap_err().to_string();
+            assert_eq!(error, format!("unknown device `{name}`, {expected}"));
+        }
         assert!("f16".parse::<DType>().is_err());
     }
 }

@@ -65,7 +65,7 @@ impl Gradients {
 
     /// Sets every accumulator to zero.
     pub fn zero(&mut self) {
-        self.by_name.values_mut().for_each(|tensor| tensor.as_mut_slice().fill(0.0));
+        self.by_name.values_mut().for_each(Tensor::clear);
     }
 
     /// Whether any parameter whose name begins with `prefix` trains.

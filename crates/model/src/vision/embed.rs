@@ -1,5 +1,7 @@
 //! Pixels to the rows that enter the first block: patches, class row, positions.
 
+use std::ops::Range;
+
 use tensor::{DType, Gradients, Tensor, Weight, ops};
 
 use super::names::Names;
@@ -58,16 +60,21 @@ impl Embeddings {
         let (num_class, per_tile) = (usize::from(self.class.is_some()), grid.rows * grid.columns);
         let num_tiles = embedded.rows() / per_tile;
         let positions = self.positions(grid);
-        let mut x = Tensor::zeros(&[num_tiles * (num_class + per_tile), width]);
-        let tiles = x.as_mut_slice().chunks_exact_mut((num_class + per_tile) * width);
-        for (tile, patches) in tiles.zip(embedded.as_slice().chunks_exact(per_tile * width)) {
-            tile.copy_from_slice(&positions);
-            let (first, rest) = tile.split_at_mut(num_class * width);
-            if let Some(class) = &self.class {
-                add(first, class.as_slice());
-            }
-            add(rest, patches);
+        let rows = num_class + per_tile;
+        let mut x = embedded.zeros_beside(&[num_tiles * rows, width]);
+        let at = |range: Range<usize>| -> Vec<usize> {
+            (0..num_tiles)
+                .flat_map(|tile| range.clone().map(move |row| tile * rows + row))
+                .collect()
+        };
+        ops::write_rows(&mut x, &at(num_class..rows), &embedded);
+        if let Some(class) = &self.class {
+            let class = ops::gather_rows(&class.clone().reshape(&[1, width]), &vec![0; num_tiles]);
+            ops::write_rows(&mut x, &at(0..1), &class);
         }
+        let positions = Tensor::from_vec(positions, &[rows, width]);
+        let all: Vec<usize> = (0..num_tiles * rows).map(|row| row % rows).collect();
+        ops::add(&mut x, &ops::gather_rows(&positions, &all));
         (x, patches)
     }
 
@@ -91,13 +98,17 @@ impl Embeddings {
         }
         let full = |name: &str| format!("{PREFIX}{name}");
         if let Some(grad) = grads.get_mut(&full(self.names.class)) {
-            add(grad.as_mut_slice(), &sum[..num_class * width]);
+            let mut all = grad.to_vec();
+            add(&mut all, &sum[..num_class * width]);
+            grad.set(&all);
         }
         if let Some(grad) = grads.get_mut(&full(self.names.position)) {
-            let (first, rest) = grad.as_mut_slice().split_at_mut(num_class * width);
+            let mut all = grad.to_vec();
+            let (first, rest) = all.split_at_mut(num_class * width);
             add(first, &sum[..num_class * width]);
             let shape = [grid.rows, grid.columns];
             interpolate_backward(&sum[num_class * width..], self.table_grid, shape, rest);
+            grad.set(&all);
         }
         let name = full(self.names.patch);
         if let Some(grad) = grads.get_mut(&format!("{name}.bias")) {

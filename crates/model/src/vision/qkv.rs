@@ -1,6 +1,6 @@
 //! Queries, keys and values: one fused matrix (InternViT) or three (DINOv2, SigLIP).
 
-use tensor::{DType, Gradients, Tensor};
+use tensor::{DType, Gradients, Tensor, ops};
 
 use super::names::QkvNames;
 use crate::Error;
@@ -37,7 +37,7 @@ impl Qkv {
     /// `[rows, c]` to queries, keys and values, `[rows, c]` each.
     pub(super) fn forward(&self, x: &Tensor) -> [Tensor; 3] {
         match self.projections.as_slice() {
-            [fused] => split_columns(&fused.forward(x)),
+            [fused] => split_columns(fused.forward(x)),
             split => std::array::from_fn(|i| split[i].forward(x)),
         }
     }
@@ -78,26 +78,18 @@ impl Qkv {
 }
 
 /// `[rows, 3c]` to three of `[rows, c]`.
-fn split_columns(x: &Tensor) -> [Tensor; 3] {
-    let width = x.cols() / 3;
+fn split_columns(x: Tensor) -> [Tensor; 3] {
+    let (rows, width) = (x.rows(), x.cols() / 3);
+    let thirds = x.reshape(&[3 * rows, width]);
     std::array::from_fn(|part| {
-        let mut out = Tensor::zeros(&[x.rows(), width]);
-        let rows = x.as_slice().chunks_exact(3 * width);
-        for (to, from) in out.as_mut_slice().chunks_exact_mut(width).zip(rows) {
-            to.copy_from_slice(&from[part * width..][..width]);
-        }
-        out
+        let of_part: Vec<usize> = (0..rows).map(|row| 3 * row + part).collect();
+        ops::gather_rows(&thirds, &of_part)
     })
 }
 
 /// Three of `[rows, c]` to `[rows, 3c]`.
 fn join_columns(parts: [&Tensor; 3]) -> Tensor {
-    let width = parts[0].cols();
-    let mut out = Tensor::zeros(&[parts[0].rows(), 3 * width]);
-    for (row, to) in out.as_mut_slice().chunks_exact_mut(3 * width).enumerate() {
-        for (to, part) in to.chunks_exact_mut(width).zip(parts) {
-            to.copy_from_slice(part.row(row));
-        }
-    }
-    out
+    let (rows, width) = (parts[0].rows(), parts[0].cols());
+    let places: Vec<usize> = (0..3 * rows).map(|at| at % 3 * rows + at / 3).collect();
+    ops::gather_rows(&ops::stack_rows(&parts), &places).reshape(&[rows, 3 * width])
 }

@@ -1,8 +1,10 @@
 //! Attention over spans.
 
+use cuda::Buffer;
 use kernels::attention::{Heads, Span};
 
 use crate::Tensor;
+use crate::tensor::card_of;
 
 /// The result of [`attention`] and what its gradient needs of it.
 #[derive(Clone, Debug)]
@@ -13,12 +15,30 @@ pub struct Attended {
     pub log_sum_exp: Tensor,
 }
 
+/// Queries of a span up to which reading its keys is all there is to do.
+const FEW: usize = 4;
+
 /// Softmax attention with scale `1/√dim` of every query over the keys its span shows.
 ///
 /// `q` is `[tq, query heads·dim]`, `k` and `v` `[tk, key-value heads·dim]`. Scores are never
 /// materialised whole (arXiv:2205.14135). A row belongs to at most one span.
 pub fn attention(q: &Tensor, k: &Tensor, v: &Tensor, spans: &[Span], heads: Heads) -> Attended {
     check((q, k, v), heads);
+    if let Some(card) = card_of(&[q, k, v]) {
+        let mut out = Buffer::zeros(&card, q.len());
+        let mut log_sum_exp = Buffer::zeros(&card, q.rows() * heads.query);
+        let rows = (&*q.on(&card), &*k.on(&card), &*v.on(&card));
+        let results = (&mut out, &mut log_sum_exp);
+        match spans.iter().all(|span| span.queries.len() <= FEW) {
+            true => {
+                let cache = cuda::attention::Cache::F32(rows.1, rows.2);
+                cuda::attention::decode(rows.0, &cache, spans, heads, results);
+            }
+            false => cuda::attention::forward(rows, spans, heads, results),
+        }
+        let log_sum_exp = Tensor::of_card(log_sum_exp, &[q.rows(), heads.query]);
+        return Attended { out: Tensor::of_card(out, q.shape()), log_sum_exp };
+    }
     let mut out = Tensor::zeros(q.shape());
     let mut log_sum_exp = Tensor::zeros(&[q.rows(), heads.query]);
     kernels::attention::forward(
@@ -41,6 +61,16 @@ pub fn attention_backward(
 ) -> (Tensor, Tensor, Tensor) {
     check((q, k, v), heads);
     assert_eq!(dout.len(), attended.out.len(), "shape of attention's gradient");
+    if let Some(card) = card_of(&[q, k, v, dout]) {
+        let [mut dq, mut dk, mut dv] = [q, k, v].map(|like| Buffer::zeros(&card, like.len()));
+        let rows = (&*q.on(&card), &*k.on(&card), &*v.on(&card));
+        let forward = (&*attended.out.on(&card), &*attended.log_sum_exp.on(&card));
+        let gradients = (&mut dq, &mut dk, &mut dv);
+        cuda::attention::backward(&dout.on(&card), rows, forward, (spans, heads), gradients);
+        let [dq, dk, dv] =
+            [(dq, q), (dk, k), (dv, v)].map(|(values, like)| Tensor::of_card(values, like.shape()));
+        return (dq, dk, dv);
+    }
     let zeros = |like: &Tensor| Tensor::zeros(like.shape());
     let (mut dq, mut dk, mut dv) = (zeros(q), zeros(k), zeros(v));
     kernels::attention::backward(

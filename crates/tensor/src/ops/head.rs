@@ -2,6 +2,7 @@
 
 pub use kernels::head::Want;
 
+use crate::weight::OnCard;
 use crate::{Tensor, Weight};
 
 /// What the head says of one target per row.
@@ -32,6 +33,12 @@ pub fn log_probs(
 ) -> LogProbs {
     assert_eq!(hidden.cols(), head.in_features(), "width of the head");
     assert_eq!(hidden.rows(), targets.len(), "rows and targets");
+    if let Some(OnCard { matrix, .. }) = head.card() {
+        let hidden_card = hidden.on(matrix.card());
+        let all = cuda::head::log_probs(&hidden_card, matrix, targets, temperature, want);
+        let gradient = all.gradient.map(|values| Tensor::of_card(values, hidden.shape()));
+        return LogProbs { log_prob: all.log_prob, entropy: all.entropy, gradient };
+    }
     let all =
         kernels::head::log_probs(hidden.as_slice(), head.packed(), targets, temperature, want);
     let gradient = all.gradient.map(|values| Tensor::from_vec(values, hidden.shape()));
@@ -50,6 +57,11 @@ pub fn log_probs_weight_gradient(
     assert_eq!(hidden.cols(), head.in_features(), "width of the head");
     assert_eq!((hidden.rows(), dlogp.len()), (targets.len(), targets.len()), "rows and targets");
     assert_eq!(grad.len(), head.in_features() * head.out_features(), "shape of a head's gradient");
+    if let Some(OnCard { matrix, .. }) = head.card() {
+        let card = matrix.card();
+        let (hidden, grad) = (hidden.on(card), grad.on_mut(card));
+        return cuda::head::weight_gradient((&hidden, matrix), targets, temperature, dlogp, grad);
+    }
     let inputs = (hidden.as_slice(), head.packed());
     kernels::head::weight_gradient(inputs, targets, temperature, dlogp, grad.as_mut_slice());
 }

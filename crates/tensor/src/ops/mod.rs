@@ -22,4 +22,4 @@ pub use linear::{
 pub use norm::{layer_norm, layer_norm_backward, rms_norm, rms_norm_backward};
 pub use optimizer::{AdamW, adamw, all_finite, sum_squares};
 pub use rotary::{RotaryTable, rotary, rotary_backward};
-pub use rows::{by_rows, gather_rows, scatter_add_rows, write_rows};
+pub use rows::{by_rows, gather_rows, scatter_add_rows, stack_rows, write_rows};

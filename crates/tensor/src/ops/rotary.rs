@@ -1,13 +1,20 @@
 //! Rotary position embedding.
 
+use std::sync::OnceLock;
+
+use cuda::{Buffer, Card};
+
 use crate::Tensor;
+use crate::tensor::card_of;
 
 /// Cosines and sines of every row's angles, `[t, dim/2]` each.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug)]
 pub struct RotaryTable {
     half: usize,
     cos: Vec<f32>,
     sin: Vec<f32>,
+    /// The same on a card, once one has rotated by it: all layers do.
+    on_card: OnceLock<[Buffer; 2]>,
 }
 
 impl RotaryTable {
@@ -42,7 +49,13 @@ impl RotaryTable {
             half,
             cos: angles.iter().map(|a| (a.cos() * scale) as f32).collect(),
             sin: angles.iter().map(|a| (a.sin() * scale) as f32).collect(),
+            on_card: OnceLock::new(),
         }
+    }
+
+    fn on(&self, card: &Card) -> &[Buffer; 2] {
+        self.on_card
+            .get_or_init(|| [&self.cos, &self.sin].map(|values| Buffer::upload(card, values)))
     }
 
     /// Number of rows, one per token.
@@ -66,6 +79,12 @@ impl RotaryTable {
     }
 }
 
+impl PartialEq for RotaryTable {
+    fn eq(&self, other: &Self) -> bool {
+        (self.half, &self.cos, &self.sin) == (other.half, &other.cos, &other.sin)
+    }
+}
+
 /// Rotates every head of `x` `[t, heads·dim]` in place, pairing component `i` with `i + dim/2`.
 pub fn rotary(x: &mut Tensor, dim: usize, table: &RotaryTable) {
     turn(x, dim, table, 1.0);
@@ -78,5 +97,9 @@ pub fn rotary_backward(dx: &mut Tensor, dim: usize, table: &RotaryTable) {
 
 fn turn(x: &mut Tensor, dim: usize, table: &RotaryTable, direction: f32) {
     assert_eq!((x.rows(), dim), (table.rows(), table.dim()), "rows and width of a rotary table");
+    if let Some(card) = card_of(&[x]) {
+        let [cos, sin] = table.on(&card);
+        return cuda::rotary::rotate(x.on_mut(&card), dim, cos, sin, direction);
+    }
     kernels::rotary::rotate(x.as_mut_slice(), dim, &table.cos, &table.sin, direction);
 }

@@ -1,10 +1,18 @@
 //! Moving whole rows: embedding splice, cache writes, target rows.
 
+use cuda::rows::indices as on_card;
+
 use crate::Tensor;
+use crate::tensor::card_of;
 
 /// Rows `indices` of `x` as `[n, cols]`.
 pub fn gather_rows(x: &Tensor, indices: &[usize]) -> Tensor {
-    let mut rows = Tensor::scratch(&[indices.len(), x.cols()]);
+    let shape = [indices.len(), x.cols()];
+    if let Some(card) = card_of(&[x]) {
+        let indices = on_card(&card, indices.iter().copied(), x.rows());
+        return Tensor::of_card(cuda::rows::gather(&x.on(&card), &indices, x.cols()), &shape);
+    }
+    let mut rows = Tensor::scratch(&shape);
     for (i, &index) in indices.iter().enumerate() {
         rows.row_mut(i).copy_from_slice(x.row(index));
     }
@@ -14,6 +22,10 @@ pub fn gather_rows(x: &Tensor, indices: &[usize]) -> Tensor {
 /// `dst[indices[i]] += src[i]`: the gradient of [`gather_rows`].
 pub fn scatter_add_rows(dst: &mut Tensor, indices: &[usize], src: &Tensor) {
     assert_eq!((src.rows(), src.cols()), (indices.len(), dst.cols()), "rows to add");
+    if let Some(card) = card_of(&[dst, src]) {
+        let indices = on_card(&card, indices.iter().copied(), dst.rows());
+        return cuda::rows::scatter_add(dst.on_mut(&card), &indices, &src.on(&card));
+    }
     for (i, &index) in indices.iter().enumerate() {
         dst.row_mut(index).iter_mut().zip(src.row(i)).for_each(|(d, s)| *d += s);
     }
@@ -22,9 +34,30 @@ pub fn scatter_add_rows(dst: &mut Tensor, indices: &[usize], src: &Tensor) {
 /// `dst[indices[i]] = src[i]`.
 pub fn write_rows(dst: &mut Tensor, indices: &[usize], src: &Tensor) {
     assert_eq!((src.rows(), src.cols()), (indices.len(), dst.cols()), "rows to write");
+    if let Some(card) = card_of(&[dst, src]) {
+        let indices = on_card(&card, indices.iter().copied(), dst.rows());
+        return cuda::rows::write(dst.on_mut(&card), &indices, &src.on(&card));
+    }
     for (i, &index) in indices.iter().enumerate() {
         dst.row_mut(index).copy_from_slice(src.row(i));
     }
+}
+
+/// Rows of several tensors of one width, one after the other.
+pub fn stack_rows(parts: &[&Tensor]) -> Tensor {
+    let rows = parts.iter().map(|part| part.rows()).sum();
+    let width = parts.first().map_or(0, |part| part.cols());
+    assert!(parts.iter().all(|part| part.cols() == width), "widths of rows to stack");
+    let mut all = match card_of(parts) {
+        Some(card) => Tensor::of_card(cuda::Buffer::scratch(&card, rows * width), &[rows, width]),
+        None => Tensor::scratch(&[rows, width]),
+    };
+    let mut first = 0;
+    for part in parts {
+        all.replace_rows(first, part);
+        first += part.rows();
+    }
+    all
 }
 
 /// `part` of the same rows of all `inputs`, at most `at_once` at a time, its results joined: for work row by row that
@@ -42,14 +75,13 @@ pub fn by_rows<const N: usize>(
     if rows <= at_once {
         return part(inputs);
     }
-    let mut out = Tensor::scratch(inputs[0].shape());
-    let cols = out.cols();
+    let mut out = inputs[0].scratch_beside();
     for first in (0..rows).step_by(at_once) {
         let end = rows.min(first + at_once);
         let parts = inputs.map(|x| x.copy_rows(first..end));
         let done = part(parts.each_ref());
         assert_eq!(parts[0].shape(), done.shape(), "rows {first}..{end}");
-        out.as_mut_slice()[first * cols..end * cols].copy_from_slice(done.as_slice());
+        out.replace_rows(first, &done);
     }
     out
 }
