@@ -22,6 +22,8 @@ pub struct Source {
     pub text: &'static str,
     /// What is defined for it: which of its kernels are compiled.
     pub define: Option<&'static str>,
+    /// Whether blocks work on tiles in shared memory, so that it matters more than the cache.
+    pub tiled: bool,
 }
 
 /// All kernels, for whoever checks that they compile.
@@ -43,11 +45,12 @@ pub static SOURCES: [&Source; 14] = [
 ];
 
 macro_rules! source {
-    ($name:literal) => {
+    ($name:literal, tiled: $tiled:literal) => {
         Source {
             name: $name,
             text: include_str!(concat!("../kernels/", $name, ".cu")),
             define: None,
+            tiled: $tiled,
         }
     };
     // The kernels of one width, as all of them take a minute to compile.
@@ -56,17 +59,18 @@ macro_rules! source {
             name: concat!($name, "_", $width),
             text: include_str!(concat!("../kernels/", $name, ".cu")),
             define: Some(concat!("-DATTENTION_WIDTH=", $width)),
+            tiled: true,
         }
     };
 }
 
-pub(crate) static ELEMENTWISE: Source = source!("elementwise");
-pub(crate) static ROWS: Source = source!("rows");
-pub(crate) static NORM: Source = source!("norm");
-pub(crate) static HEAD: Source = source!("head");
-pub(crate) static LINEAR: Source = source!("linear");
-pub(crate) static ATTENTION_F32: Source = source!("attention_f32");
-pub(crate) static ATTENTION_DECODE: Source = source!("attention_decode");
+pub(crate) static ELEMENTWISE: Source = source!("elementwise", tiled: false);
+pub(crate) static ROWS: Source = source!("rows", tiled: false);
+pub(crate) static NORM: Source = source!("norm", tiled: false);
+pub(crate) static HEAD: Source = source!("head", tiled: false);
+pub(crate) static LINEAR: Source = source!("linear", tiled: false);
+pub(crate) static ATTENTION_F32: Source = source!("attention_f32", tiled: true);
+pub(crate) static ATTENTION_DECODE: Source = source!("attention_decode", tiled: true);
 /// By padded width of a head, as `attention` names them; the first takes any.
 pub(crate) static ATTENTION_BF16: [Source; 7] = [
     source!("attention_bf16", 0),

@@ -18,8 +18,6 @@ use crate::linear::{Precision, Product};
 const WORKSPACE: usize = 32 << 20;
 /// The oldest card whose tensor cores take bf16.
 const OLDEST: Architecture = Architecture { major: 8, minor: 0 };
-/// What a block may share without asking for more.
-const SHARED_WITHOUT_ASKING: u32 = 48 << 10;
 
 /// One card, one context, one stream.
 pub(crate) struct Driver {
@@ -124,10 +122,8 @@ impl Driver {
             // SAFETY: the module is loaded and never unloaded.
             let found = unsafe { result::module::get_function(self.module(source), name) };
             let function = self.check(&format!("find kernel `{kernel}`"), found);
-            self.check(
-                &format!("give kernel `{kernel}` its memory"),
-                allow_sharing(function, self.device),
-            );
+            let allowed = allow_sharing(function, self.device, source.tiled);
+            self.check(&format!("give kernel `{kernel}` its memory"), allowed);
             function as usize
         });
         *function as sys::CUfunction
@@ -157,10 +153,12 @@ impl Driver {
     }
 }
 
-/// Lets a kernel's blocks share as much memory as the card allows.
+/// Lets a kernel's blocks share as much memory as the card allows; for kernels whose tiles are sized for it, in
+/// place of the cache.
 fn allow_sharing(
     function: sys::CUfunction,
     device: sys::CUdevice,
+    tiled: bool,
 ) -> Result<(), result::DriverError> {
     use sys::CUdevice_attribute_enum as Device;
     use sys::CUfunction_attribute_enum as Function;
@@ -174,11 +172,13 @@ fn allow_sharing(
             function,
             Function::CU_FUNC_ATTRIBUTE_SHARED_SIZE_BYTES,
         )?;
-        result::function::set_function_attribute(
-            function,
-            Function::CU_FUNC_ATTRIBUTE_MAX_DYNAMIC_SHARED_SIZE_BYTES,
-            most - declared,
-        )
+        let set =
+            |attribute, value| result::function::set_function_attribute(function, attribute, value);
+        set(Function::CU_FUNC_ATTRIBUTE_MAX_DYNAMIC_SHARED_SIZE_BYTES, most - declared)?;
+        match tiled {
+            true => set(Function::CU_FUNC_ATTRIBUTE_PREFERRED_SHARED_MEMORY_CARVEOUT, 100),
+            false => Ok(()),
+        }
     }
 }
 
@@ -246,7 +246,6 @@ impl Machine for Driver {
     fn launch(&self, source: &Source, kernel: &str, grid: Grid, args: &mut [u64]) {
         self.enter();
         let Grid { blocks: [x, y, z], threads, shared } = grid;
-        debug_assert!(shared <= SHARED_WITHOUT_ASKING || threads > 0, "a block without threads");
         let function = self.function(source, kernel);
         let mut pointers: Vec<*mut c_void> =
             args.iter_mut().map(|arg| ptr::from_mut(arg).cast()).collect();
