@@ -33,9 +33,12 @@ fn cargo(root: &Path, arguments: &str, variable: Option<(&str, &str)>) -> Result
 /// The compiler of kernels, as a Python package: newer ones are not asked for, as drivers may be older.
 const NVRTC: &str = "nvidia-cuda-nvrtc==13.0.88";
 
-/// Models against their references. Finite differences are left to the CPU: an emulated card is a hundred times slower.
-const EMULATED: &str = "test -p model --test llm --test vlm --test vision --test reward -- golden lora \
-                        features_and log_probs greedy everything values_of scores_and ranking intern_vit dinov2 siglip";
+/// Models and whole training steps against their references. Finite differences are left to the CPU: an emulated card is a hundred times slower.
+const EMULATED: [&str; 2] = [
+    "test -p model --test llm --test vlm --test vision --test reward -- golden lora features_and log_probs greedy \
+     everything values_of scores_and ranking intern_vit dinov2 siglip",
+    "test -p recipes --lib -- grpo::tests mpo::tests",
+];
 
 /// Runs all tests of the workspace.
 fn test(root: &Path) -> Result<u64> {
@@ -58,7 +61,9 @@ fn cards(root: &Path) -> Result<u64> {
     let compiler = [("LD_LIBRARY_PATH", libraries.as_str()), ("CI", "1")];
     let num_compiled = count_passed(root, "test -p cuda --test compile", &compiler)?;
     let emulated = [("SIGHTLINE_DEVICE", "emulator")];
-    Ok(num_compiled + count_passed(root, EMULATED, &emulated)?)
+    EMULATED.iter().try_fold(num_compiled, |passed, arguments| {
+        Ok(passed + count_passed(root, arguments, &emulated)?)
+    })
 }
 
 /// Runs tests, shows their output as it comes, and counts those that passed.
