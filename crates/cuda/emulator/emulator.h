@@ -20,7 +20,6 @@
 #include <vector>
 
 #define __device__
-#define __host__
 #define __global__
 #define __forceinline__ inline
 #define __restrict__
@@ -31,17 +30,11 @@
 struct dim3 {
     unsigned x, y, z;
 };
-struct int2 { int x, y; };
 struct alignas(16) int4 { int x, y, z, w; };
-struct alignas(8) uint2 { unsigned x, y; };
 struct alignas(16) uint4 { unsigned x, y, z, w; };
 struct alignas(8) float2 { float x, y; };
 struct alignas(16) float4 { float x, y, z, w; };
-inline int2 make_int2(int x, int y) { return {x, y}; }
-inline int4 make_int4(int x, int y, int z, int w) { return {x, y, z, w}; }
-inline uint4 make_uint4(unsigned x, unsigned y, unsigned z, unsigned w) { return {x, y, z, w}; }
 inline float2 make_float2(float x, float y) { return {x, y}; }
-inline float4 make_float4(float x, float y, float z, float w) { return {x, y, z, w}; }
 
 namespace emulator {
 
@@ -242,41 +235,13 @@ template <class T>
 T __shfl_sync(unsigned, T value, int lane) {
     return emulator::exchange(value, [&](auto of) { return of(lane); });
 }
-template <class T>
-T __shfl_down_sync(unsigned, T value, int delta) {
-    unsigned from = emulator::lane() + delta;
-    T own = value;
-    return emulator::exchange(value, [&](auto of) { return from < emulator::kWarp ? of(from) : own; });
-}
-template <class T>
-T __shfl_up_sync(unsigned, T value, int delta) {
-    int from = int(emulator::lane()) - delta;
-    T own = value;
-    return emulator::exchange(value, [&](auto of) { return from >= 0 ? of(from) : own; });
-}
-inline unsigned __ballot_sync(unsigned, int predicate) {
-    return emulator::exchange(predicate, [&](auto of) {
-        unsigned bits = 0;
-        for (unsigned lane = 0; lane < emulator::kWarp; lane++) bits |= unsigned(of(lane) != 0) << lane;
-        return bits;
-    });
-}
 
 inline float __uint_as_float(unsigned bits) { float f; memcpy(&f, &bits, 4); return f; }
 inline unsigned __float_as_uint(float f) { unsigned bits; memcpy(&bits, &f, 4); return bits; }
-inline int __float_as_int(float f) { int bits; memcpy(&bits, &f, 4); return bits; }
 inline float __int_as_float(int bits) { float f; memcpy(&f, &bits, 4); return f; }
-inline float __expf(float x) { return expf(x); }
-inline float __logf(float x) { return logf(x); }
 inline float exp2f_fast(float x) { return exp2f(x); }
 inline float rsqrtf(float x) { return 1.0f / sqrtf(x); }
-inline float __fdividef(float a, float b) { return a / b; }
-inline float __frcp_rn(float x) { return 1.0f / x; }
 inline float atomicAdd(float* at, float value) { float old = *at; *at += value; return old; }
-inline double atomicAdd(double* at, double value) { double old = *at; *at += value; return old; }
-inline int atomicAdd(int* at, int value) { int old = *at; *at += value; return old; }
 inline int atomicOr(int* at, int value) { int old = *at; *at |= value; return old; }
-inline unsigned atomicMax(unsigned* at, unsigned v) { unsigned old = *at; if (v > old) *at = v; return old; }
-template <class T> T __ldg(const T* at) { return *at; }
 template <class T> T min(T a, T b) { return b < a ? b : a; }
 template <class T> T max(T a, T b) { return a < b ? b : a; }

@@ -10,11 +10,6 @@ KERNEL void to_bf16_values(const float* x, bf16* y, long long n) {
 }
 EXPORT(to_bf16_values)
 
-KERNEL void from_bf16_values(const bf16* x, float* y, long long n) {
-    FOR_EACH(i, n) y[i] = to_float(x[i]);
-}
-EXPORT(from_bf16_values)
-
 KERNEL void add(float* x, const float* y, long long n) {
     FOR_EACH(i, n) x[i] += y[i];
 }

@@ -150,6 +150,15 @@ impl Matrix {
 }
 
 impl Rounded<'_> {
+    /// Checks that a product with `weight` reads these values as what they are.
+    fn check(&self, weight: &Matrix) {
+        let precision = match self.0 {
+            Factor::Lent(_) | Factor::F32(_) => Precision::F32,
+            Factor::Bf16(_) => Precision::Bf16,
+        };
+        assert_eq!(precision, weight.precision(), "types of a product's factors");
+    }
+
     pub(crate) fn address(&self) -> u64 {
         match &self.0 {
             Factor::Lent(buffer) => buffer.address(),
@@ -254,6 +263,7 @@ pub(crate) fn times_turned(
     out: &mut Buffer,
     rows: usize,
 ) {
+    x.check(weight);
     run(
         weight.card(),
         &Product {
@@ -273,6 +283,7 @@ pub(crate) fn times_turned(
 
 /// `dx [rows, inputs] (+)= dy [rows, some] · W[some]`.
 pub(crate) fn times(dy: &Rounded, weight: &Matrix, some: Rows, (dx, adds): (&mut Buffer, bool)) {
+    dy.check(weight);
     let rows = dx.len() / some.inputs;
     run(
         weight.card(),
