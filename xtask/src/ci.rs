@@ -17,7 +17,7 @@ pub(crate) fn run(root: &Path) -> Result<()> {
     tidy::run(root)?;
     cargo(root, "clippy --workspace --all-targets --quiet -- -D warnings", None)?;
     cargo(root, "doc --workspace --no-deps --quiet", Some(("RUSTDOCFLAGS", "-D warnings")))?;
-    let num_tests = test(root)? + cards(root)?;
+    let num_tests = test(root)?;
     println!("ci: {num_tests} tests passed, {:.0} s", start.elapsed().as_secs_f64());
     Ok(())
 }
@@ -33,21 +33,26 @@ fn cargo(root: &Path, arguments: &str, variable: Option<(&str, &str)>) -> Result
 /// The compiler of kernels, as a Python package: newer ones are not asked for, as drivers may be older.
 const NVRTC: &str = "nvidia-cuda-nvrtc==13.0.88";
 
-/// Models and whole training steps against their references. Finite differences are left to the CPU: an emulated card is a hundred times slower.
+/// Models and whole training steps against their references. Finite differences are left to the CPU: an emulated card
+/// is a hundred times slower.
 const EMULATED: [&str; 2] = [
     "test -p model --test llm --test vlm --test vision --test reward -- golden lora features_and log_probs greedy \
      everything values_of scores_and ranking intern_vit dinov2 siglip",
     "test -p recipes --lib -- grpo::tests mpo::tests",
 ];
 
-/// Runs all tests of the workspace.
+/// Runs all tests of the workspace, with a compiler of kernels at hand, and then some on an emulated card.
 fn test(root: &Path) -> Result<u64> {
-    count_passed(root, "test --workspace", &[])
+    let libraries = kernel_compiler(root)?;
+    let compiler = [("LD_LIBRARY_PATH", libraries.as_str()), ("SIGHTLINE_NVRTC", "1")];
+    let num_passed = count_passed(root, "test --workspace", &compiler)?;
+    EMULATED.iter().try_fold(num_passed, |passed, arguments| {
+        Ok(passed + count_passed(root, arguments, &[("SIGHTLINE_DEVICE", "emulator")])?)
+    })
 }
 
-/// What can be said of cards without one: the kernels compile for those of three generations, and models agree with
-/// their references on an emulated one.
-fn cards(root: &Path) -> Result<u64> {
+/// The folder of NVRTC's libraries, installed beside the build if they are not there.
+fn kernel_compiler(root: &Path) -> Result<String> {
     let folder = root.join("target/nvrtc");
     let libraries = folder.join("nvidia/cu13/lib");
     if !libraries.is_dir() {
@@ -57,13 +62,7 @@ fn cards(root: &Path) -> Result<u64> {
         let status = command.args(arguments).arg(&folder).arg(NVRTC).status()?;
         ensure!(status.success(), "python3 -m pip install {NVRTC} failed");
     }
-    let libraries = libraries.to_string_lossy().into_owned();
-    let compiler = [("LD_LIBRARY_PATH", libraries.as_str()), ("CI", "1")];
-    let num_compiled = count_passed(root, "test -p cuda --test compile", &compiler)?;
-    let emulated = [("SIGHTLINE_DEVICE", "emulator")];
-    EMULATED.iter().try_fold(num_compiled, |passed, arguments| {
-        Ok(passed + count_passed(root, arguments, &emulated)?)
-    })
+    Ok(libraries.to_string_lossy().into_owned())
 }
 
 /// Runs tests, shows their output as it comes, and counts those that passed.

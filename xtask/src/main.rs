@@ -1,7 +1,7 @@
 //! Project chores: `cargo xtask ci` runs every check, `cargo xtask tidy` the ones about layout.
 //!
 //! ```text
-//! ci = fmt ─► tidy ─► clippy ─► doc ─► test ─► cards      each fails on any warning
+//! ci = fmt ─► tidy ─► clippy ─► doc ─► test       each fails on any warning
 //! ```
 //!
 //! This crate is no part of the program: nothing depends on it.

@@ -191,8 +191,12 @@ impl Tensor {
     #[must_use]
     pub fn to(mut self, device: &Device) -> Self {
         match device {
-            Device::Cuda(card) => drop(self.on_mut(card)),
-            Device::Cpu => drop(self.as_mut_slice()),
+            Device::Cuda(card) => {
+                self.on_mut(card);
+            }
+            Device::Cpu => {
+                self.as_mut_slice();
+            }
         }
         self
     }

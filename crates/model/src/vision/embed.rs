@@ -61,20 +61,19 @@ impl Embeddings {
         let num_tiles = embedded.rows() / per_tile;
         let positions = self.positions(grid);
         let rows = num_class + per_tile;
-        let mut x = embedded.zeros_beside(&[num_tiles * rows, width]);
         let at = |range: Range<usize>| -> Vec<usize> {
             (0..num_tiles)
                 .flat_map(|tile| range.clone().map(move |row| tile * rows + row))
                 .collect()
         };
-        ops::write_rows(&mut x, &at(num_class..rows), &embedded);
-        if let Some(class) = &self.class {
-            let class = ops::gather_rows(&class.clone().reshape(&[1, width]), &vec![0; num_tiles]);
-            ops::write_rows(&mut x, &at(0..1), &class);
-        }
         let positions = Tensor::from_vec(positions, &[rows, width]);
         let all: Vec<usize> = (0..num_tiles * rows).map(|row| row % rows).collect();
-        ops::add(&mut x, &ops::gather_rows(&positions, &all));
+        let mut x = ops::gather_rows(&positions, &all);
+        ops::scatter_add_rows(&mut x, &at(num_class..rows), &embedded);
+        if let Some(class) = &self.class {
+            let class = ops::gather_rows(&class.clone().reshape(&[1, width]), &vec![0; num_tiles]);
+            ops::scatter_add_rows(&mut x, &at(0..1), &class);
+        }
         (x, patches)
     }
 
