@@ -19,6 +19,7 @@ use std::ops::Range;
 
 pub use backward::backward;
 pub use forward::forward;
+pub(crate) use plan::SHORT;
 
 /// Head counts and width of one attention layer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

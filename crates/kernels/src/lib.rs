@@ -1,4 +1,4 @@
-//! CPU kernels: the arithmetic of a vision-language model on slices of f32.
+//! Kernels: the arithmetic of a vision-language model on slices of f32, and in [`cuda`] on an NVIDIA card.
 //!
 //! ```text
 //!   rows [t, inputs] ─► norm ─► linear ─► rotary ─► attention ─► linear ─► activation ─► linear …
@@ -10,7 +10,7 @@
 //!   simd: AVX-512, AVX2 or portable, chosen at run time   threads: tasks cut by the shapes alone
 //! ```
 //!
-//! Every function is safe, checks its slices' lengths, and has a slow twin in [`mod@reference`] that a
+//! On the CPU every function is safe, checks its slices' lengths, and has a slow twin in [`mod@reference`] that a
 //! reader can check by eye and that it is tested against, on every instruction set. Results have
 //! the same bits for any number of threads, and a row's result does not depend on the other rows.
 //!
@@ -24,7 +24,7 @@
 //! assert_eq!(y, [-0.5, -0.5]);
 //! ```
 //!
-//! This crate does not know shapes beyond its arguments, tensors, devices or models; it owns no
+//! This crate does not know shapes beyond its arguments, tensors or models; on the CPU it owns no
 //! threads and keeps no state but packed weights and per-thread working memory. It is the only
 //! crate with `unsafe`.
 
@@ -47,3 +47,4 @@ pub mod activation;
 pub mod attention;
 pub mod head;
 pub mod optimizer;
+pub mod cuda;

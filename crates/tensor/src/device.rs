@@ -4,7 +4,7 @@ use std::fmt;
 use std::str::FromStr;
 use std::sync::{LazyLock, PoisonError, RwLock};
 
-use cuda::Card;
+use kernels::cuda::Card;
 
 /// A name that is no device or storage type, or a device that cannot be used.
 #[derive(Debug, thiserror::Error)]
@@ -14,7 +14,7 @@ pub enum Error {
     Device(String),
     /// The card cannot be used.
     #[error(transparent)]
-    Card(#[from] cuda::Error),
+    Card(#[from] kernels::cuda::Error),
     /// Not a storage type.
     #[error("unknown storage type `{0}`, expected `f32`, `bf16`, `int8` or `int4`")]
     DType(String),

@@ -3,7 +3,7 @@
 use std::ops::{Deref, Range};
 use std::sync::OnceLock;
 
-use cuda::Card;
+use kernels::cuda::Card;
 
 use crate::Device;
 use crate::pool::Buffer;
@@ -24,20 +24,20 @@ enum Values {
 /// Values on a card, and what main memory has read of them since they last changed.
 #[derive(Debug)]
 struct OnCard {
-    values: cuda::Buffer,
+    values: kernels::cuda::Buffer,
     read: OnceLock<Vec<f32>>,
 }
 
 /// A tensor's values on a card: its own, or a copy that was made for one operation.
 pub(crate) enum There<'a> {
-    Lent(&'a cuda::Buffer),
-    Copy(cuda::Buffer),
+    Lent(&'a kernels::cuda::Buffer),
+    Copy(kernels::cuda::Buffer),
 }
 
 impl Deref for There<'_> {
-    type Target = cuda::Buffer;
+    type Target = kernels::cuda::Buffer;
 
-    fn deref(&self) -> &cuda::Buffer {
+    fn deref(&self) -> &kernels::cuda::Buffer {
         match self {
             Self::Lent(buffer) => buffer,
             Self::Copy(buffer) => buffer,
@@ -46,12 +46,12 @@ impl Deref for There<'_> {
 }
 
 impl OnCard {
-    fn of(values: cuda::Buffer) -> Self {
+    fn of(values: kernels::cuda::Buffer) -> Self {
         Self { values, read: OnceLock::new() }
     }
 
     /// The values, to be changed: what was read of them is no more.
-    fn change(&mut self) -> &mut cuda::Buffer {
+    fn change(&mut self) -> &mut kernels::cuda::Buffer {
         self.read = OnceLock::new();
         &mut self.values
     }
@@ -83,7 +83,7 @@ impl Tensor {
     }
 
     /// What an operation on a card gave.
-    pub(crate) fn of_card(values: cuda::Buffer, shape: &[usize]) -> Self {
+    pub(crate) fn of_card(values: kernels::cuda::Buffer, shape: &[usize]) -> Self {
         assert_eq!(values.len(), shape.iter().product::<usize>(), "values for shape {shape:?}");
         Self { shape: shape.to_vec(), values: Values::Card(OnCard::of(values)) }
     }
@@ -103,7 +103,7 @@ impl Tensor {
         match &self.values {
             Values::Host(_) => Self::scratch(&self.shape),
             Values::Card(OnCard { values, .. }) => {
-                let scratch = cuda::Buffer::scratch(values.card(), values.len());
+                let scratch = kernels::cuda::Buffer::scratch(values.card(), values.len());
                 Self::of_card(scratch, &self.shape)
             }
         }
@@ -115,7 +115,7 @@ impl Tensor {
         match &self.values {
             Values::Host(_) => Self::zeros(shape),
             Values::Card(OnCard { values, .. }) => {
-                let zeros = cuda::Buffer::zeros(values.card(), shape.iter().product());
+                let zeros = kernels::cuda::Buffer::zeros(values.card(), shape.iter().product());
                 Self::of_card(zeros, shape)
             }
         }
@@ -136,7 +136,7 @@ impl Tensor {
                 copy
             }
             Values::Card(OnCard { values, .. }) => {
-                let mut copy = cuda::Buffer::scratch(values.card(), rows.len() * cols);
+                let mut copy = kernels::cuda::Buffer::scratch(values.card(), rows.len() * cols);
                 copy.copy_from(0, values, rows.start * cols, rows.len() * cols);
                 Self::of_card(copy, &shape)
             }
@@ -159,14 +159,14 @@ impl Tensor {
     pub(crate) fn on(&self, card: &Card) -> There<'_> {
         match &self.values {
             Values::Card(own) => There::Lent(&own.values),
-            Values::Host(own) => There::Copy(cuda::Buffer::upload(card, own)),
+            Values::Host(own) => There::Copy(kernels::cuda::Buffer::upload(card, own)),
         }
     }
 
     /// The values on a card, moved there if they are elsewhere, to be changed.
-    pub(crate) fn on_mut(&mut self, card: &Card) -> &mut cuda::Buffer {
+    pub(crate) fn on_mut(&mut self, card: &Card) -> &mut kernels::cuda::Buffer {
         if let Values::Host(values) = &self.values {
-            self.values = Values::Card(OnCard::of(cuda::Buffer::upload(card, values)));
+            self.values = Values::Card(OnCard::of(kernels::cuda::Buffer::upload(card, values)));
         }
         match &mut self.values {
             Values::Card(own) => own.change(),

@@ -4,8 +4,8 @@ use std::convert::Infallible;
 use std::ops::Range;
 use std::sync::Arc;
 
-use cuda::linear::Matrix;
-use cuda::{Arithmetic, Card};
+use kernels::cuda::linear::Matrix;
+use kernels::cuda::{Arithmetic, Card};
 use kernels::packed::{Packed, Storage, WIDTH};
 
 use crate::{DType, Device, Tensor};
@@ -188,8 +188,9 @@ impl Weight {
             }
             Stored::Card(card) => {
                 let ids = ids.iter().map(|&id| id as usize);
-                let ids = cuda::rows::indices(card.matrix.card(), ids, self.out_features());
-                let rows = cuda::rows::gather_matrix(&card.matrix, &ids, card.inputs);
+                let ids =
+                    kernels::cuda::rows::indices(card.matrix.card(), ids, self.out_features());
+                let rows = kernels::cuda::rows::gather_matrix(&card.matrix, &ids, card.inputs);
                 Tensor::of_card(rows, &shape)
             }
         }

@@ -10,7 +10,7 @@ use crate::product::WIDTH;
 /// first-level cache.
 const ROWS: usize = 96;
 /// Spans of up to this many queries, decoding, share the work on a past they share.
-const SHORT: usize = 4;
+pub(crate) const SHORT: usize = 4;
 /// Queries of short spans that share a task.
 const SHARING: usize = 16;
 

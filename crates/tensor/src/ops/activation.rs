@@ -1,7 +1,7 @@
 //! SwiGLU and GELU.
 
-use cuda::Buffer;
 use kernels::activation;
+use kernels::cuda::Buffer;
 
 use crate::Tensor;
 use crate::tensor::card_of;
@@ -11,7 +11,7 @@ pub fn swiglu(gate: &Tensor, up: &Tensor) -> Tensor {
     assert_eq!(gate.shape(), up.shape(), "gate and up");
     if let Some(card) = card_of(&[gate, up]) {
         let mut y = Buffer::scratch(&card, gate.len());
-        cuda::activation::swiglu(&gate.on(&card), &up.on(&card), &mut y);
+        kernels::cuda::activation::swiglu(&gate.on(&card), &up.on(&card), &mut y);
         return Tensor::of_card(y, gate.shape());
     }
     let mut y = Tensor::scratch(gate.shape());
@@ -25,7 +25,7 @@ pub fn swiglu_backward(dy: &Tensor, gate: &Tensor, up: &Tensor) -> (Tensor, Tens
     if let Some(card) = card_of(&[dy, gate, up]) {
         let [mut dgate, mut dup] = [(); 2].map(|()| Buffer::scratch(&card, gate.len()));
         let inputs = (&*gate.on(&card), &*up.on(&card));
-        cuda::activation::swiglu_backward(&dy.on(&card), inputs, (&mut dgate, &mut dup));
+        kernels::cuda::activation::swiglu_backward(&dy.on(&card), inputs, (&mut dgate, &mut dup));
         return (Tensor::of_card(dgate, gate.shape()), Tensor::of_card(dup, up.shape()));
     }
     let (mut dgate, mut dup) = (Tensor::scratch(gate.shape()), Tensor::scratch(up.shape()));
@@ -48,8 +48,8 @@ pub fn gelu(x: &Tensor, kind: Gelu) -> Tensor {
     if let Some(card) = card_of(&[x]) {
         let mut y = Buffer::scratch(&card, x.len());
         match kind {
-            Gelu::Erf => cuda::activation::gelu_erf(&x.on(&card), &mut y),
-            Gelu::Tanh => cuda::activation::gelu_tanh(&x.on(&card), &mut y),
+            Gelu::Erf => kernels::cuda::activation::gelu_erf(&x.on(&card), &mut y),
+            Gelu::Tanh => kernels::cuda::activation::gelu_tanh(&x.on(&card), &mut y),
         }
         return Tensor::of_card(y, x.shape());
     }
@@ -68,8 +68,8 @@ pub fn gelu_backward(dy: &Tensor, x: &Tensor, kind: Gelu) -> Tensor {
         let mut dx = Buffer::scratch(&card, x.len());
         let (dy, on_card) = (dy.on(&card), x.on(&card));
         match kind {
-            Gelu::Erf => cuda::activation::gelu_erf_backward(&dy, &on_card, &mut dx),
-            Gelu::Tanh => cuda::activation::gelu_tanh_backward(&dy, &on_card, &mut dx),
+            Gelu::Erf => kernels::cuda::activation::gelu_erf_backward(&dy, &on_card, &mut dx),
+            Gelu::Tanh => kernels::cuda::activation::gelu_tanh_backward(&dy, &on_card, &mut dx),
         }
         return Tensor::of_card(dx, x.shape());
     }

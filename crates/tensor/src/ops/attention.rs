@@ -1,7 +1,7 @@
 //! Attention over spans.
 
-use cuda::Buffer;
 use kernels::attention::{Heads, Span};
+use kernels::cuda::Buffer;
 
 use crate::Tensor;
 use crate::tensor::card_of;
@@ -15,9 +15,6 @@ pub struct Attended {
     pub log_sum_exp: Tensor,
 }
 
-/// Queries of a span up to which reading its keys is all there is to do.
-const FEW: usize = 4;
-
 /// Softmax attention with scale `1/√dim` of every query over the keys its span shows.
 ///
 /// `q` is `[tq, query heads·dim]`, `k` and `v` `[tk, key-value heads·dim]`. Scores are never
@@ -29,13 +26,7 @@ pub fn attention(q: &Tensor, k: &Tensor, v: &Tensor, spans: &[Span], heads: Head
         let mut log_sum_exp = Buffer::zeros(&card, q.rows() * heads.query);
         let rows = (&*q.on(&card), &*k.on(&card), &*v.on(&card));
         let results = (&mut out, &mut log_sum_exp);
-        match spans.iter().all(|span| span.queries.len() <= FEW) {
-            true => {
-                let cache = cuda::attention::Cache::F32(rows.1, rows.2);
-                cuda::attention::decode(rows.0, &cache, spans, heads, results);
-            }
-            false => cuda::attention::forward(rows, spans, heads, results),
-        }
+        kernels::cuda::attention::forward(rows, spans, heads, results);
         let log_sum_exp = Tensor::of_card(log_sum_exp, &[q.rows(), heads.query]);
         return Attended { out: Tensor::of_card(out, q.shape()), log_sum_exp };
     }
@@ -66,7 +57,13 @@ pub fn attention_backward(
         let rows = (&*q.on(&card), &*k.on(&card), &*v.on(&card));
         let forward = (&*attended.out.on(&card), &*attended.log_sum_exp.on(&card));
         let gradients = (&mut dq, &mut dk, &mut dv);
-        cuda::attention::backward(&dout.on(&card), rows, forward, (spans, heads), gradients);
+        kernels::cuda::attention::backward(
+            &dout.on(&card),
+            rows,
+            forward,
+            (spans, heads),
+            gradients,
+        );
         let [dq, dk, dv] =
             [(dq, q), (dk, k), (dv, v)].map(|(values, like)| Tensor::of_card(values, like.shape()));
         return (dq, dk, dv);

@@ -9,7 +9,7 @@ use crate::tensor::card_of;
 pub fn add(x: &mut Tensor, y: &Tensor) {
     assert_eq!(x.len(), y.len(), "terms of a sum");
     if let Some(card) = card_of(&[x, y]) {
-        return cuda::elementwise::add(x.on_mut(&card), &y.on(&card));
+        return kernels::cuda::elementwise::add(x.on_mut(&card), &y.on(&card));
     }
     elementwise::add(x.as_mut_slice(), y.as_slice());
 }
@@ -17,7 +17,7 @@ pub fn add(x: &mut Tensor, y: &Tensor) {
 /// `x *= s`.
 pub fn scale(x: &mut Tensor, s: f32) {
     if let Some(card) = card_of(&[x]) {
-        return cuda::elementwise::scale(x.on_mut(&card), s);
+        return kernels::cuda::elementwise::scale(x.on_mut(&card), s);
     }
     elementwise::scale(x.as_mut_slice(), s);
 }
@@ -26,8 +26,8 @@ pub fn scale(x: &mut Tensor, s: f32) {
 pub fn scale_rows(x: &mut Tensor, s: &[f32]) {
     assert_eq!(x.rows(), s.len(), "rows and scales");
     if let Some(card) = card_of(&[x]) {
-        let s = cuda::Buffer::upload(&card, s);
-        return cuda::elementwise::scale_rows(x.on_mut(&card), &s);
+        let s = kernels::cuda::Buffer::upload(&card, s);
+        return kernels::cuda::elementwise::scale_rows(x.on_mut(&card), &s);
     }
     elementwise::scale_rows(x.as_mut_slice(), s);
 }
@@ -36,8 +36,8 @@ pub fn scale_rows(x: &mut Tensor, s: &[f32]) {
 pub fn scale_columns(x: &Tensor, v: &Tensor) -> Tensor {
     assert_eq!(x.cols(), v.len(), "columns and scales");
     if let Some(card) = card_of(&[x, v]) {
-        let mut y = cuda::Buffer::scratch(&card, x.len());
-        cuda::elementwise::scale_columns(&x.on(&card), &v.on(&card), &mut y);
+        let mut y = kernels::cuda::Buffer::scratch(&card, x.len());
+        kernels::cuda::elementwise::scale_columns(&x.on(&card), &v.on(&card), &mut y);
         return Tensor::of_card(y, x.shape());
     }
     let mut y = Tensor::scratch(x.shape());
@@ -56,7 +56,7 @@ pub fn scale_columns_backward(
     if let Some(grad) = grad_v {
         assert_eq!(grad.len(), v.len(), "shape of a layer scale's gradient");
         match card_of(&[dy, x]) {
-            Some(card) => cuda::elementwise::column_sums(
+            Some(card) => kernels::cuda::elementwise::column_sums(
                 &dy.on(&card),
                 Some(&x.on(&card)),
                 grad.on_mut(&card),

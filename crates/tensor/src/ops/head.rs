@@ -35,7 +35,7 @@ pub fn log_probs(
     assert_eq!(hidden.rows(), targets.len(), "rows and targets");
     if let Some(OnCard { matrix, .. }) = head.card() {
         let hidden_card = hidden.on(matrix.card());
-        let all = cuda::head::log_probs(&hidden_card, matrix, targets, temperature, want);
+        let all = kernels::cuda::head::log_probs(&hidden_card, matrix, targets, temperature, want);
         let gradient = all.gradient.map(|values| Tensor::of_card(values, hidden.shape()));
         return LogProbs { log_prob: all.log_prob, entropy: all.entropy, gradient };
     }
@@ -60,7 +60,13 @@ pub fn log_probs_weight_gradient(
     if let Some(OnCard { matrix, .. }) = head.card() {
         let card = matrix.card();
         let (hidden, grad) = (hidden.on(card), grad.on_mut(card));
-        return cuda::head::weight_gradient((&hidden, matrix), targets, temperature, dlogp, grad);
+        return kernels::cuda::head::weight_gradient(
+            (&hidden, matrix),
+            targets,
+            temperature,
+            dlogp,
+            grad,
+        );
     }
     let inputs = (hidden.as_slice(), head.packed());
     kernels::head::weight_gradient(inputs, targets, temperature, dlogp, grad.as_mut_slice());

@@ -1,6 +1,6 @@
 //! Linear layers.
 
-use cuda::Buffer;
+use kernels::cuda::Buffer;
 use kernels::linear;
 
 use crate::tensor::card_of;
@@ -45,7 +45,7 @@ fn linear_on_card<const N: usize>(
     let card = layers[0].0.matrix.card();
     let biases = layers.map(|(_, bias)| bias.map(|bias| bias.on(card)));
     let of = std::array::from_fn::<_, N, _>(|i| (&layers[i].0.matrix, biases[i].as_deref()));
-    let all = cuda::linear::forward_all(&x.on(card), of, x.cols());
+    let all = kernels::cuda::linear::forward_all(&x.on(card), of, x.cols());
     let mut outputs = layers.iter().map(|(on_card, _)| on_card.outputs());
     all.map(|y| {
         let cols = outputs.next().expect("a result for each layer");
@@ -59,7 +59,7 @@ pub fn linear_backward(dy: &Tensor, weight: &Weight) -> Tensor {
     if let Some(OnCard { matrix, inputs }) = weight.card() {
         let card = matrix.card();
         let mut dx = Buffer::scratch(card, dy.rows() * inputs);
-        cuda::linear::backward(&dy.on(card), matrix, &mut dx, *inputs, false);
+        kernels::cuda::linear::backward(&dy.on(card), matrix, &mut dx, *inputs, false);
         return Tensor::of_card(dx, &dy.shape_with_cols(*inputs));
     }
     let mut dx = dy.scratch_with_cols(weight.in_features());
@@ -73,7 +73,13 @@ pub fn linear_backward_add(dy: &Tensor, weight: &Weight, dx: &mut Tensor) {
     assert_eq!(dx.cols(), weight.in_features(), "input width of a linear layer");
     if let Some(OnCard { matrix, inputs }) = weight.card() {
         let card = matrix.card();
-        return cuda::linear::backward(&dy.on(card), matrix, dx.on_mut(card), *inputs, true);
+        return kernels::cuda::linear::backward(
+            &dy.on(card),
+            matrix,
+            dx.on_mut(card),
+            *inputs,
+            true,
+        );
     }
     linear::backward_add(dy.as_slice(), weight.packed(), dx.as_mut_slice());
 }
@@ -83,7 +89,7 @@ pub fn weight_gradient(dy: &Tensor, x: &Tensor, grad: &mut Tensor) {
     assert_eq!(grad.len(), dy.cols() * x.cols(), "shape of a weight gradient");
     if let Some(card) = card_of(&[dy, x]) {
         let (dy, x_card) = (dy.on(&card), x.on(&card));
-        return cuda::linear::weight_gradient(&dy, &x_card, x.cols(), grad.on_mut(&card));
+        return kernels::cuda::linear::weight_gradient(&dy, &x_card, x.cols(), grad.on_mut(&card));
     }
     linear::weight_gradient(dy.as_slice(), x.as_slice(), x.cols(), grad.as_mut_slice());
 }
@@ -92,7 +98,7 @@ pub fn weight_gradient(dy: &Tensor, x: &Tensor, grad: &mut Tensor) {
 pub fn bias_gradient(dy: &Tensor, grad: &mut Tensor) {
     assert_eq!(grad.len(), dy.cols(), "shape of a bias gradient");
     if let Some(card) = card_of(&[dy]) {
-        return cuda::elementwise::column_sums(&dy.on(&card), None, grad.on_mut(&card));
+        return kernels::cuda::elementwise::column_sums(&dy.on(&card), None, grad.on_mut(&card));
     }
     kernels::columns::bias_gradient(dy.as_slice(), grad.as_mut_slice());
 }

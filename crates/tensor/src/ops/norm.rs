@@ -1,6 +1,6 @@
 //! RMSNorm and LayerNorm over the last axis.
 
-use cuda::Buffer;
+use kernels::cuda::Buffer;
 use kernels::norm;
 
 use crate::Tensor;
@@ -12,7 +12,7 @@ pub fn rms_norm(x: &Tensor, weight: &Tensor, eps: f32) -> Tensor {
     assert_eq!(x.cols(), weight.len(), "width of a norm");
     if let Some(card) = card_of(&[x, weight]) {
         let mut y = Buffer::scratch(&card, x.len());
-        cuda::norm::rms_norm(&x.on(&card), &weight.on(&card), eps, &mut y);
+        kernels::cuda::norm::rms_norm(&x.on(&card), &weight.on(&card), eps, &mut y);
         return Tensor::of_card(y, x.shape());
     }
     let mut y = Tensor::scratch(x.shape());
@@ -33,7 +33,7 @@ pub fn rms_norm_backward(
         let mut dx = Buffer::scratch(&card, x.len());
         let inputs = (&*dy.on(&card), &*x.on(&card));
         let grad_w = grad_w.map(|grad| grad.on_mut(&card));
-        cuda::norm::rms_norm_backward(inputs, &weight.on(&card), eps, &mut dx, grad_w);
+        kernels::cuda::norm::rms_norm_backward(inputs, &weight.on(&card), eps, &mut dx, grad_w);
         return Tensor::of_card(dx, x.shape());
     }
     let mut dx = Tensor::scratch(x.shape());
@@ -49,7 +49,7 @@ pub fn layer_norm(x: &Tensor, weight: &Tensor, bias: &Tensor, eps: f32) -> Tenso
     if let Some(card) = card_of(&[x, weight]) {
         let mut y = Buffer::scratch(&card, x.len());
         let (x_card, weight, bias) = (x.on(&card), weight.on(&card), bias.on(&card));
-        cuda::norm::layer_norm(&x_card, &weight, &bias, eps, &mut y);
+        kernels::cuda::norm::layer_norm(&x_card, &weight, &bias, eps, &mut y);
         return Tensor::of_card(y, x.shape());
     }
     let mut y = Tensor::scratch(x.shape());
@@ -70,7 +70,7 @@ pub fn layer_norm_backward(
         let mut dx = Buffer::scratch(&card, x.len());
         let inputs = (&*dy.on(&card), &*x.on(&card));
         let grads = grads.map(|(w, b)| (w.on_mut(&card), b.on_mut(&card)));
-        cuda::norm::layer_norm_backward(inputs, &weight.on(&card), eps, &mut dx, grads);
+        kernels::cuda::norm::layer_norm_backward(inputs, &weight.on(&card), eps, &mut dx, grads);
         return Tensor::of_card(dx, x.shape());
     }
     let mut dx = Tensor::scratch(x.shape());

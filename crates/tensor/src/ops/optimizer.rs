@@ -11,7 +11,7 @@ pub fn adamw(value: &mut Tensor, grad: &Tensor, m: &mut Tensor, v: &mut Tensor, 
     assert_eq!((grad.len(), m.len(), v.len()), (len, len, len), "gradient and moments");
     if let Some(card) = card_of(&[grad, value]) {
         let state = (m.on_mut(&card), v.on_mut(&card));
-        return cuda::optimizer::adamw(value.on_mut(&card), &grad.on(&card), state, rule);
+        return kernels::cuda::optimizer::adamw(value.on_mut(&card), &grad.on(&card), state, rule);
     }
     let state = (m.as_mut_slice(), v.as_mut_slice());
     kernels::optimizer::adamw(value.as_mut_slice(), grad.as_slice(), state, rule);
@@ -20,7 +20,7 @@ pub fn adamw(value: &mut Tensor, grad: &Tensor, m: &mut Tensor, v: &mut Tensor, 
 /// `Σ x²` in f64.
 pub fn sum_squares(x: &Tensor) -> f64 {
     if let Some(card) = card_of(&[x]) {
-        return cuda::optimizer::sum_squares(&x.on(&card));
+        return kernels::cuda::optimizer::sum_squares(&x.on(&card));
     }
     kernels::optimizer::sum_squares(x.as_slice())
 }
@@ -28,7 +28,7 @@ pub fn sum_squares(x: &Tensor) -> f64 {
 /// Whether no value is infinite or NaN.
 pub fn all_finite(x: &Tensor) -> bool {
     if let Some(card) = card_of(&[x]) {
-        return cuda::optimizer::all_finite(&x.on(&card));
+        return kernels::cuda::optimizer::all_finite(&x.on(&card));
     }
     kernels::optimizer::all_finite(x.as_slice())
 }

@@ -2,7 +2,7 @@
 
 use std::sync::OnceLock;
 
-use cuda::{Buffer, Card};
+use kernels::cuda::{Buffer, Card};
 
 use crate::Tensor;
 use crate::tensor::card_of;
@@ -99,7 +99,7 @@ fn turn(x: &mut Tensor, dim: usize, table: &RotaryTable, direction: f32) {
     assert_eq!((x.rows(), dim), (table.rows(), table.dim()), "rows and width of a rotary table");
     if let Some(card) = card_of(&[x]) {
         let [cos, sin] = table.on(&card);
-        return cuda::rotary::rotate(x.on_mut(&card), dim, cos, sin, direction);
+        return kernels::cuda::rotary::rotate(x.on_mut(&card), dim, cos, sin, direction);
     }
     kernels::rotary::rotate(x.as_mut_slice(), dim, &table.cos, &table.sin, direction);
 }

@@ -1,6 +1,6 @@
 //! Moving whole rows: embedding splice, cache writes, target rows.
 
-use cuda::rows::indices as on_card;
+use kernels::cuda::rows::indices as on_card;
 
 use crate::Tensor;
 use crate::tensor::card_of;
@@ -10,7 +10,10 @@ pub fn gather_rows(x: &Tensor, indices: &[usize]) -> Tensor {
     let shape = [indices.len(), x.cols()];
     if let Some(card) = card_of(&[x]) {
         let indices = on_card(&card, indices.iter().copied(), x.rows());
-        return Tensor::of_card(cuda::rows::gather(&x.on(&card), &indices, x.cols()), &shape);
+        return Tensor::of_card(
+            kernels::cuda::rows::gather(&x.on(&card), &indices, x.cols()),
+            &shape,
+        );
     }
     let mut rows = Tensor::scratch(&shape);
     for (i, &index) in indices.iter().enumerate() {
@@ -24,7 +27,7 @@ pub fn scatter_add_rows(dst: &mut Tensor, indices: &[usize], src: &Tensor) {
     assert_eq!((src.rows(), src.cols()), (indices.len(), dst.cols()), "rows to add");
     if let Some(card) = card_of(&[dst, src]) {
         let indices = on_card(&card, indices.iter().copied(), dst.rows());
-        return cuda::rows::scatter_add(dst.on_mut(&card), &indices, &src.on(&card));
+        return kernels::cuda::rows::scatter_add(dst.on_mut(&card), &indices, &src.on(&card));
     }
     for (i, &index) in indices.iter().enumerate() {
         dst.row_mut(index).iter_mut().zip(src.row(i)).for_each(|(d, s)| *d += s);
@@ -36,7 +39,7 @@ pub fn write_rows(dst: &mut Tensor, indices: &[usize], src: &Tensor) {
     assert_eq!((src.rows(), src.cols()), (indices.len(), dst.cols()), "rows to write");
     if let Some(card) = card_of(&[dst, src]) {
         let indices = on_card(&card, indices.iter().copied(), dst.rows());
-        return cuda::rows::write(dst.on_mut(&card), &indices, &src.on(&card));
+        return kernels::cuda::rows::write(dst.on_mut(&card), &indices, &src.on(&card));
     }
     for (i, &index) in indices.iter().enumerate() {
         dst.row_mut(index).copy_from_slice(src.row(i));
@@ -49,7 +52,9 @@ pub fn stack_rows(parts: &[&Tensor]) -> Tensor {
     let width = parts.first().map_or(0, |part| part.cols());
     assert!(parts.iter().all(|part| part.cols() == width), "widths of rows to stack");
     let mut all = match card_of(parts) {
-        Some(card) => Tensor::of_card(cuda::Buffer::scratch(&card, rows * width), &[rows, width]),
+        Some(card) => {
+            Tensor::of_card(kernels::cuda::Buffer::scratch(&card, rows * width), &[rows, width])
+        }
         None => Tensor::scratch(&[rows, width]),
     };
     let mut first = 0;

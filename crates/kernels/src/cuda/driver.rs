@@ -8,11 +8,11 @@ use std::sync::PoisonError;
 use cudarc::cublaslt::{result as blas, sys as blas_sys};
 use cudarc::driver::{result, sys};
 
-use crate::Error;
-use crate::card::{Loaded, Machine, Memory};
-use crate::compile::{Architecture, Source, cache_folder, compile_cached};
-use crate::launch::Grid;
-use crate::linear::{Precision, Product};
+use crate::cuda::Error;
+use crate::cuda::card::{Loaded, Machine, Memory};
+use crate::cuda::compile::{Architecture, Source, cache_folder, compile_cached};
+use crate::cuda::launch::Grid;
+use crate::cuda::linear::{Precision, Product};
 
 /// Memory that cuBLASLt may use while it works; what its own samples take on recent cards.
 const WORKSPACE: usize = 32 << 20;

@@ -1,4 +1,4 @@
-"""The work of rates.rs in PyTorch: copies, products and attention as it does them best."""
+"""The work of card_rates.rs in PyTorch: copies, products and attention as it does them best."""
 
 import json
 import statistics

@@ -1,7 +1,7 @@
 //! Every kernel compiles, without a warning, for the cards of three generations. Needs NVRTC alone, no card; where it
 //! is not installed there is nothing to test, unless `SIGHTLINE_NVRTC` says that it must be.
 
-use cuda::{Architecture, Error, SOURCES, compile};
+use kernels::cuda::{Architecture, Error, SOURCES, compile};
 
 #[test]
 fn every_kernel_compiles_for_every_architecture() {

@@ -1,7 +1,7 @@
 //! Every operation on a card against its plain twin. The card is emulated: the kernels are the same.
 
-use cuda::linear::Matrix;
-use cuda::{
+use kernels::cuda::linear::Matrix;
+use kernels::cuda::{
     Arithmetic, Buffer, Card, activation, elementwise, head, linear, norm, optimizer, rotary, rows,
 };
 use kernels::head::Want;

@@ -1,10 +1,10 @@
 //! Moving whole rows.
 
-use crate::Card;
-use crate::compile::ROWS;
-use crate::launch::{Grid, Launch, int};
-use crate::linear::Matrix;
-use crate::memory::Buffer;
+use crate::cuda::Card;
+use crate::cuda::compile::ROWS;
+use crate::cuda::launch::{Grid, Launch, int};
+use crate::cuda::linear::Matrix;
+use crate::cuda::memory::Buffer;
 
 /// Numbers of rows, on the card.
 pub type Indices = Buffer<u32>;

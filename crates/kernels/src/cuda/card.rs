@@ -3,11 +3,11 @@
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use crate::compile::Source;
-use crate::driver::Driver;
-use crate::launch::Grid;
-use crate::linear::Product;
-use crate::memory::Pool;
+use crate::cuda::compile::Source;
+use crate::cuda::driver::Driver;
+use crate::cuda::launch::Grid;
+use crate::cuda::linear::Product;
+use crate::cuda::memory::Pool;
 
 /// Why a card cannot be used.
 #[derive(Debug, thiserror::Error)]
@@ -123,7 +123,7 @@ impl Card {
     /// When no C++ compiler is there, or it refuses a kernel.
     #[cfg(feature = "emulator")]
     pub fn emulated() -> Result<Self, Error> {
-        Ok(Self::of(crate::emulator::Emulator::open()?))
+        Ok(Self::of(crate::cuda::emulator::Emulator::open()?))
     }
 
     fn of(machine: impl Machine + 'static) -> Self {

@@ -1,4 +1,4 @@
-//! The operations of `kernels` on an NVIDIA card.
+//! The operations of this crate on an NVIDIA card.
 //!
 //! ```text
 //!  Card ─► Buffer (values on the card) ─► an operation ─► kernel source ─ NVRTC ─► disk cache ─► launch
@@ -10,7 +10,7 @@
 //! is built, and where nothing is there when it runs, [`Card::open`] says so. Values are f32. Products
 //! and attention round their inputs to bf16 where a card's [`Arithmetic`] says so, and add up in f32.
 //!
-//! Kernels are CUDA C in `kernels/`, compiled for the card at first use. With the feature `emulator` the
+//! Kernels are CUDA C in `cuda/`, compiled for the card at first use. With the feature `emulator` the
 //! same sources run on the CPU, thread by thread, so that they are tested where there is no card.
 //!
 //! A wrong length is a bug of the caller and panics, and so does a card that fails while it works: there

@@ -14,7 +14,7 @@ use std::cmp::Reverse;
 use std::collections::HashMap;
 use std::ops::Range;
 
-use kernels::attention::Span;
+use crate::attention::Span;
 
 /// Keys of one unit of decoding. Units are cut at multiples of it, counted from a query's first key, wherever
 /// the past ends: how a sequence is split in past and own changes no result.

@@ -4,9 +4,9 @@ use std::borrow::Cow;
 
 use bytemuck::Pod;
 
-use crate::Card;
-use crate::compile::Source;
-use crate::memory::Buffer;
+use crate::cuda::Card;
+use crate::cuda::compile::Source;
+use crate::cuda::memory::Buffer;
 
 /// Threads of a block where a kernel does not say otherwise.
 pub(crate) const THREADS: u32 = 256;

@@ -1,8 +1,8 @@
 //! Rotary position embedding, half-split form (arXiv:2104.09864).
 
-use crate::compile::ELEMENTWISE;
-use crate::launch::{Launch, int};
-use crate::memory::Buffer;
+use crate::cuda::compile::ELEMENTWISE;
+use crate::cuda::launch::{Launch, int};
+use crate::cuda::memory::Buffer;
 
 /// Rotates every head of every row of `x` `[rows, heads·dim]` in place; `cos` and `sin` are `[rows, dim/2]`. A
 /// negative `direction` rotates back, which is also the gradient.

@@ -11,7 +11,7 @@ use std::{fs, ptr};
 use cudarc::nvrtc::{result, sys};
 use sha2::{Digest, Sha256};
 
-use crate::Error;
+use crate::cuda::Error;
 
 /// A file of kernels.
 #[derive(Debug)]
@@ -48,7 +48,7 @@ macro_rules! source {
     ($name:literal, tiled: $tiled:literal) => {
         Source {
             name: $name,
-            text: include_str!(concat!("../kernels/", $name, ".cu")),
+            text: include_str!(concat!("../../cuda/", $name, ".cu")),
             define: None,
             tiled: $tiled,
         }
@@ -57,7 +57,7 @@ macro_rules! source {
     ($name:literal, $width:literal) => {
         Source {
             name: concat!($name, "_", $width),
-            text: include_str!(concat!("../kernels/", $name, ".cu")),
+            text: include_str!(concat!("../../cuda/", $name, ".cu")),
             define: Some(concat!("-DATTENTION_WIDTH=", $width)),
             tiled: true,
         }
@@ -84,9 +84,9 @@ pub(crate) static ATTENTION_BF16: [Source; 7] = [
 
 /// What sources include, by file name.
 pub(crate) const HEADERS: [(&str, &str); 3] = [
-    ("common.cuh", include_str!("../kernels/common.cuh")),
-    ("mma.cuh", include_str!("../kernels/mma.cuh")),
-    ("attention.cuh", include_str!("../kernels/attention.cuh")),
+    ("common.cuh", include_str!("../../cuda/common.cuh")),
+    ("mma.cuh", include_str!("../../cuda/mma.cuh")),
+    ("attention.cuh", include_str!("../../cuda/attention.cuh")),
 ];
 
 /// A compute capability.

@@ -3,10 +3,10 @@
 
 use std::ops::Range;
 
-use cuda::attention::Cache;
-use cuda::linear::to_bf16;
-use cuda::{Arithmetic, Buffer, Card, attention};
 use kernels::attention::{Heads, Span};
+use kernels::cuda::attention::Cache;
+use kernels::cuda::linear::to_bf16;
+use kernels::cuda::{Arithmetic, Buffer, Card, attention};
 use kernels::reference;
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;

@@ -1,8 +1,8 @@
 //! Value by value, and row by row where a row has a factor.
 
-use crate::compile::{ELEMENTWISE, ROWS};
-use crate::launch::{Grid, Launch, int};
-use crate::memory::Buffer;
+use crate::cuda::compile::{ELEMENTWISE, ROWS};
+use crate::cuda::launch::{Grid, Launch, int};
+use crate::cuda::memory::Buffer;
 
 /// Columns that a block of [`column_sums`] has.
 const COLUMNS: usize = 32;

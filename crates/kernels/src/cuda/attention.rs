@@ -10,13 +10,13 @@
 
 mod plan;
 
-use kernels::attention::{Heads, Span};
+use crate::attention::{Heads, SHORT, Span};
 
-use crate::compile::{ATTENTION_BF16, ATTENTION_DECODE, ATTENTION_F32, Source};
-use crate::launch::{Grid, Launch, THREADS, int};
-use crate::linear::{Bf16, to_bf16};
-use crate::memory::Buffer;
-use crate::{Arithmetic, Card};
+use crate::cuda::compile::{ATTENTION_BF16, ATTENTION_DECODE, ATTENTION_F32, Source};
+use crate::cuda::launch::{Grid, Launch, THREADS, int};
+use crate::cuda::linear::{Bf16, to_bf16};
+use crate::cuda::memory::Buffer;
+use crate::cuda::{Arithmetic, Card};
 use plan::{KeyTiles, QueryTiles};
 
 /// Threads of a block where queries are few.
@@ -107,7 +107,7 @@ impl Kernels {
 }
 
 /// Softmax attention of every query over the keys its span shows; `out` and `log_sum_exp` come as zeros, which rows
-/// of no span keep.
+/// of no span keep. Where every span is short, as in generation, this is [`decode`].
 ///
 /// # Panics
 /// If lengths disagree, or heads are wider than 128.
@@ -117,6 +117,9 @@ pub fn forward(
     heads: Heads,
     (out, log_sum_exp): (&mut Buffer, &mut Buffer),
 ) {
+    if spans.iter().all(|span| span.queries.len() <= SHORT) {
+        return decode(rows.0, &Cache::F32(rows.1, rows.2), spans, heads, (out, log_sum_exp));
+    }
     let card = rows.0.card();
     let kernels = Kernels::of(card.arithmetic(), heads.dim);
     let QueryTiles { tiles, ranges } = plan::query_tiles(spans, kernels.queries);

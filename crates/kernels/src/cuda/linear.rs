@@ -5,10 +5,10 @@
 
 use bytemuck::{Pod, Zeroable};
 
-use crate::compile::{ELEMENTWISE, LINEAR};
-use crate::launch::{Grid, Launch, THREADS, int};
-use crate::memory::Buffer;
-use crate::{Arithmetic, Card};
+use crate::cuda::compile::{ELEMENTWISE, LINEAR};
+use crate::cuda::launch::{Grid, Launch, THREADS, int};
+use crate::cuda::memory::Buffer;
+use crate::cuda::{Arithmetic, Card};
 
 /// The upper half of an f32.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Pod, Zeroable)]

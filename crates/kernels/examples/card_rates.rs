@@ -1,8 +1,8 @@
 //! What a card does a second: copies, products, attention over trees and in decoding, few rows by a matrix.
 //!
 //! ```sh
-//! cargo run --release -p cuda --example rates                 # JSON, a line a piece of work
-//! python3 crates/cuda/examples/rates_torch.py                 # the same work in PyTorch, line by line
+//! cargo run --release -p kernels --example card_rates                 # JSON, a line a piece of work
+//! python3 crates/kernels/examples/card_rates_torch.py                 # the same work in PyTorch, line by line
 //! ```
 //!
 //! Times are medians of rounds that each wait for the card, after one that does not count.
@@ -12,10 +12,10 @@
 use std::ops::Range;
 use std::time::Instant;
 
-use cuda::attention::{self, Cache};
-use cuda::linear::{self, Matrix};
-use cuda::{Arithmetic, Buffer, Card, Error};
 use kernels::attention::{Heads, Span};
+use kernels::cuda::attention::{self, Cache};
+use kernels::cuda::linear::{self, Matrix};
+use kernels::cuda::{Arithmetic, Buffer, Card, Error};
 
 /// Qwen2.5-32B's.
 const HEADS: Heads = Heads { query: 40, key_value: 8, dim: 128 };

@@ -1,9 +1,9 @@
 //! RMSNorm and LayerNorm over the last axis, whose width is the weight's length.
 
-use crate::compile::NORM;
-use crate::elementwise::column_sums;
-use crate::launch::{Grid, Launch, int};
-use crate::memory::Buffer;
+use crate::cuda::compile::NORM;
+use crate::cuda::elementwise::column_sums;
+use crate::cuda::launch::{Grid, Launch, int};
+use crate::cuda::memory::Buffer;
 
 /// `y = x / √(mean(x²) + ε) · w` (arXiv:1910.07467, equation 4).
 ///

@@ -1,8 +1,8 @@
 //! SwiGLU and GELU with their gradients.
 
-use crate::compile::ELEMENTWISE;
-use crate::launch::Launch;
-use crate::memory::Buffer;
+use crate::cuda::compile::ELEMENTWISE;
+use crate::cuda::launch::Launch;
+use crate::cuda::memory::Buffer;
 
 /// `silu(gate)·up` (arXiv:2002.05202, equation 6).
 ///

@@ -1,10 +1,10 @@
 //! AdamW, and the sums the engine asks of gradients.
 
-use kernels::optimizer::{AdamW, Update};
+use crate::optimizer::{AdamW, Update};
 
-use crate::compile::ELEMENTWISE;
-use crate::launch::Launch;
-use crate::memory::Buffer;
+use crate::cuda::compile::ELEMENTWISE;
+use crate::cuda::launch::Launch;
+use crate::cuda::memory::Buffer;
 
 /// One AdamW update (arXiv:1711.05101, algorithm 2). `first` and `second` are the moments.
 ///

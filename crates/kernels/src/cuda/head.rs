@@ -5,13 +5,13 @@
 //!  rows × piece ─► logits ─► slopes ─► products         again where a gradient is wanted
 //! ```
 
+use crate::head::{LogProbs, Want};
 use bytemuck::Pod;
-use kernels::head::{LogProbs, Want};
 
-use crate::compile::HEAD;
-use crate::launch::{Grid, Launch, THREADS, int};
-use crate::linear::{self, Bf16, Matrix, Outer, Rounded, Rows};
-use crate::memory::Buffer;
+use crate::cuda::compile::HEAD;
+use crate::cuda::launch::{Grid, Launch, THREADS, int};
+use crate::cuda::linear::{self, Bf16, Matrix, Outer, Rounded, Rows};
+use crate::cuda::memory::Buffer;
 
 /// Tokens whose logits exist at once.
 const PIECE: usize = 8192;
@@ -31,7 +31,7 @@ pub struct Scored {
     pub gradient: Option<Buffer>,
 }
 
-/// As `kernels::head::log_probs` of `hidden` `[rows, inputs]`.
+/// As `crate::head::log_probs` of `hidden` `[rows, inputs]`.
 ///
 /// # Panics
 /// If a target is outside the vocabulary, or lengths disagree.

@@ -9,7 +9,7 @@ use std::marker::PhantomData;
 
 use bytemuck::Pod;
 
-use crate::Card;
+use crate::cuda::Card;
 
 /// Sizes are multiples of this many bytes, of which a warp reads the first without waste.
 const GRAIN: usize = 512;

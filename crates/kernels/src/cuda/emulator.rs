@@ -11,14 +11,14 @@ use std::{fs, ptr, slice};
 use libloading::Library;
 use sha2::{Digest, Sha256};
 
-use crate::Error;
-use crate::card::{Loaded, Machine, Memory};
-use crate::compile::{HEADERS, Source};
-use crate::launch::Grid;
-use crate::linear::{Bf16, Precision, Product};
+use crate::cuda::Error;
+use crate::cuda::card::{Loaded, Machine, Memory};
+use crate::cuda::compile::{HEADERS, Source};
+use crate::cuda::launch::Grid;
+use crate::cuda::linear::{Bf16, Precision, Product};
 
 /// What makes CUDA C compile as C++.
-const EMULATOR: &str = include_str!("../emulator/emulator.h");
+const EMULATOR: &str = include_str!("../../cuda/emulator.h");
 /// Address space that stands for the card's memory.
 const TOTAL: usize = 8 << 30;
 /// Values of one kind of memory are far apart on a card; here a block of eight bytes is enough.
