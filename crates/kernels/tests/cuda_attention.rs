@@ -42,7 +42,7 @@ struct Case {
 
 impl Case {
     fn check(&self, arithmetic: Arithmetic, limit: f64) {
-        let card = Card::emulated().expect("a C++ compiler").with(arithmetic);
+        let card = Card::emulated(8 << 30).expect("a C++ compiler").with(arithmetic);
         let mut rng = ChaCha8Rng::seed_from_u64(3);
         let Self { spans, rows, heads, spread } = self;
         let mut values = |width: usize, spread: f32| -> Vec<f32> {
@@ -86,7 +86,7 @@ fn generation() -> (Vec<Span>, usize) {
 #[test]
 fn few_queries_over_long_caches() {
     let (spans, rows) = generation();
-    let card = Card::emulated().expect("a C++ compiler");
+    let card = Card::emulated(8 << 30).expect("a C++ compiler");
     let mut rng = ChaCha8Rng::seed_from_u64(5);
     for (query, key_value, dim) in [(4, 2, 64), (7, 1, 20), (1, 1, 128)] {
         let heads = Heads { query, key_value, dim };

@@ -21,7 +21,10 @@ struct Test {
 
 impl Test {
     fn new() -> Self {
-        Self { card: Card::emulated().expect("a C++ compiler"), rng: ChaCha8Rng::seed_from_u64(7) }
+        Self {
+            card: Card::emulated(8 << 30).expect("a C++ compiler"),
+            rng: ChaCha8Rng::seed_from_u64(7),
+        }
     }
 
     fn values(&mut self, len: usize) -> Vec<f32> {

@@ -61,11 +61,20 @@ impl Device {
         Self::Cpu
     }
 
+    /// A card of so many bytes whose kernels run on the CPU.
+    ///
+    /// # Panics
+    /// If no C++ compiler is there.
+    #[cfg(feature = "emulator")]
+    pub fn emulated(bytes: usize) -> Self {
+        Self::Cuda(Card::emulated(bytes).expect("a C++ compiler"))
+    }
+
     /// Where tests run: what `SIGHTLINE_DEVICE` says, `emulator` besides the usual names.
     #[cfg(feature = "emulator")]
     fn first() -> Self {
         match std::env::var("SIGHTLINE_DEVICE").as_deref() {
-            Ok("emulator") => Self::Cuda(Card::emulated().expect("a C++ compiler")),
+            Ok("emulator") => Self::emulated(8 << 30),
             Ok(name) => Self::parse(name).expect("the device that SIGHTLINE_DEVICE names"),
             Err(_) => Self::Cpu,
         }

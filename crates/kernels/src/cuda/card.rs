@@ -117,13 +117,13 @@ impl Card {
         Ok(Self::of(Driver::open(index)?))
     }
 
-    /// A card that runs its kernels on the CPU, thread by thread.
+    /// A card of so many bytes that runs its kernels on the CPU, thread by thread.
     ///
     /// # Errors
     /// When no C++ compiler is there, or it refuses a kernel.
     #[cfg(feature = "emulator")]
-    pub fn emulated() -> Result<Self, Error> {
-        Ok(Self::of(crate::cuda::emulator::Emulator::open()?))
+    pub fn emulated(total: usize) -> Result<Self, Error> {
+        Ok(Self::of(crate::cuda::emulator::Emulator::open(total)?))
     }
 
     fn of(machine: impl Machine + 'static) -> Self {

@@ -19,8 +19,6 @@ use crate::cuda::linear::{Bf16, Precision, Product};
 
 /// What makes CUDA C compile as C++.
 const EMULATOR: &str = include_str!("../../cuda/emulator.h");
-/// Address space that stands for the card's memory.
-const TOTAL: usize = 8 << 30;
 /// Values of one kind of memory are far apart on a card; here a block of eight bytes is enough.
 const GRAIN: usize = 64;
 
@@ -34,8 +32,9 @@ struct Call {
 
 type Kernel = unsafe extern "C" fn(*const Call, *mut *mut c_void);
 
-#[derive(Default)]
 pub(crate) struct Emulator {
+    /// Bytes that stand for the card's memory.
+    total: usize,
     libraries: Mutex<HashMap<&'static str, Library>>,
     held: Loaded<(Vec<u128>, usize)>,
 }
@@ -48,10 +47,10 @@ fn one_at_a_time() -> MutexGuard<'static, ()> {
 }
 
 impl Emulator {
-    pub(crate) fn open() -> Result<Self, Error> {
+    pub(crate) fn open(total: usize) -> Result<Self, Error> {
         let found = Command::new("c++").arg("--version").output();
         found.map_err(|error| failed(&format!("c++: {error}")))?;
-        Ok(Self::default())
+        Ok(Self { total, libraries: Mutex::default(), held: Loaded::default() })
     }
 
     /// A kernel's launcher, built at its first use.
@@ -132,7 +131,7 @@ impl Machine for Emulator {
     fn memory(&self) -> Memory {
         let held = self.held.lock().unwrap_or_else(PoisonError::into_inner);
         let used: usize = held.values().map(|(_, bytes)| bytes).sum();
-        Memory { free: TOTAL - used, total: TOTAL }
+        Memory { free: self.total - used, total: self.total }
     }
 
     fn num_blocks(&self) -> u32 {
@@ -142,7 +141,7 @@ impl Machine for Emulator {
     fn allocate(&self, bytes: usize) -> Option<u64> {
         let mut held = self.held.lock().unwrap_or_else(PoisonError::into_inner);
         let used: usize = held.values().map(|(_, bytes)| bytes).sum();
-        if used + bytes > TOTAL {
+        if used + bytes > self.total {
             return None;
         }
         // What was never written reads as something that spoils every result.
