@@ -229,20 +229,16 @@ impl Ranking {
         slopes
     }
 
-    /// One pair: values of the chosen response's tokens, then of the rejected one's. Where each has more than the
-    /// last, half of the loss is the mean over the tokens that both have.
+    /// One pair: values of the chosen response's tokens, then of the rejected one's. Half of the loss is the mean over
+    /// the tokens that both have, half that of the last ones; where each has one it is the same.
     fn compare(&mut self, values: &[f32], num_chosen: usize, slopes: &mut [f32]) {
         let num_rejected = values.len() - num_chosen;
         let last = [num_chosen - 1, values.len() - 1];
         let [chosen, rejected] = last.map(|at| f64::from(values[at]));
         let both = num_chosen.min(num_rejected);
         let along = (0..both).map(|at| ([at, num_chosen + at], 0.5 / both as f64));
-        let (terms, weight_of_last): (Vec<_>, f64) = match values.len() {
-            2 => (Vec::new(), 1.0),
-            _ => (along.collect(), 0.5),
-        };
         let mut value = 0.0;
-        for (at, weight) in terms.into_iter().chain([(last, weight_of_last)]) {
+        for (at, weight) in along.chain([(last, 0.5)]) {
             let [up, down] = at.map(|at| f64::from(values[at]));
             let term = self.totals.mean(bradley_terry(up, down));
             value += weight * term.value;

@@ -23,17 +23,17 @@ pub struct Weight {
 #[derive(Clone, Debug)]
 enum Stored {
     Host(Arc<Packed>),
-    Card(Arc<OnCard>),
+    Card(Arc<CardMatrix>),
 }
 
 /// A matrix on a card, row by row.
 #[derive(Clone, Debug)]
-pub(crate) struct OnCard {
+pub(crate) struct CardMatrix {
     pub(crate) matrix: Matrix,
     pub(crate) inputs: usize,
 }
 
-impl OnCard {
+impl CardMatrix {
     pub(crate) fn outputs(&self) -> usize {
         self.matrix.len() / self.inputs.max(1)
     }
@@ -104,7 +104,7 @@ impl Weight {
             matrix.write(rows.start * input, &values);
             Ok(())
         })?;
-        Ok(Self { stored: Stored::Card(Arc::new(OnCard { matrix, inputs: input })) })
+        Ok(Self { stored: Stored::Card(Arc::new(CardMatrix { matrix, inputs: input })) })
     }
 
     /// Replaces the values by row-major `rows` `[out, in]`; in place where nobody shares them. In main memory they are
@@ -208,7 +208,7 @@ impl Weight {
     }
 
     /// The matrix on a card, if one has it.
-    pub(crate) fn card(&self) -> Option<&OnCard> {
+    pub(crate) fn card(&self) -> Option<&CardMatrix> {
         match &self.stored {
             Stored::Host(_) => None,
             Stored::Card(card) => Some(card),

@@ -2,7 +2,7 @@
 
 pub use kernels::head::Want;
 
-use crate::weight::OnCard;
+use crate::weight::CardMatrix;
 use crate::{Tensor, Weight};
 
 /// What the head says of one target per row.
@@ -33,7 +33,7 @@ pub fn log_probs(
 ) -> LogProbs {
     assert_eq!(hidden.cols(), head.in_features(), "width of the head");
     assert_eq!(hidden.rows(), targets.len(), "rows and targets");
-    if let Some(OnCard { matrix, .. }) = head.card() {
+    if let Some(CardMatrix { matrix, .. }) = head.card() {
         let hidden_card = hidden.on(matrix.card());
         let all = kernels::cuda::head::log_probs(&hidden_card, matrix, targets, temperature, want);
         let gradient = all.gradient.map(|values| Tensor::of_card(values, hidden.shape()));
@@ -57,7 +57,7 @@ pub fn log_probs_weight_gradient(
     assert_eq!(hidden.cols(), head.in_features(), "width of the head");
     assert_eq!((hidden.rows(), dlogp.len()), (targets.len(), targets.len()), "rows and targets");
     assert_eq!(grad.len(), head.in_features() * head.out_features(), "shape of a head's gradient");
-    if let Some(OnCard { matrix, .. }) = head.card() {
+    if let Some(CardMatrix { matrix, .. }) = head.card() {
         let card = matrix.card();
         let (hidden, grad) = (hidden.on(card), grad.on_mut(card));
         return kernels::cuda::head::weight_gradient(

@@ -4,7 +4,7 @@ use kernels::cuda::Buffer;
 use kernels::linear;
 
 use crate::tensor::card_of;
-use crate::weight::OnCard;
+use crate::weight::CardMatrix;
 use crate::{Tensor, Weight};
 
 /// `y = x·Wᵀ + b`: `[t, in] -> [t, out]`. Each row's result does not depend on the other rows.
@@ -56,7 +56,7 @@ fn linear_on_card<const N: usize>(
 /// `dx = dy·W`: `[t, out] -> [t, in]`.
 pub fn linear_backward(dy: &Tensor, weight: &Weight) -> Tensor {
     assert_eq!(dy.cols(), weight.out_features(), "gradient width of a linear layer");
-    if let Some(OnCard { matrix, inputs }) = weight.card() {
+    if let Some(CardMatrix { matrix, inputs }) = weight.card() {
         let card = matrix.card();
         let mut dx = Buffer::scratch(card, dy.rows() * inputs);
         kernels::cuda::linear::backward(&dy.on(card), matrix, &mut dx, *inputs, false);
@@ -71,7 +71,7 @@ pub fn linear_backward(dy: &Tensor, weight: &Weight) -> Tensor {
 pub fn linear_backward_add(dy: &Tensor, weight: &Weight, dx: &mut Tensor) {
     assert_eq!(dy.cols(), weight.out_features(), "gradient width of a linear layer");
     assert_eq!(dx.cols(), weight.in_features(), "input width of a linear layer");
-    if let Some(OnCard { matrix, inputs }) = weight.card() {
+    if let Some(CardMatrix { matrix, inputs }) = weight.card() {
         let card = matrix.card();
         return kernels::cuda::linear::backward(
             &dy.on(card),
