@@ -52,6 +52,9 @@ pub struct DistillConfig {
     /// Weight of the integration score.
     #[serde(default = "one")]
     pub gamma: f64,
+    /// One penalty for all items in place of equation 1: what an adaptive length is compared with.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub repetition_penalty: Option<f64>,
     /// The penalty is rounded to multiples of this, so that small shifts of the scores regenerate nothing.
     #[serde(default = "penalty_step")]
     pub penalty_step: f64,
@@ -153,6 +156,11 @@ impl DistillConfig {
         }
         if !(self.top_p > 0.0 && self.top_p <= 1.0) {
             return Err(Error::value("top_p", &self.top_p, "above 0, up to 1"));
+        }
+        if let Some(penalty) =
+            self.repetition_penalty.filter(|penalty| !(1.0..=2.0).contains(penalty))
+        {
+            return Err(Error::value("repetition_penalty", &penalty, "from 1 to 2"));
         }
         if !(self.penalty_step > 0.0 && self.penalty_step <= 1.0) {
             return Err(Error::value("penalty_step", &self.penalty_step, "above 0, up to 1"));

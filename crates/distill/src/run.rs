@@ -169,14 +169,16 @@ impl<'a> Run<'a> {
         })
     }
 
-    /// Scores scaled over the items that have them, and the penalty that follows.
+    /// Scores scaled over the items that have them, and the penalty that follows, or that is set for all.
     fn penalties(&mut self) {
         let open = self.open(|_, _| true);
         let raw: Vec<Scores> = open.iter().map(|&index| self.raw_scores(index)).collect();
-        let (drlc, step) = (self.config.drlc(), self.config.penalty_step);
+        let DistillConfig { repetition_penalty: fixed, penalty_step, .. } = *self.config;
+        let drlc = self.config.drlc();
+        let adaptive = |scores: &Scores| rounded(repetition_penalty(scores, &drlc), penalty_step);
         for (index, scores) in open.into_iter().zip(min_max(&raw)) {
             let record = &mut self.records[index];
-            record.penalty = Some(rounded(repetition_penalty(&scores, &drlc), step));
+            record.penalty = Some(fixed.unwrap_or_else(|| adaptive(&scores)));
             record.scores = Some(scores);
         }
     }

@@ -114,6 +114,7 @@ fn settings_that_cannot_be_used_are_named() {
         (broken(|c| c.beta = f64::NAN), "beta = NaN"),
         (broken(|c| c.top_p = 0.0), "top_p = 0"),
         (broken(|c| c.penalty_step = 0.0), "penalty_step = 0"),
+        (broken(|c| c.repetition_penalty = Some(0.9)), "repetition_penalty = 0.9"),
         (broken(|c| c.max_new_tokens = 0), "max_new_tokens = 0"),
         (broken(|c| c.limit = Some(0)), "limit = 0"),
         (broken(|c| c.blur_levels = [4.0, 3.0, 2.0, 1.0]), "blur_levels = [4"),

@@ -63,6 +63,17 @@ fn clear_images_have_a_lower_penalty() {
 }
 
 #[test]
+fn one_penalty_can_be_set_for_all() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut config = config(&dataset(folder.path(), &(1..3).map(line).collect::<Vec<_>>()));
+    config.repetition_penalty = Some(1.05);
+    run(&config, &mut generator());
+    let rows = read_rows(&config.output_dir).unwrap();
+    let found: Vec<_> = rows.iter().map(|row| (row.penalty, row.vision)).collect();
+    assert_eq!(found, [(Some(1.05), Some(0.0)), (Some(1.05), Some(1.0))]);
+}
+
+#[test]
 fn the_penalty_reaches_the_generator() {
     let folder = tempfile::tempdir().unwrap();
     let mut config = config(&dataset(folder.path(), &(1..3).map(line).collect::<Vec<_>>()));
