@@ -52,6 +52,12 @@ buffer() {
     grpo dynamic-sampling --replay_staleness 0 --dynamic_sampling true --max_num_gen_batches 4
 }
 
+# The same where groups seldom disagree: of two completions to a question, two in three pairs are both right or both wrong.
+small_groups() {
+    grpo small-groups --num_generations 2
+    grpo small-groups-without-buffer --num_generations 2 --replay_staleness 0
+}
+
 # With and without the filtered prompt pool.
 warm_start() {
     grpo with-buffer
@@ -83,7 +89,7 @@ mpo() {
 prepare
 for question in "${@:-all}"; do
     case $question in
-        all) buffer; warm_start; rewards; trainable; mpo ;;
+        all) buffer; small_groups; warm_start; rewards; trainable; mpo ;;
         *) "$question" ;;
     esac
 done

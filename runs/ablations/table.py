@@ -9,7 +9,8 @@ import sys
 from pathlib import Path
 
 RUNS = [
-    "sft", "mpo", "with-buffer", "without-buffer", "group-buffer", "dynamic-sampling", "warm-start",
+    "sft", "mpo", "with-buffer", "without-buffer", "group-buffer", "dynamic-sampling",
+    "small-groups", "small-groups-without-buffer", "warm-start",
     "normalize_then_sum", "bounded_sum", "sum_then_normalize", "with-lora", "with-vision", "mpo-grpo",
 ]
 
@@ -34,28 +35,32 @@ def hallucination(seed, run):
     return found and 100 * found["hallucination"]
 
 
-def metric(key, steps, scale=1):
-    """The mean of a metric over some of a run's steps."""
+def metric(key, steps=slice(None), of=lambda values: sum(values) / len(values)):
+    """A metric over some of a run's steps, its mean unless said otherwise."""
 
     def read(seed, run):
         path = seed / run / "metrics.jsonl"
         if not path.exists():
             return None
         values = [row[key] for row in map(json.loads, path.read_text().splitlines()) if key in row][steps]
-        return scale * sum(values) / len(values) if values else None
+        return of(values) if values else None
 
     return read
+
+
+def percent(values):
+    return 100 * sum(values) / len(values)
 
 
 FIGURES = [
     ("accuracy, %", accuracy),
     ("hallucination, %", hallucination),
     ("tokens", length),
-    ("effective fraction before the buffer, first 8 steps, %", metric("effective_fraction/before", slice(8), 100)),
-    ("effective fraction before the buffer, last 8 steps, %", metric("effective_fraction/before", slice(-8, None), 100)),
-    ("effective fraction after the buffer, last 8 steps, %", metric("effective_fraction/after", slice(-8, None), 100)),
+    ("effective fraction before the buffer, first 8 steps, %", metric("effective_fraction/before", slice(8), percent)),
+    ("effective fraction before the buffer, last 8 steps, %", metric("effective_fraction/before", slice(-8, None), percent)),
+    ("effective fraction after the buffer, last 8 steps, %", metric("effective_fraction/after", slice(-8, None), percent)),
     ("rule reward, last 8 steps", metric("rewards/rule/mean", slice(-8, None))),
-    ("tokens sampled", metric("num_sampled_tokens", slice(-1, None))),
+    ("tokens sampled", metric("num_sampled_tokens", of=sum)),
 ]
 
 
