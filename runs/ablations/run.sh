@@ -24,21 +24,24 @@ prepare() {
     after_mpo=$(ls -d "$out"/mpo/checkpoint-* | sort -V | tail -n 1)
 }
 
-# grpo NAME [KEYS]: a run from the fine-tuned policy, then its accuracy and its hallucination rate.
+# grpo NAME [KEYS]: a run from the fine-tuned policy, then its accuracy.
 grpo() {
     name=$1
     shift
     [ -d "$out/$name/checkpoint-$steps" ] || $sightline grpo --config "$here/grpo.toml" \
         --model_name_or_path "$out/vlm" --adapter_name_or_path "$policy" --dataset "$prompts" \
         --output_dir "$out/$name" --seed "$seed" "$@"
-    measure "$name" "$out/$name/checkpoint-$steps"
+    measure "$name" "$out/$name/checkpoint-$steps" held_out
 }
 
-# measure NAME CHECKPOINT: pass@1 at temperature 1, and `hallucination` in eval-NAME-probe/summary.json.
+# measure NAME CHECKPOINT FILES: pass@1 at temperature 1; of the probe `hallucination` in its summary.json.
 measure() {
-    for file in held_out probe; do
-        [ -f "$out/eval-$1-$file/summary.json" ] || $sightline eval --model_name_or_path "$out/vlm" \
-            --adapter_name_or_path "$2" --dataset "$out/digits/$file.jsonl" --output_dir "$out/eval-$1-$file" \
+    name=$1
+    checkpoint=$2
+    shift 2
+    for file in "$@"; do
+        [ -f "$out/eval-$name-$file/summary.json" ] || $sightline eval --model_name_or_path "$out/vlm" \
+            --adapter_name_or_path "$checkpoint" --dataset "$out/digits/$file.jsonl" --output_dir "$out/eval-$name-$file" \
             --feature_cache "$out/features" --dtype int8 --max_new_tokens 32 --temperature 1.0 --blind=false \
             --seed "$seed"
     done
@@ -81,9 +84,11 @@ trainable() {
 # MPO before GRPO against GRPO alone, and what each stage does to hallucination.
 mpo() {
     grpo with-buffer
-    measure sft "$policy"
-    measure mpo "$after_mpo"
     (policy=$after_mpo && grpo mpo-grpo)
+    measure sft "$policy" held_out probe
+    measure mpo "$after_mpo" held_out probe
+    measure with-buffer "$out/with-buffer/checkpoint-$steps" probe
+    measure mpo-grpo "$out/mpo-grpo/checkpoint-$steps" probe
 }
 
 prepare
