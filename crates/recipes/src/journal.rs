@@ -119,7 +119,7 @@ fn compare(
     };
     let keys = saved.keys().chain(current.keys().filter(|key| !saved.contains_key(*key)));
     let differences: Vec<String> = keys
-        .filter(|key| saved.get(*key) != current.get(*key))
+        .filter(|key| !is_same(saved.get(*key), current.get(*key)))
         .map(|key| format!("{key}: {}, now {}", show(saved, key), show(current, key)))
         .collect();
     match differences.is_empty() {
@@ -127,5 +127,31 @@ fn compare(
         false => {
             Err(Error::Changed { checkpoint: path.to_owned(), differences: differences.join("; ") })
         }
+    }
+}
+
+/// Whether two values are equal, or two spellings of one path.
+fn is_same(a: Option<&Value>, b: Option<&Value>) -> bool {
+    let file = |value: Option<&Value>| std::fs::canonicalize(value?.as_str()?).ok();
+    a == b || file(a).is_some_and(|a| Some(a) == file(b))
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn two_spellings_of_a_path_are_one_setting() {
+        let folder = tempfile::tempdir().unwrap();
+        let spelled = |tail: &str| json!({"dataset": folder.path().join(tail), "seed": 1});
+        let compared = |a: Value, b: Value| {
+            let map = |value: Value| value.as_object().unwrap().clone();
+            compare(Path::new("journal"), &map(a), &map(b))
+        };
+        compared(spelled(""), spelled(".")).unwrap();
+        let error = compared(spelled("a"), spelled("./b")).unwrap_err().to_string();
+        assert!(error.contains("dataset: "), "{error}");
     }
 }

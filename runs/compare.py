@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Two measurements of the same items over several seeds, paired: the exact McNemar test.
 
-    runs/mpo/compare.py eval-low-2 eval-high-2 runs/out/thresholds-*
+    runs/compare.py eval-low-2 eval-high-2 runs/out/thresholds-*
 
 The names are of folders with `completions.jsonl`, inside each of the folders that follow.
 """
