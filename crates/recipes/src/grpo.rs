@@ -113,23 +113,33 @@ impl Course<'_, '_> {
         if self.lesson.is_some() {
             return self.learn(None);
         }
-        let (mut groups, mut fresh, mut num_rollouts) = (Vec::new(), Vec::new(), 0);
-        let step = self.run.engine().steps_taken() + 1;
-        while self.draws.needs_more(step, num_rollouts, fresh.len())? {
-            let completions = self.draws.rollout(&mut self.task.policy, &self.run)?;
-            let mut rewarded = self.scoring.reward(completions, &self.draws.flight)?;
-            self.scoring.advantage(&mut rewarded);
-            self.draws.journal.append(step, &rewarded, self.draws.questions)?;
-            fresh.extend(self.task.entries(&rewarded)?);
-            groups.extend(rewarded);
-            num_rollouts += 1;
-        }
+        let (step, mut groups) = (self.run.engine().steps_taken() + 1, Vec::new());
+        let drawn = self.draw(step, &mut groups);
+        // What taught nothing is kept as well: it says why the run ends.
+        self.scoring.advantage(&mut groups);
+        self.draws.journal.append(step, &groups, self.draws.questions)?;
+        let num_rollouts = drawn?;
+        let fresh = self.task.entries(&groups)?;
         let mixed = self.draws.buffer.mix(fresh, step, &self.config.replay());
         let rethought = self.draws.rethinker().rethink(&mut self.task.policy, &groups)?;
         let mut lesson = Lesson::new(mixed, rethought);
         self.task.prepare(&mut lesson)?;
         self.lesson = Some(lesson);
         self.learn(Some((&groups, num_rollouts)))
+    }
+
+    /// Draws and scores until there is enough to learn from; how many rollouts it took.
+    fn draw(&mut self, step: u64, groups: &mut Vec<Group>) -> Result<usize, Error> {
+        let (mut num_fresh, mut num_rollouts) = (0, 0);
+        while self.draws.needs_more(step, num_rollouts, num_fresh)? {
+            let completions = self.draws.rollout(&mut self.task.policy, &self.run)?;
+            let Draws { flight, notices, .. } = &mut self.draws;
+            let rewarded = self.scoring.reward(completions, flight, &mut **notices)?;
+            num_fresh += rewarded.iter().map(|group| self.config.num_seen(group)).sum::<usize>();
+            groups.extend(rewarded);
+            num_rollouts += 1;
+        }
+        Ok(num_rollouts)
     }
 
     /// The updates of a rollout that are left; what was drawn is logged with the first of them.
@@ -171,6 +181,7 @@ impl Course<'_, '_> {
         files.extend(self.lesson.as_ref().map(|lesson| file(LESSON_FILE, lesson)));
         let mut saved = state(&self.task.policy, self.draws.order.position(), files);
         saved.value["guard"] = self.guard.save();
+        saved.value[draws::QUESTIONS] = self.draws.digest.clone().into();
         Ok(saved)
     }
 

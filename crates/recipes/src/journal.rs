@@ -100,6 +100,13 @@ impl<E: Numbered + Serialize + DeserializeOwned> Journal<E> {
     }
 }
 
+/// The settings of these names, as what heads a journal.
+pub(crate) fn only(config: &impl Serialize, keys: &[&str]) -> Map<String, Value> {
+    let all = serde_json::to_value(config).expect("plain text and numbers");
+    let known = keys.iter().filter_map(|&key| Some((key.to_owned(), all.get(key)?.clone())));
+    known.collect()
+}
+
 /// The settings that a journal was begun under.
 fn header(line: &[u8]) -> Result<Map<String, Value>, Error> {
     serde_json::from_slice(line).map_err(|error| Error::State {

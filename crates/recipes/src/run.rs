@@ -129,6 +129,13 @@ pub enum Notice {
         /// Why.
         reason: String,
     },
+    /// The scorer refused some of a prompt's completions, which count as the worst of the others.
+    Refused {
+        /// File and line.
+        place: String,
+        /// Why.
+        reason: String,
+    },
     /// A warm start is done, or was read: how many prompts the policy answers both right and wrong.
     Pool {
         /// The file.
@@ -188,9 +195,28 @@ pub const WEIGHTS_FILE: &str = "trainable.safetensors";
 /// Name of the resolved configuration in an output folder.
 const CONFIG_FILE: &str = "config.toml";
 
-/// Keys that do not change what a run computes: a resume may change them.
-const INCIDENTAL: [&str; 5] =
-    ["feature_cache", "output_dir", "resume_from_checkpoint", "save_steps", "save_total_limit"];
+/// Keys that do not change what a run computes, wherever they stand: a resume may change them. Where it writes, how
+/// patiently it asks, what that may cost, and whether it goes on without an answer.
+const INCIDENTAL: [&str; 18] = [
+    "feature_cache",
+    "output_dir",
+    "resume_from_checkpoint",
+    "save_steps",
+    "save_total_limit",
+    "api_key_env",
+    "timeout",
+    "max_tries",
+    "first_wait",
+    "num_parallel",
+    "input_price",
+    "output_price",
+    "max_total_tokens",
+    "max_cost",
+    "image_tokens",
+    "scorer_timeout",
+    "scorer_tries",
+    "bad_scores",
+];
 
 /// Opens the output folder, goes on from a checkpoint if there is one, and writes the resolved
 /// configuration; returns the recipe's own state from the checkpoint.
@@ -237,9 +263,16 @@ pub(crate) fn shaping_map<R: Recipe>(recipe: &R) -> Result<Map<String, Value>, E
     })
 }
 
-/// The settings that shape the result.
+/// The settings that shape the result; a table that holds no other ones is as good as none.
 fn shaping(mut table: Table) -> Table {
-    table.retain(|key, _| !INCIDENTAL.contains(&key));
+    table.retain(|key, value| match value {
+        _ if INCIDENTAL.contains(&key) => false,
+        toml::Value::Table(inner) => {
+            *inner = shaping(std::mem::take(inner));
+            !inner.is_empty()
+        }
+        _ => true,
+    });
     table
 }
 
@@ -301,4 +334,28 @@ pub(crate) fn loss_counts(counts: &Counts) -> loss::Counts {
 pub(crate) fn engine_counts(counts: loss::Counts) -> Counts {
     let loss::Counts { tokens, sequences, pairs, weight } = counts;
     Counts { tokens, sequences, pairs, weight }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn shaped(text: &str) -> Table {
+        shaping(text.parse().unwrap())
+    }
+
+    #[test]
+    fn budgets_and_patience_shape_nothing_wherever_they_stand() {
+        let judge = "{ base_url = 'http://a', model = 'm', max_cost = 1.0, timeout = 60.0 }";
+        let table = shaped(&format!(
+            "seed = 1\nbad_scores = 'stop'\njudge = {judge}\n\
+             distill = {{ max_new_tokens = 8, judge = {judge}, generator = {{ max_tries = 3 }} }}"
+        ));
+        let judge = "{ base_url = 'http://a', model = 'm' }";
+        let same = format!(
+            "seed = 1\njudge = {judge}\ndistill = {{ max_new_tokens = 8, judge = {judge} }}"
+        );
+        assert_eq!(table, same.parse::<Table>().unwrap());
+        assert_ne!(table, shaped(&same.replace("'m'", "'another'")));
+    }
 }

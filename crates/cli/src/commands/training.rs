@@ -246,6 +246,9 @@ impl Seen {
             Notice::Unscored { place, reason } => {
                 self.progress.warn(&format!("{place}: no scores, so no pairs: {reason}"));
             }
+            Notice::Refused { place, reason } => {
+                self.progress.warn(&format!("{place}: what has no score counts as the worst: {reason}"));
+            }
             Notice::Redraw { num_rollouts } => self.progress.note(&format!(
                 "after {num_rollouts} rollouts this step has too few groups of mixed outcomes; drawing again"
             )),

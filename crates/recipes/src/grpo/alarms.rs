@@ -30,6 +30,9 @@ pub(super) struct Alarms {
     first: BTreeMap<String, Vec<f64>>,
     last: BTreeMap<String, VecDeque<f64>>,
     raised: BTreeSet<String>,
+    /// Means of the rewards over the steps at which the rule's was highest.
+    #[serde(default)]
+    at_best: BTreeMap<String, f64>,
 }
 
 impl Alarms {
@@ -53,6 +56,7 @@ impl Alarms {
                 last.pop_front();
             }
         }
+        self.note_best(config.window);
         let on = self.on(config);
         let begun = on.iter().filter(|alarm| !self.raised.contains(&alarm.what)).cloned().collect();
         self.raised = on.into_iter().map(|alarm| alarm.what).collect();
@@ -64,6 +68,17 @@ impl Alarms {
     pub(super) fn recent(&self, name: &str, window: usize) -> Option<f64> {
         let last = self.last.get(name).filter(|last| last.len() >= window)?;
         Some(last.iter().sum::<f64>() / last.len() as f64)
+    }
+
+    /// Keeps the means of the rewards while the rule's is higher than ever.
+    fn note_best(&mut self, window: usize) {
+        let Some(rule) = self.recent(RULE, window) else { return };
+        if self.at_best.get(RULE).is_some_and(|&best| rule <= best) {
+            return;
+        }
+        let rewards = self.last.keys().filter(|name| name.starts_with("rewards/"));
+        let means = rewards.filter_map(|name| Some((name.clone(), self.recent(name, window)?)));
+        self.at_best = means.collect();
     }
 
     fn begin(&self, name: &str, window: usize) -> Option<f64> {
@@ -88,7 +103,7 @@ impl Alarms {
         check("length_low", recent(length), times(length, config.length_low), false);
         check("length_high", recent(length), times(length, config.length_high), true);
         check("clipped", recent("completions/clipped_ratio"), Some(config.clipped), true);
-        check("kl", recent("kl"), Some(config.kl), true);
+        check("kl", recent("kl"), Some(config.max_kl()), true);
         on.extend(self.drifts(config));
         on
     }
@@ -96,17 +111,10 @@ impl Alarms {
     /// Components that moved while the rule did not rise: the policy is learning to please, not to be right.
     fn drifts(&self, config: &AlarmConfig) -> Vec<Alarm> {
         let AlarmConfig { window, drift, .. } = *config;
-        let (Some(rule), Some(rule_before)) = (self.recent(RULE, window), self.begin(RULE, window))
-        else {
-            return vec![];
-        };
-        if rule > rule_before {
-            return vec![];
-        }
         let alarm = |name: &String| {
             let component = name.strip_prefix("rewards/")?.strip_suffix("/mean")?;
-            let moved = (self.recent(name, window)? - self.begin(name, window)?).abs();
-            let spread = self.begin(&format!("rewards/{component}/std"), window)?;
+            let moved = (self.recent(name, window)? - self.at_best.get(name)?).abs();
+            let spread = self.at_best.get(&format!("rewards/{component}/std"))?;
             let limit = drift * spread;
             let is_over = component != "rule" && moved > limit && moved > 0.0;
             is_over.then(|| Alarm { what: format!("drift_{component}"), value: moved, limit })
@@ -131,7 +139,7 @@ mod tests {
         length_low: 0.4,
         length_high: 2.5,
         clipped: 0.5,
-        kl: 0.5,
+        kl: Some(0.5),
         drift: 1.0,
     };
 
@@ -197,6 +205,10 @@ mod tests {
         assert_eq!(last(&hacked), Vec::<String>::new(), "it began a step before");
         assert_eq!(begun(&[&before, &before, &hacked])[2], ["drift_model"]);
         assert!(begun(&[&before, &before, &earned, &earned]).concat().is_empty());
+        // First it learns, then it pleases: the rule is still above where it began.
+        let pleasing = step(0.6, 9.0);
+        let all = begun(&[&before, &before, &earned, &earned, &pleasing, &pleasing]);
+        assert_eq!(all[4], ["drift_model"]);
     }
 
     #[test]

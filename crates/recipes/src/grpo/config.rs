@@ -26,6 +26,9 @@ pub use reward::{Aggregation, CustomReward, RewardConfig, RewardWeights, ScaleRe
 /// TRL's small number beside a standard deviation.
 pub(super) const EPSILON: f64 = 1e-4;
 
+/// The dual clip of buffered completions where `delta` sets none: verl's `clip_ratio_c`.
+const REPLAY_DUAL_CLIP: f64 = 3.0;
+
 /// The keys of `sightline grpo`.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct GrpoConfig {
@@ -80,6 +83,11 @@ impl GrpoConfig {
         self.steps_per_generation() / self.batch.gradient_accumulation_steps
     }
 
+    /// Updates that a rollout is learned in.
+    pub(super) fn updates_per_rollout(&self) -> u64 {
+        (self.rollout.num_iterations * self.num_parts()) as u64
+    }
+
     fn steps_per_generation(&self) -> usize {
         self.rollout.steps_per_generation.unwrap_or(self.batch.gradient_accumulation_steps)
     }
@@ -87,11 +95,10 @@ impl GrpoConfig {
     /// Steps of a run over `num_questions` prompts: `max_steps`, or as many as it takes to draw every
     /// prompt `num_train_epochs` times, if each step draws once.
     pub fn num_steps(&self, num_questions: usize) -> u64 {
-        let num_updates = (self.rollout.num_iterations * self.num_parts()) as u64;
         match self.batch.max_steps {
             0 => {
                 let num_items = self.batch.num_items(num_questions);
-                num_items.div_ceil(self.num_prompts() as u64) * num_updates
+                num_items.div_ceil(self.num_prompts() as u64) * self.updates_per_rollout()
             }
             steps => steps,
         }
@@ -103,7 +110,7 @@ impl GrpoConfig {
         Sampling { temperature, top_k, top_p, repetition_penalty, seed: self.run.seed }
     }
 
-    /// The objective of fresh completions, and of buffered ones that have no cap of their own.
+    /// The objective of fresh completions.
     pub fn objective(&self) -> Objective {
         let ObjectiveConfig { beta, epsilon, epsilon_high, delta, kl_estimator, .. } =
             self.objective;
@@ -118,12 +125,18 @@ impl GrpoConfig {
         }
     }
 
-    /// The objective of buffered completions.
+    /// The objective of buffered completions: their ratios may be far from 1, so one of a negative advantage is
+    /// bounded too.
     pub fn replay_objective(&self) -> Objective {
-        match self.buffer.replay_importance_cap {
-            Some(cap) => Objective { surrogate: Surrogate::Truncated { cap }, ..self.objective() },
-            None => self.objective(),
-        }
+        let objective = self.objective();
+        let surrogate = match (self.buffer.replay_importance_cap, objective.surrogate) {
+            (Some(cap), _) => Surrogate::Truncated { cap },
+            (None, Surrogate::Clipped(clip)) => {
+                Surrogate::Clipped(Clip { dual: clip.dual.or(Some(REPLAY_DUAL_CLIP)), ..clip })
+            }
+            (None, other) => other,
+        };
+        Objective { surrogate, ..objective }
     }
 
     /// How token losses become one number.
@@ -148,16 +161,26 @@ impl GrpoConfig {
         }
     }
 
-    /// The Selective Sample Buffer's settings.
+    /// The Selective Sample Buffer's settings. It counts in steps: a completion that was drawn ahead is older by as
+    /// many rollouts when it is first learned from.
     pub fn replay(&self) -> ReplayConfig {
+        let rollouts = match self.buffer.replay_staleness {
+            0 => 0,
+            rollouts => rollouts + self.rollout.max_staleness() as u64,
+        };
         let default = ReplayConfig::new(self.num_completions(), self.run.seed);
         ReplayConfig {
             exponent: self.buffer.replay_alpha,
-            staleness: self.buffer.replay_staleness,
+            staleness: rollouts * self.updates_per_rollout(),
             capacity: self.buffer.replay_capacity.unwrap_or(default.capacity),
             unit: self.buffer.replay_unit,
             ..default
         }
+    }
+
+    /// Whether the divergence from the reference is measured: where it costs something, or an alarm asks for it.
+    pub(super) fn measures_kl(&self) -> bool {
+        self.objective.beta != 0.0 || self.guard.alarms().kl.is_some()
     }
 
     /// Whether held-out questions are answered after this step.

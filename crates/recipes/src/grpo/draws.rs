@@ -22,6 +22,9 @@ use crate::run::{Notice, position, settings_hash};
 /// Name of the buffer's file in a checkpoint.
 const BUFFER_FILE: &str = "replay_buffer.json";
 
+/// Where a checkpoint's state has the hash of the questions.
+pub(super) const QUESTIONS: &str = "questions";
+
 /// Name of the file of rollouts drawn ahead.
 const AHEAD_FILE: &str = "ahead.json";
 
@@ -29,6 +32,8 @@ const AHEAD_FILE: &str = "ahead.json";
 pub(super) struct Draws<'a> {
     config: &'a GrpoConfig,
     pub questions: &'a Questions,
+    /// Hash of the questions: their numbers mean nothing among others.
+    pub digest: String,
     pub order: Order,
     pub buffer: ReplayBuffer<Sampled>,
     pub flight: Arc<Flight>,
@@ -48,13 +53,18 @@ impl<'a> Draws<'a> {
         notices: Box<dyn FnMut(&Notice)>,
     ) -> Result<Self, Error> {
         let folder = &config.run.output_dir;
-        let settings = format!("{}, {} questions", settings_hash(config)?, questions.len());
+        let digest = questions.digest();
+        let flight = Flight::open(folder, &format!("{}, {digest}", settings_hash(config)?))?;
+        if config.run.resume_from_checkpoint == "never" {
+            flight.clear()?;
+        }
         Ok(Self {
             config,
             questions,
+            digest,
             order: Order::shuffled(questions.len(), config.run.seed),
             buffer: ReplayBuffer::default(),
-            flight: Arc::new(Flight::open(folder, &settings)?),
+            flight: Arc::new(flight),
             ahead: None,
             ready: VecDeque::new(),
             journal: Journal::open(folder, steps_taken)?,
@@ -111,8 +121,7 @@ impl<'a> Draws<'a> {
             let hand = Hand { vlm, processor, config: &config, flight: &self.flight };
             return hand.draw(&ask, &mut hear(&mut *self.notices));
         };
-        let num_updates = (self.config.rollout.num_iterations * self.config.num_parts()) as u64;
-        let num_left = (max - taken).div_ceil(num_updates) as usize;
+        let num_left = (max - taken).div_ceil(self.config.updates_per_rollout()) as usize;
         let num_wanted = (1 + self.config.rollout.max_staleness()).min(num_left).max(1);
         while ahead.len() < num_wanted {
             ahead.ask(self.ask(policy, taken)?, policy.parameters()?);
@@ -155,7 +164,15 @@ impl<'a> Draws<'a> {
         Ok(files)
     }
 
+    /// # Errors
+    /// A checkpoint of other questions, or one that lacks something.
     pub(super) fn restore(&mut self, saved: &TaskState) -> Result<(), Error> {
+        let digest = saved.value[QUESTIONS].as_str().unwrap_or(&self.digest);
+        if digest != self.digest {
+            let path = self.config.run.dataset.display();
+            let reason = format!("{path} held others when the checkpoint was saved");
+            return Err(Error::State { what: QUESTIONS, reason });
+        }
         self.order.seek(position(saved)?);
         let missing = || Error::State { what: BUFFER_FILE, reason: "it is missing".to_owned() };
         self.buffer = read(saved, BUFFER_FILE)?.ok_or_else(missing)?;

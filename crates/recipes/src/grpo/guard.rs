@@ -18,7 +18,7 @@ use engine::StepReport;
 use super::GrpoConfig;
 use super::alarms::{Alarm, Alarms};
 use super::config::GrpoMetric;
-use super::held_out::{ACCURACY, CRITICAL, HALLUCINATION, HeldOut};
+use super::held_out::{ACCURACY, CRITICAL, HALLUCINATION, HeldOut, PROBE_ACCURACY};
 use crate::Error;
 use crate::best::{Standing, keep_best};
 use crate::policy::Policy;
@@ -36,8 +36,9 @@ pub(super) struct Guard<'a> {
 struct State {
     alarms: Alarms,
     standing: Standing,
-    /// Entropy of the best checkpoint where reflection begins.
-    critical: Option<f64>,
+    /// What sets the best checkpoint apart from an equal one.
+    #[serde(alias = "critical")]
+    tie: Option<f64>,
     is_over: bool,
 }
 
@@ -103,12 +104,20 @@ impl<'a> Guard<'a> {
         }
     }
 
+    /// Of two equals the one with more of this is better: a policy that says nothing hallucinates nothing.
+    fn tie(&self) -> &'static str {
+        match self.config.guard.metric() {
+            GrpoMetric::Accuracy => CRITICAL,
+            GrpoMetric::HallucinationRate => PROBE_ACCURACY,
+        }
+    }
+
     /// Whether this measurement is the best, and whether it ends the run.
     fn judge(&mut self, report: &StepReport, notices: &mut dyn FnMut(&Notice)) {
         let step = report.step;
         if let Some(&value) = report.metrics.get(self.metric()) {
-            let critical = report.metrics.get(CRITICAL).copied();
-            self.state.compare(self.config.guard.metric(), step, (value, critical));
+            let tie = report.metrics.get(self.tie()).copied();
+            self.state.compare(self.config.guard.metric(), step, (value, tie));
         }
         let guard = &self.config.guard;
         let best = self.state.standing.best.map_or(step, |best| best.step);
@@ -136,16 +145,16 @@ impl<'a> Guard<'a> {
 }
 
 impl State {
-    /// Whether a measurement, with its entropy where reflection begins, is the best so far.
-    fn compare(&mut self, metric: GrpoMetric, step: u64, (value, critical): (f64, Option<f64>)) {
-        let is_more_open = critical > self.critical;
+    /// Whether a measurement, with what sets it apart from an equal one, is the best so far.
+    fn compare(&mut self, metric: GrpoMetric, step: u64, (value, tie): (f64, Option<f64>)) {
+        let wins_tie = tie > self.tie;
         let is_better = |best: f64| match metric {
-            GrpoMetric::Accuracy => value > best || (value == best && is_more_open),
-            GrpoMetric::HallucinationRate => value < best,
+            GrpoMetric::Accuracy => value > best || (value == best && wins_tie),
+            GrpoMetric::HallucinationRate => value < best || (value == best && wins_tie),
         };
         self.standing = self.standing.after(step, value, is_better);
         if self.standing.num_since == 0 {
-            self.critical = critical;
+            self.tie = tie;
         }
     }
 }
@@ -170,8 +179,11 @@ mod tests {
         let measured =
             [(0.5, Some(0.2)), (0.5, Some(0.4)), (0.5, Some(0.3)), (0.6, None), (0.6, Some(0.1))];
         assert_eq!(best(GrpoMetric::Accuracy, &measured), [1, 2, 2, 4, 5]);
-        assert_eq!(best(GrpoMetric::HallucinationRate, &measured), [1, 1, 1, 1, 1]);
-        let falling = [(0.3, None), (0.1, None), (0.1, Some(9.0)), (0.0, None)];
-        assert_eq!(best(GrpoMetric::HallucinationRate, &falling), [1, 2, 2, 4]);
+    }
+
+    #[test]
+    fn of_equally_rare_hallucinations_the_more_often_right_checkpoint_is_better() {
+        let falling = [(0.3, None), (0.1, None), (0.1, Some(0.7)), (0.1, Some(0.5)), (0.0, None)];
+        assert_eq!(best(GrpoMetric::HallucinationRate, &falling), [1, 2, 3, 3, 5]);
     }
 }

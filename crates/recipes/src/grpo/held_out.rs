@@ -24,6 +24,7 @@ const FIRST_STREAM: u64 = 1 << 61;
 pub(super) const ACCURACY: &str = "eval/accuracy";
 pub(super) const HALLUCINATION: &str = "eval/hallucination_rate";
 pub(super) const CRITICAL: &str = "eval/critical_entropy";
+pub(super) const PROBE_ACCURACY: &str = "eval/probe_accuracy";
 
 /// The held-out questions of a run.
 pub(super) struct HeldOut<'a> {
@@ -36,7 +37,8 @@ impl<'a> HeldOut<'a> {
     /// Reads both files.
     ///
     /// # Errors
-    /// A file that is missing, empty, or without answers; a probe's answer that is neither yes nor no.
+    /// A file that is missing, empty, or without answers; a probe's answer that is neither yes nor no, or a probe that
+    /// asks for nothing absent.
     pub(super) fn read(config: &'a GrpoConfig, policy: &Policy) -> Result<Self, Error> {
         let limit = config.guard.eval_limit.unwrap_or(usize::MAX);
         let read = |path: &Path| Questions::held_out(path, policy, limit);
@@ -49,6 +51,15 @@ impl<'a> HeldOut<'a> {
                 let (place, answer) = (place.clone(), answer.clone());
                 return Err(Error::NoProbe { place, answer });
             }
+        }
+        if let (Some(probe), Some(path)) = (&probe, &config.guard.probe_dataset)
+            && !probe.answers.iter().any(|answer| is(answer, "no"))
+        {
+            return Err(Error::Contradiction {
+                first: format!("probe_dataset = {:?}", path.display()),
+                second: format!("no `no` among its first {} answers", probe.len()),
+                why: "a hallucination is what is said to be there and is not",
+            });
         }
         Ok(Self { config, questions, probe })
     }
@@ -135,7 +146,7 @@ fn of_probe(probe: &Questions, answers: &[Completion]) -> Vec<(&'static str, f64
     let absent: Vec<usize> = all().filter(|&question| is(&probe.answers[question], "no")).collect();
     let mut measured = vec![
         (
-            "eval/probe_accuracy",
+            PROBE_ACCURACY,
             mean(all().map(|question| says(question, &probe.answers[question]))),
         ),
         ("eval/probe_yes_rate", mean(all().map(|question| says(question, "yes")))),

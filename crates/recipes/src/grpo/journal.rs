@@ -52,7 +52,7 @@ fn lines(step: u64, group: &Group, questions: &Questions) -> impl Iterator<Item 
     group.completions.iter().enumerate().map(move |(index, completion)| {
         let mut line = json!({
             "step": step,
-            "sample": questions.places[group.question],
+            "sample": everywhere(&questions.places[group.question]),
             "answer": questions.answers[group.question],
             "completion": completion.text,
             "num_tokens": completion.token_ids.len(),
@@ -65,6 +65,11 @@ fn lines(step: u64, group: &Group, questions: &Questions) -> impl Iterator<Item 
         line["advantage"] = group.advantages[index].into();
         format!("{line}\n")
     })
+}
+
+/// A place that is the same from any folder: a report is written later and elsewhere.
+fn everywhere(place: &str) -> String {
+    std::path::absolute(place).map_or(place.to_owned(), |path| path.display().to_string())
 }
 
 /// Length of the whole lines of steps up to `step`, which stand first. A kill may have torn the last.

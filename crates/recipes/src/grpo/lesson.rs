@@ -31,6 +31,8 @@ pub(super) struct Learned {
     pub sampled: Option<Vec<f32>>,
     /// Whether it comes from the buffer.
     pub is_replayed: bool,
+    /// Whether it was made to think again, and is learned as it stands.
+    pub is_rethought: bool,
 }
 
 /// A response that was made to think again and then was right.
@@ -91,7 +93,8 @@ impl Lesson {
         }
         let coefficient = config.rollout.rethinking.as_ref().map_or(0.0, |r| r.coefficient);
         for Rethought { question, token_ids } in &self.rethought {
-            trees.entry(*question).or_default().push(plain(token_ids, coefficient));
+            let learned = Learned { is_rethought: true, ..plain(token_ids, coefficient) };
+            trees.entry(*question).or_default().push(learned);
         }
         trees.into_iter().map(|(question, completions)| Tree { question, completions }).collect()
     }
@@ -114,7 +117,14 @@ impl Lesson {
 /// A completion whose ratio is 1.
 fn plain(token_ids: &[u32], advantage: f64) -> Learned {
     let token_ids = token_ids.to_vec();
-    Learned { token_ids, advantage, old: None, sampled: None, is_replayed: false }
+    Learned {
+        token_ids,
+        advantage,
+        old: None,
+        sampled: None,
+        is_replayed: false,
+        is_rethought: false,
+    }
 }
 
 /// Updates in one pass over a rollout: no update is empty.

@@ -8,20 +8,18 @@
 //! a kill costs one batch of prompts, and another run may be given it.
 
 use std::collections::BTreeSet;
-use std::fs::{File, OpenOptions};
-use std::io::Write;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use serde::{Deserialize, Serialize};
-use serde_json::json;
+use serde_json::{Map, Value};
 
 use super::GrpoConfig;
 use super::draw::generation;
 use super::questions::Questions;
 use crate::Error;
+use crate::journal::{Journal, Numbered, only};
 use crate::policy::Policy;
-use crate::run::{Notice, settings_hash};
-use crate::whole_lines::{WholeLines, whole_lines};
+use crate::run::Notice;
 
 /// Name of the file in an output folder.
 pub const POOL_FILE: &str = "prompt_pool.jsonl";
@@ -32,13 +30,19 @@ const PROMPTS_AT_ONCE: usize = 16;
 /// Streams of the pass, far from those of the run.
 const FIRST_STREAM: u64 = 1 << 50;
 
-/// The first line.
-#[derive(Debug, PartialEq, Serialize, Deserialize)]
-struct Header {
-    num_questions: usize,
-    /// Hash of the settings that the pass was made under.
-    settings: String,
-}
+/// Keys that shape what the pass finds; all others may change between a pass and its continuation.
+const KEYS: [&str; 10] = [
+    "model_name_or_path",
+    "adapter_name_or_path",
+    "dtype",
+    "seed",
+    "num_generations",
+    "max_completion_length",
+    "temperature",
+    "top_k",
+    "top_p",
+    "repetition_penalty",
+];
 
 /// What the start policy made of one question.
 #[derive(Debug, PartialEq, Serialize, Deserialize)]
@@ -57,6 +61,12 @@ impl Line {
     }
 }
 
+impl Numbered for Line {
+    fn number(&self) -> usize {
+        self.question
+    }
+}
+
 /// Leaves those questions that teach something, where the settings ask for a pool.
 ///
 /// # Errors
@@ -68,7 +78,7 @@ pub(super) fn restrict(
     notices: &mut dyn FnMut(&Notice),
 ) -> Result<(), Error> {
     let (path, lines) = match &config.rollout.prompt_pool {
-        Some(path) => (path.clone(), given(path, questions.len())?),
+        Some(path) => (path.clone(), given(path, questions)?),
         None if config.rollout.warm_start => {
             let path = config.run.output_dir.join(POOL_FILE);
             let lines = Pass { config, questions, policy }.run(&path, notices)?;
@@ -86,30 +96,23 @@ pub(super) fn restrict(
     Ok(())
 }
 
-/// The lines of a finished pool.
-fn given(path: &Path, num_questions: usize) -> Result<Vec<Line>, Error> {
-    let bytes =
-        std::fs::read(path).map_err(|source| Error::Io { path: path.to_owned(), source })?;
-    let broken = |reason| Error::Pool { path: path.to_owned(), reason };
-    let (header, lines, _) =
-        read(&bytes).ok_or_else(|| broken("its first line is none of a pool".to_owned()))?;
-    let covered: BTreeSet<usize> = lines.iter().map(|line| line.question).collect();
-    match (header.num_questions == num_questions, covered.len() == num_questions) {
-        (true, true) => Ok(lines),
-        (false, _) => Err(broken(format!(
-            "it is of {} questions, the data set has {num_questions}",
-            header.num_questions
-        ))),
-        (true, false) => {
-            Err(broken(format!("its pass ended after {} of {num_questions}", covered.len())))
+/// The lines of a finished pool of the same questions.
+fn given(path: &Path, questions: &Questions) -> Result<Vec<Line>, Error> {
+    let lines = Journal::<Line>::read(path, &identity(questions))?;
+    match (lines.len(), questions.len()) {
+        (found, wanted) if found < wanted => {
+            let reason = format!("its pass ended after {found} of {wanted}");
+            Err(Error::Pool { path: path.to_owned(), reason })
         }
+        _ => Ok(lines.into_values().collect()),
     }
 }
 
-/// Header and whole lines of a pool, and their bytes.
-fn read(bytes: &[u8]) -> Option<(Header, Vec<Line>, u64)> {
-    let WholeLines { header, lines, length } = whole_lines(bytes)?;
-    Some((serde_json::from_slice(header).ok()?, lines, length))
+/// What a pool says of its questions.
+fn identity(questions: &Questions) -> Map<String, Value> {
+    let values =
+        [("num_questions", questions.len().into()), ("questions", questions.digest().into())];
+    values.map(|(key, value)| (key.to_owned(), value)).into_iter().collect()
 }
 
 /// A pass over all questions.
@@ -120,40 +123,19 @@ struct Pass<'a> {
 }
 
 impl Pass<'_> {
+    /// Goes on where an interrupted pass under the same settings ended.
     fn run(&mut self, path: &Path, notices: &mut dyn FnMut(&Notice)) -> Result<Vec<Line>, Error> {
-        let io = |source| Error::Io { path: path.to_owned(), source };
-        std::fs::create_dir_all(&self.config.run.output_dir).map_err(io)?;
-        let (mut file, mut lines) = self.open(path)?;
-        let known: BTreeSet<usize> = lines.iter().map(|line| line.question).collect();
-        let missing: Vec<usize> =
-            (0..self.questions.len()).filter(|question| !known.contains(question)).collect();
+        let mut settings = only(self.config, &KEYS);
+        settings.extend(identity(self.questions));
+        let mut journal = Journal::<Line>::open(path, &settings)?;
+        let missing = (0..self.questions.len()).filter(|index| !journal.entries.contains_key(index));
+        let missing: Vec<usize> = missing.collect();
         for questions in missing.chunks(PROMPTS_AT_ONCE) {
-            let new = self.draw(questions)?;
-            let text: String = new.iter().map(|line| format!("{}\n", json!(line))).collect();
-            file.write_all(text.as_bytes()).map_err(io)?;
-            lines.extend(new);
-            notices(&Notice::Sampled { done: lines.len(), total: self.questions.len() });
+            self.draw(questions)?.into_iter().try_for_each(|line| journal.add(line))?;
+            let (done, total) = (journal.entries.len(), self.questions.len());
+            notices(&Notice::Sampled { done, total });
         }
-        Ok(lines)
-    }
-
-    /// The file with what an interrupted pass under the same settings left of it.
-    fn open(&self, path: &Path) -> Result<(File, Vec<Line>), Error> {
-        let header =
-            Header { num_questions: self.questions.len(), settings: settings_hash(self.config)? };
-        let open = || {
-            let mut file = OpenOptions::new().create(true).append(true).open(path)?;
-            let (lines, length) = match read(&std::fs::read(path)?) {
-                Some((found, lines, length)) if found == header => (lines, length),
-                _ => (vec![], 0),
-            };
-            file.set_len(length)?;
-            if length == 0 {
-                file.write_all(format!("{}\n", json!(header)).as_bytes())?;
-            }
-            Ok((file, lines))
-        };
-        open().map_err(|source| Error::Io { path: PathBuf::from(path), source })
+        Ok(journal.entries.into_values().collect())
     }
 
     fn draw(&mut self, questions: &[usize]) -> Result<Vec<Line>, Error> {

@@ -7,6 +7,7 @@ use data::{Dataset, prompt_of};
 use preprocess::Prompt;
 use reward::{Asked, Opening, verify};
 use schema::Sample;
+use sha2::{Digest, Sha256};
 
 use crate::Error;
 use crate::policy::Policy;
@@ -63,6 +64,19 @@ impl Questions {
     /// How many there are.
     pub(super) fn len(&self) -> usize {
         self.prompts.len()
+    }
+
+    /// Hash of the questions as the model sees them and of their answers, in hexadecimal.
+    pub(super) fn digest(&self) -> String {
+        let mut hash = Sha256::new();
+        for (prompt, answer) in self.prompts.iter().zip(&self.answers) {
+            let ids: Vec<u8> = prompt.ids.iter().flat_map(|id| id.to_le_bytes()).collect();
+            hash.update([ids.len() as u64, answer.len() as u64].map(u64::to_le_bytes).concat());
+            hash.update(ids);
+            hash.update(answer);
+            prompt.images.iter().for_each(|image| hash.update(image.key()));
+        }
+        hash.finalize().iter().map(|byte| format!("{byte:02x}")).collect()
     }
 
     /// What someone else is asked about a question.

@@ -9,13 +9,14 @@
 //! prompt. They are learned as they stand; a completion whose advantage is the coefficient and whose ratio is 1 has the
 //! gradient of supervised fine-tuning with that weight.
 
-use rollout::GenerateConfig;
 use rollout::sampler::Draw;
+use rollout::{GenerateConfig, Heard, generate_heard};
+use schema::Completion;
 
 use super::GrpoConfig;
 use super::config::RethinkingConfig;
 use super::draw::generation;
-use super::flight::Flight;
+use super::flight::{Flight, Origin};
 use super::group::{Group, is_truncated, mean};
 use super::lesson::Rethought;
 use super::questions::Questions;
@@ -24,6 +25,9 @@ use crate::policy::Policy;
 
 /// Name of a group's rethought responses among what is in flight.
 const RETHOUGHT: &str = "rethought";
+
+/// Name of a continuation among what is in flight.
+const CONTINUATION: &str = "continuation";
 
 /// Streams of continuations, far from those of prompts.
 const FIRST_STREAM: u64 = 1 << 60;
@@ -105,9 +109,19 @@ impl Rethinker<'_> {
             let triggers = &rethinking.triggers;
             let text = format!("{thought}{}", triggers[below(luck(1), triggers.len())]);
             let head = policy.processor.completion(&text)?;
+            if !self.has_room(&head, policy) {
+                continue;
+            }
             doubted.push(Doubted { group: index, stream: FIRST_STREAM + stream, head, text });
         }
         Ok(doubted)
+    }
+
+    /// Whether something can follow a head: it is not too long, and spells no image and no end.
+    fn has_room(&self, head: &[u32], policy: &Policy) -> bool {
+        let is_special =
+            |id: &u32| policy.vlm.image_token == Some(*id) || policy.processor.stop_ids.contains(id);
+        head.len() < self.config.rollout.max_completion_length && !head.iter().any(is_special)
     }
 
     /// Continuations of the doubted responses that end right, by group.
@@ -118,18 +132,9 @@ impl Rethinker<'_> {
         groups: &[Group],
         doubted: Vec<Doubted>,
     ) -> Result<Vec<Vec<Rethought>>, Error> {
-        let mut prompts = Vec::with_capacity(doubted.len());
-        for Doubted { group, stream, head, .. } in &doubted {
-            let mut prompt = self.questions.prompt(groups[*group].question, *stream, policy)?;
-            prompt.ids.extend(head);
-            prompts.push(prompt);
-        }
-        let config =
-            GenerateConfig { num_samples: 1, ..generation(self.config, &policy.processor) };
-        let (vlm, tokenizer) = (&policy.vlm, &policy.processor.tokenizer);
-        let answers = rollout::generate(vlm, tokenizer, &prompts, &config, &mut |_| {})?;
+        let completions = self.continuations(policy, groups, &doubted)?;
         let mut kept = vec![Vec::new(); groups.len()];
-        for (doubted, completion) in doubted.into_iter().zip(answers.into_iter().flatten()) {
+        for (doubted, completion) in doubted.into_iter().zip(completions) {
             let question = groups[doubted.group].question;
             let token_ids = [doubted.head, completion.token_ids.clone()].concat();
             let text = doubted.text + &completion.text;
@@ -141,6 +146,54 @@ impl Rethinker<'_> {
             }
         }
         Ok(kept)
+    }
+
+    /// What follows each head; what is in flight is not drawn again, and what ends is kept at once.
+    fn continuations(
+        &self,
+        policy: &mut Policy,
+        groups: &[Group],
+        doubted: &[Doubted],
+    ) -> Result<Vec<Completion>, Error> {
+        let origin = |doubted: &Doubted| Origin {
+            stream: doubted.stream,
+            version: groups[doubted.group].origin.version,
+        };
+        let mut completions: Vec<Option<Completion>> =
+            doubted.iter().map(|doubted| self.flight.get(CONTINUATION, origin(doubted))).collect();
+        let missing: Vec<usize> =
+            (0..doubted.len()).filter(|&index| completions[index].is_none()).collect();
+        let mut prompts = Vec::with_capacity(missing.len());
+        for Doubted { group, stream, head, .. } in missing.iter().map(|&index| &doubted[index]) {
+            let mut prompt = self.questions.prompt(groups[*group].question, *stream, policy)?;
+            prompt.ids.extend(head);
+            prompts.push(prompt);
+        }
+        let config = self.generation(policy);
+        let (vlm, tokenizer) = (&policy.vlm, &policy.processor.tokenizer);
+        let mut kept = Ok(());
+        let drawn = generate_heard(vlm, tokenizer, &prompts, &config, &mut |heard| {
+            if let Heard::Completion { prompt, completion, .. } = heard
+                && kept.is_ok()
+            {
+                let origin = origin(&doubted[missing[prompt]]);
+                kept = self.flight.put(CONTINUATION, origin, completion);
+            }
+        })?;
+        kept?;
+        for (index, completion) in missing.into_iter().zip(drawn.into_iter().flatten()) {
+            completions[index] = Some(completion);
+        }
+        Ok(completions.into_iter().map(|found| found.expect("known or drawn")).collect())
+    }
+
+    /// One continuation each, in the room that a completion of the longest prompt has: what is longer is not kept.
+    fn generation(&self, policy: &Policy) -> GenerateConfig {
+        let config = generation(self.config, &policy.processor);
+        let longest = self.questions.prompts.iter().map(|prompt| prompt.ids.len()).max();
+        let room = longest.unwrap_or(0) + self.config.rollout.max_completion_length;
+        let context_length = config.context_length.min(room);
+        GenerateConfig { num_samples: 1, context_length, ..config }
     }
 
     /// A number in [0, 1) that a response keeps whatever else is drawn.

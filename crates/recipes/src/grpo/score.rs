@@ -8,7 +8,7 @@
 
 use advantage::{Scale, group_relative, normalized_sum, scale_by_batch};
 use reward::{
-    ScoreError, Scorer, bounded, combine, format_reward, repetition_reward, soft_overlong,
+    Asked, ScoreError, Scorer, bounded, combine, format_reward, repetition_reward, soft_overlong,
 };
 use schema::Completion;
 
@@ -19,6 +19,7 @@ use super::flight::Flight;
 use super::group::{Group, REPETITION_LENGTH, Scored};
 use super::questions::Questions;
 use crate::Error;
+use crate::run::Notice;
 
 /// Who gives the rewards that are not computed here.
 #[derive(Default)]
@@ -59,13 +60,19 @@ impl<'a, 's> Scoring<'a, 's> {
         &mut self,
         drawn: Vec<Drawn>,
         flight: &Flight,
+        notices: &mut dyn FnMut(&Notice),
     ) -> Result<Vec<Group>, Error> {
-        drawn.into_iter().map(|drawn| self.group(drawn, flight)).collect()
+        drawn.into_iter().map(|drawn| self.group(drawn, flight, notices)).collect()
     }
 
-    fn group(&mut self, drawn: Drawn, flight: &Flight) -> Result<Group, Error> {
+    fn group(
+        &mut self,
+        drawn: Drawn,
+        flight: &Flight,
+        notices: &mut dyn FnMut(&Notice),
+    ) -> Result<Group, Error> {
         let mut components = self.computed(drawn.question, &drawn.completions);
-        components.extend(self.given(&drawn, flight)?);
+        components.extend(self.given(&drawn, flight, notices)?);
         components.extend(self.shaped(&drawn.completions));
         let Drawn { question, origin, completions } = drawn;
         let rewards = self.sum(&components);
@@ -86,7 +93,12 @@ impl<'a, 's> Scoring<'a, 's> {
     }
 
     /// What others say of the completions.
-    fn given(&mut self, drawn: &Drawn, flight: &Flight) -> Result<Vec<Scored>, Error> {
+    fn given(
+        &mut self,
+        drawn: &Drawn,
+        flight: &Flight,
+        notices: &mut dyn FnMut(&Notice),
+    ) -> Result<Vec<Scored>, Error> {
         let weights = self.config.reward.reward_weights;
         let Scorers { model, custom } = &mut self.scorers;
         let scorers = [
@@ -101,10 +113,12 @@ impl<'a, 's> Scoring<'a, 's> {
             let rewards = match known {
                 Some(rewards) => rewards,
                 None => {
-                    let rewards = ask(*scorer, self.questions, drawn).map_err(|source| {
-                        let place = self.questions.places[drawn.question].clone();
-                        Error::Reward { place, name, source }
-                    })?;
+                    let place = || self.questions.places[drawn.question].clone();
+                    let Given { rewards, refusal } = ask(*scorer, self.questions, drawn)
+                        .map_err(|source| Error::Reward { place: place(), name, source })?;
+                    if let Some(reason) = refusal {
+                        notices(&Notice::Refused { place: place(), reason });
+                    }
                     flight.put(name, drawn.origin, &rewards)?;
                     rewards
                 }
@@ -174,35 +188,66 @@ impl<'a, 's> Scoring<'a, 's> {
     }
 }
 
-/// How a scorer is asked about a group: one score for each completion.
-type Ask = fn(&mut dyn Scorer, &Questions, &Drawn) -> Result<Vec<f64>, ScoreError>;
+/// What a scorer says of a group.
+struct Given {
+    /// One for each completion.
+    rewards: Vec<f64>,
+    /// Why some of the completions got none of their own.
+    refusal: Option<String>,
+}
+
+/// How a scorer is asked about a group.
+type Ask = fn(&mut dyn Scorer, &Questions, &Drawn) -> Result<Given, ScoreError>;
 
 /// A reward of one's own sees everything.
 fn ask_of_all(
     scorer: &mut dyn Scorer,
     questions: &Questions,
     drawn: &Drawn,
-) -> Result<Vec<f64>, ScoreError> {
+) -> Result<Given, ScoreError> {
     let texts: Vec<&str> =
         drawn.completions.iter().map(|completion| completion.text.as_str()).collect();
-    scorer.scores(&questions.asked(drawn.question), &texts)
+    let rewards = scorer.scores(&questions.asked(drawn.question), &texts)?;
+    Ok(Given { rewards, refusal: None })
 }
 
-/// A model is not asked about silence, which is as bad as the worst that was said.
+/// A model is not asked about silence, which is as bad as the worst that was said. So is a response that it refuses,
+/// such as one that is too long for it: drawn again it would be the same, and end the run each time.
 fn ask_of_said(
     scorer: &mut dyn Scorer,
     questions: &Questions,
     drawn: &Drawn,
-) -> Result<Vec<f64>, ScoreError> {
+) -> Result<Given, ScoreError> {
     let is_said = |completion: &&Completion| !completion.text.trim().is_empty();
     let said = drawn.completions.iter().filter(is_said);
     let texts: Vec<&str> = said.map(|completion| completion.text.as_str()).collect();
-    let scores = scorer.scores(&questions.asked(drawn.question), &texts)?;
-    let worst = scores.iter().copied().reduce(f64::min).unwrap_or(0.0);
+    let (scores, refusal) = together_or_alone(scorer, &questions.asked(drawn.question), &texts)?;
+    let worst = scores.iter().flatten().copied().reduce(f64::min).unwrap_or(0.0);
     let mut scores = scores.into_iter();
     let of = |completion: &Completion| match is_said(&completion) {
-        true => scores.next().expect("one for each that was said"),
+        true => scores.next().expect("one for each that was said").unwrap_or(worst),
         false => worst,
     };
-    Ok(drawn.completions.iter().map(of).collect())
+    Ok(Given { rewards: drawn.completions.iter().map(of).collect(), refusal })
+}
+
+/// Scores of responses, asked about one by one where all together fail, and why some got none. An error where none got
+/// any: then it is the scorer that fails.
+fn together_or_alone(
+    scorer: &mut dyn Scorer,
+    asked: &Asked<'_>,
+    texts: &[&str],
+) -> Result<(Vec<Option<f64>>, Option<String>), ScoreError> {
+    let error = match scorer.scores(asked, texts) {
+        Ok(scores) => return Ok((scores.into_iter().map(Some).collect(), None)),
+        Err(error) if texts.len() < 2 => return Err(error),
+        Err(error) => error,
+    };
+    let mut alone = |text: &&str| scorer.scores(asked, &[*text]).ok()?.first().copied();
+    let scores: Vec<Option<f64>> = texts.iter().map(&mut alone).collect();
+    match scores.iter().filter(|score| score.is_none()).count() {
+        0 => Ok((scores, None)),
+        refused if refused == texts.len() => Err(error),
+        _ => Ok((scores, Some(error.to_string()))),
+    }
 }

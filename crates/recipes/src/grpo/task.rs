@@ -21,7 +21,7 @@ pub(super) struct GrpoTask<'a> {
     pub policy: Policy,
     config: &'a GrpoConfig,
     questions: &'a Questions,
-    /// Where the loss holds the policy near the one the run began with.
+    /// Where the policy is measured against the one the run began with, or held near it.
     anchor: Option<Anchor>,
 }
 
@@ -37,9 +37,9 @@ impl<'a> GrpoTask<'a> {
         policy: Policy,
         questions: &'a Questions,
     ) -> Result<Self, Error> {
-        let anchor = match config.objective.beta {
-            0.0 => None,
-            _ => {
+        let anchor = match config.measures_kl() {
+            false => None,
+            true => {
                 let reference = policy.parameters()?;
                 Some(Anchor { current: reference.clone(), reference })
             }
@@ -47,13 +47,18 @@ impl<'a> GrpoTask<'a> {
         Ok(Self { policy, config, questions, anchor })
     }
 
-    /// The completions of mixed groups, as the buffer takes them, less those that the loss is not to see.
+    /// The completions of mixed groups, as the buffer takes them, less those that the loss is not to see; whole groups
+    /// until the update is full.
     ///
     /// Their log-probs are the sampler's, which are those of the model at temperature 1; at another
     /// temperature they are computed anew.
     pub(super) fn entries(&mut self, groups: &[Group]) -> Result<Vec<Entry<Sampled>>, Error> {
         let mut entries = Vec::new();
         for group in groups.iter().filter(|group| group.is_effective()) {
+            let is_over = entries.len() + self.config.num_seen(group) > self.config.num_completions();
+            if is_over {
+                break;
+            }
             let log_probs = match self.config.rollout.temperature {
                 1.0 => group.completions.iter().map(|c| c.logprobs.clone()).collect(),
                 _ => {
@@ -79,7 +84,7 @@ impl<'a> GrpoTask<'a> {
 
     /// Sees to the log-probs that later updates on a rollout take their ratio to.
     pub(super) fn prepare(&mut self, lesson: &mut Lesson) -> Result<(), Error> {
-        let is_repeated = self.config.rollout.num_iterations * self.config.num_parts() > 1;
+        let is_repeated = self.config.updates_per_rollout() > 1;
         if !is_repeated || !self.config.corrects_importance() {
             return Ok(());
         }
@@ -118,6 +123,12 @@ impl GrpoConfig {
     fn sees(&self, completion: &schema::Completion) -> bool {
         !(self.objective.mask_truncated_completions && is_truncated(completion))
     }
+
+    /// Completions of a group that the loss sees: none where all are right or all wrong.
+    pub(super) fn num_seen(&self, group: &Group) -> usize {
+        let seen = || group.completions.iter().filter(|completion| self.sees(completion)).count();
+        if group.is_effective() { seen() } else { 0 }
+    }
 }
 
 /// Log-probs and entropies of completions of one question, without gradients.
@@ -153,9 +164,11 @@ fn pack(
 impl Task for GrpoTask<'_> {
     type Batch = Vec<Tree>;
 
+    /// What was rethought is learned beside the rollout and takes nothing of its mean.
     fn count(&self, batch: &Vec<Tree>) -> Counts {
         let reduction = self.config.reduction();
         let completions = batch.iter().flat_map(|tree| &tree.completions);
+        let completions = completions.filter(|learned| !learned.is_rethought);
         let count = |learned: &Learned| {
             engine_counts(loss::Counts::sequence(learned.token_ids.len(), reduction))
         };
@@ -235,15 +248,19 @@ impl<'a> Update<'a> {
         let cap = self.config.objective.importance_sampling_cap();
         let mut gradient = Vec::with_capacity(scored.log_prob.len());
         for (learned, range) in self.completions.iter().zip(&self.pack.sequences) {
+            let reference = self.reference.filter(|_| !learned.is_rethought);
             let completion = Completion {
                 log_probs: &scored.log_prob[range.clone()],
                 old: learned.old.as_deref(),
-                reference: self.reference.map(|reference| &reference[range.clone()]),
+                reference: reference.map(|reference| &reference[range.clone()]),
                 sampled: learned.sampled.as_deref().map(|log_probs| DrawnWith { log_probs, cap }),
                 advantage: learned.advantage,
             };
-            let policy =
-                loss::grpo(&completion, &self.objectives[usize::from(learned.is_replayed)]);
+            let mut objective = self.objectives[usize::from(learned.is_replayed)];
+            if learned.is_rethought {
+                objective.kl.beta = 0.0;
+            }
+            let policy = loss::grpo(&completion, &objective);
             let reduced = self.reduction.reduce(&policy.terms, &self.totals);
             self.loss.sample_values.push(reduced.value);
             gradient.extend(reduced.gradient);
@@ -258,7 +275,10 @@ impl<'a> Update<'a> {
 
     fn finish(mut self, scored: &LogProbs) -> StepLoss {
         let num_tokens = self.totals.tokens.max(1) as f64;
-        let entropy = scored.entropy.iter().map(|&value| f64::from(value)).sum::<f64>();
+        let counted = self.completions.iter().zip(&self.pack.sequences);
+        let counted = counted.filter(|(learned, _)| !learned.is_rethought);
+        let entropies = counted.flat_map(|(_, range)| &scored.entropy[range.clone()]);
+        let entropy = entropies.map(|&value| f64::from(value)).sum::<f64>();
         let (low, high) = (self.logged.num_clipped_low, self.logged.num_clipped_high);
         let mut sums = vec![
             ("entropy", entropy),

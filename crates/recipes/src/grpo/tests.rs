@@ -58,6 +58,7 @@ impl Case {
             old: old.then(|| self.losses.tensors.f32(&format!("grpo.completion{index}.old_logps"))),
             sampled: None,
             is_replayed: false,
+            is_rethought: false,
         };
         Tree { question: 0, completions: texts.iter().enumerate().map(learned).collect() }
     }
@@ -167,6 +168,7 @@ fn copy(tree: &Tree) -> Tree {
         old: l.old.clone(),
         sampled: l.sampled.clone(),
         is_replayed: l.is_replayed,
+        is_rethought: l.is_rethought,
     };
     Tree { question: tree.question, completions: tree.completions.iter().map(learned).collect() }
 }
@@ -181,7 +183,7 @@ fn rollout<'a>(case: &'a Case, questions: &'a Questions, task: &mut GrpoTask<'_>
     let hand = Hand { vlm, processor, config: &config, flight: &draws.flight };
     let drawn = hand.draw(&ask, &mut |_| {}).unwrap();
     let mut scoring = Scoring::new(&case.config, questions, Scorers::default()).unwrap();
-    let mut groups = scoring.reward(drawn, &draws.flight).unwrap();
+    let mut groups = scoring.reward(drawn, &draws.flight, &mut |_| {}).unwrap();
     scoring.advantage(&mut groups);
     groups
 }

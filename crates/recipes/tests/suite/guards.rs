@@ -81,6 +81,51 @@ fn a_probe_asks_for_yes_or_no() {
     );
 }
 
+#[test]
+fn a_probe_asks_for_something_absent() {
+    let place = guarded("3");
+    let probe = quoted(&place.path("yes.jsonl"));
+    fs::write(place.path("yes.jsonl"), format!("{}\n", sample(Some(0), "Sum?", "yes"))).unwrap();
+    let config: GrpoConfig = place.config(&[("probe_dataset", &probe)]);
+    let message = grpo(&config, Watch::nobody()).map(drop).unwrap_err().to_string();
+    assert!(message.contains("no `no` among its first 1 answers"), "{message}");
+}
+
+#[test]
+fn divergence_is_measured_where_an_alarm_asks_for_it() {
+    let place = place(["3"; 4]);
+    let (_, metrics) = run(&place, &[("alarms", "{kl = 0.1}")]);
+    assert_eq!(metrics[0]["kl"], 0.0);
+    assert!(metrics[3]["kl"] > 0.0);
+}
+
+/// Likes threes, and refuses what holds a four.
+struct Picky;
+
+impl Scorer for Picky {
+    fn raw_scores(&mut self, _: &Asked<'_>, responses: &[&str]) -> Result<Vec<f64>, ScoreError> {
+        match responses.iter().any(|text| text.contains('4')) {
+            true => Err(ScoreError::Failed("too long for me".into())),
+            false => Ok(vec![2.5; responses.len()]),
+        }
+    }
+}
+
+#[test]
+fn a_response_that_the_scorer_refuses_is_the_worst_of_its_group() {
+    let place = place(["3"; 4]).with("reward_model", "\"anything\"");
+    let log = Log::default();
+    let scorers = Scorers { model: Some(&mut Picky), custom: None };
+    let done = recipes::grpo::grpo(&place.config(&[]), scorers, log.watch());
+    match done.map(drop) {
+        Ok(()) => assert!(log.lines("Refused")[0].contains("too long for me")),
+        // A group that it refuses as a whole.
+        Err(error) => assert!(error.to_string().contains("no model reward: too long for me")),
+    }
+    let rewards: Vec<Value> = lines(&place.path("out/completions.jsonl"));
+    assert!(rewards.iter().all(|line| line["model"] == 2.5));
+}
+
 /// Likes threes, and fails when it has been asked too often.
 struct Moody {
     num_left: usize,

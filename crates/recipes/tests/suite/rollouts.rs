@@ -46,13 +46,42 @@ fn a_warm_start_leaves_the_prompts_that_teach() {
     std::fs::write(&path, &half).unwrap();
     let keys = [("prompt_pool", quoted(&path))];
     let keys: Vec<(&str, &str)> = keys.iter().map(|(key, value)| (*key, value.as_str())).collect();
-    let message = refusal(&place(["3"; 4]), &keys);
+    let message = refusal(&place(["9", "3", "9", "3"]), &keys);
     assert!(message.contains("its pass ended after 2 of 4"), "{message}");
-    std::fs::write(&path, text.replace("\"num_questions\":4", "\"num_questions\":7")).unwrap();
+    std::fs::write(&path, &text).unwrap();
     let message = refusal(&place(["3"; 4]), &keys);
-    assert!(message.contains("it is of 7 questions, the data set has 4"), "{message}");
+    assert!(message.contains("questions: "), "{message}");
+    std::fs::write(&path, text.replace("\"num_questions\":4", "\"num_questions\":7")).unwrap();
+    let message = refusal(&place(["9", "3", "9", "3"]), &keys);
+    assert!(message.contains("num_questions: 7, now 4"), "{message}");
     let message = refusal(&place(["9"; 4]), &[("warm_start", "true")]);
     assert!(message.contains("no prompt is answered both right and wrong"), "{message}");
+}
+
+#[test]
+fn a_pool_is_not_drawn_again_for_what_does_not_shape_it() {
+    let place = place(["9", "3", "9", "3"]).with("warm_start", "true").with("max_steps", "1");
+    run(&place, &[]);
+    let pool = std::fs::read(place.path("out/prompt_pool.jsonl")).unwrap();
+    for (key, value, words) in
+        [("learning_rate", "9e-5", "learning_rate: "), ("top_k", "7", "top_k: ")]
+    {
+        let message = refusal(&place, &[(key, value)]);
+        assert!(message.contains(words), "{message}");
+        assert!(std::fs::read(place.path("out/prompt_pool.jsonl")).unwrap() == pool, "{key}");
+    }
+}
+
+#[test]
+fn a_checkpoint_goes_on_with_its_own_questions_alone() {
+    let place = place(["3", "4", "3", "4"]).with("save_steps", "1");
+    run(&place, &[("max_steps", "1")]);
+    let path = place.path("train.jsonl");
+    let text = std::fs::read_to_string(&path).unwrap();
+    std::fs::write(&path, text.lines().rev().map(|line| format!("{line}\n")).collect::<String>())
+        .unwrap();
+    let message = refusal(&place, &[("max_steps", "1")]);
+    assert!(message.contains("train.jsonl held others when the checkpoint was saved"), "{message}");
 }
 
 #[test]
@@ -121,8 +150,10 @@ fn fewer_bits_may_draw() {
     let (_, metrics) = run(&place, &[("max_steps", "2")]);
     let ratio = metrics[0]["sampling/importance_sampling_ratio/mean"];
     assert!(ratio != 1.0 && (ratio - 1.0).abs() < 0.2, "{ratio}");
-    let message = place.try_config::<recipes::grpo::GrpoConfig>(&[("temperature", "0.7")]);
-    assert!(message.unwrap_err().to_string().contains("rollout_dtype"));
+    for key in [("temperature", "0.7"), ("repetition_penalty", "1.1")] {
+        let message = place.try_config::<recipes::grpo::GrpoConfig>(&[key]);
+        assert!(message.unwrap_err().to_string().contains("rollout_dtype"), "{key:?}");
+    }
 }
 
 #[test]
@@ -154,6 +185,7 @@ fn contradictions_are_named() {
         ("max_hallucination_rate", "0.2", "probe_dataset is not"),
         ("replay_unit", "batch", "batch"),
         ("max_staleness", "-1", "max_staleness"),
+        ("critical_words", "[\"Wait\", \"\"]", "critical_words"),
         ("reward_weights", "{rule = -1.0}", "reward_weights.rule = -1"),
     ] {
         let error = place.try_config::<recipes::grpo::GrpoConfig>(&[(key, value)]);

@@ -149,10 +149,14 @@ impl RolloutConfig {
     /// The log-probs of tokens drawn elsewhere are the sampler's, which are those at temperature 1.
     fn validate_apart(&self) -> Result<(), Error> {
         let (Self { temperature, top_k, top_p, .. }, max_staleness) = (self, self.max_staleness());
-        match self.is_apart() && (*temperature != 1.0 || *top_k != 0 || *top_p != 1.0) {
+        let penalty = self.repetition_penalty;
+        let is_plain = *temperature == 1.0 && *top_k == 0 && *top_p == 1.0 && penalty == 1.0;
+        match self.is_apart() && !is_plain {
             true => Err(Error::Contradiction {
                 first: format!("max_staleness = {max_staleness} or rollout_dtype"),
-                second: format!("temperature = {temperature}, top_k = {top_k}, top_p = {top_p}"),
+                second: format!(
+                    "temperature = {temperature}, top_k = {top_k}, top_p = {top_p}, repetition_penalty = {penalty}"
+                ),
                 why: "the weights of what another policy drew are known at temperature 1 without filters only",
             }),
             false => Ok(()),

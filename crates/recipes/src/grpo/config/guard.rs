@@ -53,7 +53,7 @@ pub enum GrpoMetric {
     /// More right answers to held-out questions; of equals, the higher entropy where reflection begins.
     #[default]
     Accuracy,
-    /// Fewer absent things said to be in the image.
+    /// Fewer absent things said to be in the image; of equals, the more often right on the whole probe.
     HallucinationRate,
 }
 
@@ -73,9 +73,11 @@ pub struct AlarmConfig {
     pub length_high: f64,
     /// Share of completions that were cut off.
     pub clipped: f64,
-    /// Divergence from the reference, a token.
-    pub kl: f64,
-    /// A reward's component that moved by so many of its first standard deviations while the rule did not rise.
+    /// Divergence from the reference, a token: 0.5 where `beta` measures it. Set, it is measured at `beta = 0` too,
+    /// for one more forward pass an update.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub kl: Option<f64>,
+    /// A reward's component that has moved by so many of its standard deviations since the rule was highest.
     pub drift: f64,
 }
 
@@ -88,9 +90,16 @@ impl Default for AlarmConfig {
             length_low: 0.4,
             length_high: 2.5,
             clipped: 0.5,
-            kl: 0.5,
+            kl: None,
             drift: 1.0,
         }
+    }
+}
+
+impl AlarmConfig {
+    /// The limit of the divergence.
+    pub(in crate::grpo) fn max_kl(&self) -> f64 {
+        self.kl.unwrap_or(0.5)
     }
 }
 
@@ -142,6 +151,8 @@ impl GuardConfig {
             in_range((0.0..=1.0).contains(&share), key, &share, "a number from 0 to 1")?;
         }
         in_range(self.alarms().window > 0, "alarms.window", &0, "at least 1")?;
+        let holds = self.critical_words().iter().all(|word| !word.is_empty());
+        in_range(holds, "critical_words", &"[\"\"]", "texts, none of them empty")?;
         self.validate_files()
     }
 

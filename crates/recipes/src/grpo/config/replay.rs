@@ -12,7 +12,7 @@ pub struct BufferConfig {
     /// Exponent α of a buffered completion's priority `|Â|^α`.
     #[serde(default = "replay_alpha")]
     pub replay_alpha: f64,
-    /// Steps after which the Selective Sample Buffer drops a completion; 0 for no buffer.
+    /// Rollouts after which the Selective Sample Buffer drops a completion; 0 for no buffer.
     #[serde(default = "replay_staleness")]
     pub replay_staleness: u64,
     /// Completions kept at most; eight times those of a rollout by default.
@@ -22,7 +22,7 @@ pub struct BufferConfig {
     #[serde(default)]
     pub replay_unit: ReplayUnit,
     /// Largest importance ratio of a buffered completion's token, which then keeps pushing with that weight; when
-    /// absent, its ratio is clipped as that of any other.
+    /// absent, its ratio is clipped as that of any other, and held below 3 (or `delta`) where its advantage is negative.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub replay_importance_cap: Option<f64>,
 }

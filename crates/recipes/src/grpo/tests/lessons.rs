@@ -151,3 +151,43 @@ fn what_was_rethought_is_learned_as_it_stands() {
         lesson.num_done += 1;
     }
 }
+
+#[test]
+fn what_was_rethought_takes_nothing_of_the_rollouts_mean() {
+    let case = Case::new(&[("beta", "0.04")]);
+    let policy = case.policy();
+    let (questions, moved) = (case.questions(&policy), case.losses.moved(&policy));
+    let tree = case.tree(&policy, false);
+    let mut task = GrpoTask::new(&case.config, policy, &questions).unwrap();
+    task.publish(&moved).unwrap();
+    let (plain, _) = step(&mut task, &[vec![copy(&tree)]]);
+    let mut beside = copy(&tree);
+    let rethought = copy(&tree).completions.remove(0);
+    beside.completions.push(Learned { is_rethought: true, advantage: 0.05, ..rethought });
+    let (both, _) = step(&mut task, &[vec![beside]]);
+    // Its ratio is 1: the loss is lower by its advantage over the number of the others.
+    let added = -0.05 / tree.completions.len() as f64;
+    assert!((both.value - plain.value - added).abs() < 1e-6, "{} and {}", both.value, plain.value);
+    for name in ["entropy", "kl"] {
+        assert!((both.metrics[name] - plain.metrics[name]).abs() < 1e-5, "{name}");
+    }
+}
+
+#[test]
+fn the_buffers_age_is_in_rollouts() {
+    let staleness = |keys: &[(&str, &str)]| Case::new(keys).config.replay().staleness;
+    let several = [("num_iterations", "2"), ("steps_per_generation", "3")];
+    assert_eq!(staleness(&[]), 4);
+    assert_eq!(staleness(&several), 4 * 6);
+    assert_eq!(staleness(&[("num_iterations", "2"), ("max_staleness", "2")]), (4 + 2) * 2);
+    assert_eq!(staleness(&[("replay_staleness", "0"), ("max_staleness", "2")]), 0);
+}
+
+#[test]
+fn a_buffered_completion_of_a_negative_advantage_is_bounded() {
+    let dual = |keys: &[(&str, &str)]| match Case::new(keys).config.replay_objective().surrogate {
+        loss::Surrogate::Clipped(clip) => clip.dual,
+        other => panic!("{other:?}"),
+    };
+    assert_eq!((dual(&[]), dual(&[("delta", "2")])), (Some(3.0), Some(2.0)));
+}

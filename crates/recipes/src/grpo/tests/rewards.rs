@@ -35,7 +35,7 @@ fn scored(
         origin: Origin { stream: question as u64, version: 0 },
         completions,
     });
-    let mut groups = scoring.reward(drawn.collect(), &flight).unwrap();
+    let mut groups = scoring.reward(drawn.collect(), &flight, &mut |_| {}).unwrap();
     scoring.advantage(&mut groups);
     groups
 }
