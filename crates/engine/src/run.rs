@@ -185,6 +185,22 @@ impl Run {
         Ok(())
     }
 
+    /// Writes a checkpoint that is not due, in place of this step's if it has one: what was learned, and where the recipe
+    /// is, outlive an end before its time.
+    ///
+    /// # Errors
+    /// If it cannot be written; the one in its place then stays, named as a damaged one would be.
+    pub fn keep(&mut self, task: TaskState) -> Result<(), Error> {
+        let step = self.engine.steps_taken();
+        let replaced = self.checkpoints.list()?.into_iter().find(|(kept, _)| *kept == step);
+        let aside = replaced.map(|(_, path)| self.checkpoints.set_aside(&path)).transpose()?;
+        self.save(task)?;
+        match aside {
+            Some(path) => std::fs::remove_dir_all(&path).map_err(Error::io("remove", &path)),
+            None => Ok(()),
+        }
+    }
+
     fn save(&mut self, task: TaskState) -> Result<(), Error> {
         let TaskState { value, files } = task;
         self.metrics.sync()?;

@@ -80,7 +80,11 @@ pub fn grpo(config: &GrpoConfig, scorers: Scorers<'_>, watch: Watch) -> Result<P
         course.prepare()?;
     }
     while !course.is_finished() {
-        course.iteration()?;
+        let done = course.iteration();
+        if let Err(Error::NothingToLearn { .. }) = &done {
+            course.keep()?;
+        }
+        done?;
     }
     Ok(course.task.policy)
 }
@@ -174,6 +178,17 @@ impl Course<'_, '_> {
             self.guard.keep_best(&mut self.draws.notices)?;
         }
         Ok(())
+    }
+
+    /// Keeps what was learned before a step that found nothing to learn: taken up again, the run goes on with the prompts
+    /// after it.
+    fn keep(&mut self) -> Result<(), Error> {
+        if self.run.engine().steps_taken() == 0 {
+            return Ok(());
+        }
+        let saved = self.save()?;
+        self.run.keep(saved)?;
+        self.draws.flight.clear()
     }
 
     fn save(&mut self) -> Result<TaskState, Error> {

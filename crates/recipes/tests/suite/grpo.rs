@@ -118,6 +118,23 @@ fn nothing_to_learn_ends_the_run() {
 }
 
 #[test]
+fn what_was_learned_before_there_was_nothing_to_learn_is_kept() {
+    let place = place(["3", "3", "9", "9"]).with("replay_staleness", 0).with("save_steps", 9);
+    let place = place.with("max_num_gen_batches", 1).with("max_steps", 6);
+    let mut ends = vec![];
+    for _ in 0..30 {
+        let done = grpo(&place.config(&[]), Watch::nobody());
+        ends.push(done.map(drop).map_err(|error| error.to_string()));
+        if ends.last() == Some(&Ok(())) {
+            break;
+        }
+    }
+    assert_eq!(ends.pop(), Some(Ok(())), "{ends:?}");
+    assert!(!ends.is_empty() && ends.iter().all(|end| end.as_ref().unwrap_err().contains("mixed")));
+    assert_eq!(place.metrics().len(), 6);
+}
+
+#[test]
 fn each_setting_changes_exactly_its_tensors() {
     for trainable in Trainable::ALL {
         let place =
