@@ -145,10 +145,7 @@ fn of_probe(probe: &Questions, answers: &[Completion]) -> Vec<(&'static str, f64
     let all = || 0..probe.len();
     let absent: Vec<usize> = all().filter(|&question| is(&probe.answers[question], "no")).collect();
     let mut measured = vec![
-        (
-            PROBE_ACCURACY,
-            mean(all().map(|question| says(question, &probe.answers[question]))),
-        ),
+        (PROBE_ACCURACY, mean(all().map(|question| says(question, &probe.answers[question])))),
         ("eval/probe_yes_rate", mean(all().map(|question| says(question, "yes")))),
     ];
     if !absent.is_empty() {

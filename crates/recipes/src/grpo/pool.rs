@@ -128,7 +128,8 @@ impl Pass<'_> {
         let mut settings = only(self.config, &KEYS);
         settings.extend(identity(self.questions));
         let mut journal = Journal::<Line>::open(path, &settings)?;
-        let missing = (0..self.questions.len()).filter(|index| !journal.entries.contains_key(index));
+        let missing =
+            (0..self.questions.len()).filter(|index| !journal.entries.contains_key(index));
         let missing: Vec<usize> = missing.collect();
         for questions in missing.chunks(PROMPTS_AT_ONCE) {
             self.draw(questions)?.into_iter().try_for_each(|line| journal.add(line))?;

@@ -119,8 +119,9 @@ impl Rethinker<'_> {
 
     /// Whether something can follow a head: it is not too long, and spells no image and no end.
     fn has_room(&self, head: &[u32], policy: &Policy) -> bool {
-        let is_special =
-            |id: &u32| policy.vlm.image_token == Some(*id) || policy.processor.stop_ids.contains(id);
+        let is_special = |id: &u32| {
+            policy.vlm.image_token == Some(*id) || policy.processor.stop_ids.contains(id)
+        };
         head.len() < self.config.rollout.max_completion_length && !head.iter().any(is_special)
     }
 

@@ -55,7 +55,8 @@ impl<'a> GrpoTask<'a> {
     pub(super) fn entries(&mut self, groups: &[Group]) -> Result<Vec<Entry<Sampled>>, Error> {
         let mut entries = Vec::new();
         for group in groups.iter().filter(|group| group.is_effective()) {
-            let is_over = entries.len() + self.config.num_seen(group) > self.config.num_completions();
+            let is_over =
+                entries.len() + self.config.num_seen(group) > self.config.num_completions();
             if is_over {
                 break;
             }
