@@ -22,6 +22,7 @@ use crate::policy::Policy;
 use crate::run::{Notice, Watch, position, start, state};
 
 mod config;
+mod identity;
 mod pairs;
 mod reference;
 mod task;
@@ -33,7 +34,9 @@ mod tests;
 pub use config::{
     BadPairs, BestMetric, MpoConfig, PairConfig, PreferenceConfig, PreferenceLoss, ValidationConfig,
 };
+pub(crate) use identity::{Identity, pair_key};
 use pairs::Pairs;
+pub(crate) use pairs::report_left_out;
 use reference::reference;
 pub use rounds::{RoundsConfig, rounds};
 use task::MpoTask;
@@ -43,7 +46,7 @@ use validation::Validation;
 /// parameters. A run that has ended returns at once.
 ///
 /// # Errors
-/// Bad settings, data or model files; a non-finite loss; a checkpoint that cannot be written.
+/// Bad settings, data or model files; a non-finite loss; a checkpoint of other pairs, or one that cannot be written.
 pub fn mpo(config: &MpoConfig, watch: Watch) -> Result<Policy, Error> {
     train(config, watch).map(|(policy, _)| policy)
 }
@@ -79,6 +82,7 @@ struct Course<'a> {
     config: &'a MpoConfig,
     run: Run,
     order: Order,
+    identity: Identity,
     validation: Option<Validation<'a>>,
     notices: Box<dyn FnMut(&Notice)>,
 }
@@ -97,7 +101,7 @@ impl<'a> Course<'a> {
             standing: Standing::default(),
         });
         let order = Order::shuffled(pairs.len(), config.run.seed);
-        Self { config, run, order, validation, notices }
+        Self { config, run, order, identity: pairs.identity(), validation, notices }
     }
 
     fn is_finished(&self) -> bool {
@@ -146,6 +150,7 @@ impl<'a> Course<'a> {
     fn save(&self, task: &MpoTask<'_>) -> TaskState {
         let RewardShift { num_updates, mean } = task.shift;
         let mut saved = state(&task.policy, self.order.position(), vec![]);
+        self.identity.save(&mut saved);
         saved.value["reward_shift"] = json!({"num_updates": num_updates, "mean": mean});
         if let Some(validation) = &self.validation {
             saved.value["validation"] = json!(validation.standing);
@@ -154,6 +159,7 @@ impl<'a> Course<'a> {
     }
 
     fn restore(&mut self, saved: &TaskState, task: &mut MpoTask<'_>) -> Result<(), Error> {
+        self.identity.check(&self.run, saved)?;
         self.order.seek(position(saved)?);
         let shift = &saved.value["reward_shift"];
         let mean = shift["mean"].as_f64();

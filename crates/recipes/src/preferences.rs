@@ -17,9 +17,10 @@ use judge::Respond;
 use reward::Scorer;
 use schema::Sample;
 use serde_json::{Map, Value};
+use sha2::{Digest, Sha256};
 
 use crate::Error;
-use crate::journal::Journal;
+use crate::journal::{Journal, only};
 use crate::policy::Policy;
 use crate::run::{Watch, write_config};
 
@@ -67,7 +68,8 @@ const SAMPLING_KEYS: [&str; 10] = [
 ];
 
 /// Keys that shape what is found out about it; all others may change between a run and its continuation.
-const SCORING_KEYS: [&str; 4] = ["responses_from", "reward_model", "require_format", "dropout_ntp"];
+const SCORING_KEYS: [&str; 5] =
+    ["responses_from", "reward_model", "reward_model_name", "require_format", "dropout_ntp"];
 
 /// Who assesses responses besides the rule.
 #[derive(Default)]
@@ -93,7 +95,8 @@ impl Assessors<'_> {
     }
 }
 
-/// Samples, scores and writes pairs; goes on where an earlier call was interrupted.
+/// Samples, scores and writes pairs; goes on where an earlier call was interrupted, and asks again for scores that it
+/// did not get.
 ///
 /// # Errors
 /// Bad settings, data or model files; a scorer that fails where `bad_scores` is `stop`; a judge that is missing or can
@@ -110,9 +113,8 @@ pub fn build(
     let dataset = Dataset::read(&config.run.dataset)?;
     let folder = &config.run.output_dir;
     let num_prompts = dataset.samples.len();
-    let keys = [&SAMPLING_KEYS[..], &SCORING_KEYS].concat();
-    let mut journal =
-        Journal::open(&folder.join(RESPONSES_FILE), &settings(config, num_prompts, &keys))?;
+    let settings = settings(config, num_prompts)?;
+    let mut journal = Journal::open(&folder.join(RESPONSES_FILE), &settings)?;
     if config.run.resume_from_checkpoint == "never" && !journal.entries.is_empty() {
         return Err(Error::Contradiction {
             first: "resume_from_checkpoint = \"never\"".to_owned(),
@@ -122,8 +124,10 @@ pub fn build(
     }
     write_config(config, folder)?;
     let mut scoring = Scoring { build: &config.build, dataset: &dataset, scorer };
+    scoring.ask_again(&mut journal, &mut notices)?;
     if let Some(earlier) = &config.source.responses_from {
-        let sampled = settings(config, num_prompts, &SAMPLING_KEYS);
+        let mut sampled = settings;
+        sampled.retain(|key, _| !SCORING_KEYS.contains(&key.as_str()));
         let earlier = Journal::read(&earlier.join(RESPONSES_FILE), &sampled)?;
         scoring.take_over(earlier, &mut journal, &mut notices)?;
     }
@@ -143,11 +147,14 @@ pub fn build(
     Ok(statistics)
 }
 
-/// What a journal depends on, by these keys.
-fn settings(config: &PreferencesConfig, num_prompts: usize, keys: &[&str]) -> Map<String, Value> {
-    let all = serde_json::to_value(config).expect("plain text and numbers");
-    let known = keys.iter().filter_map(|&key| Some((key.to_owned(), all.get(key)?.clone())));
-    known.chain([("num_prompts".to_owned(), num_prompts.into())]).collect()
+/// What a journal depends on: keys, and what stands in the data set.
+fn settings(config: &PreferencesConfig, num_prompts: usize) -> Result<Map<String, Value>, Error> {
+    let path = &config.run.dataset;
+    let content = std::fs::read(path).map_err(|source| Error::Io { path: path.clone(), source })?;
+    let mut settings = only(config, &[&SAMPLING_KEYS[..], &SCORING_KEYS].concat());
+    settings.insert("num_prompts".to_owned(), num_prompts.into());
+    settings.insert("dataset_sha256".to_owned(), stages::hex(&Sha256::digest(&content)).into());
+    Ok(settings)
 }
 
 /// The pairs of all prompts, in their order.
@@ -164,8 +171,13 @@ fn select_pairs(
         let known = known(&config.build, gold, entry);
         statistics.num_prompts += 1;
         statistics.num_with_answer += usize::from(gold.is_some());
-        statistics.num_unscored += usize::from(entry.score_error.is_some());
+        statistics.num_too_long += usize::from(entry.is_too_long());
         let candidates = candidates(&entry.responses, &known, &mut statistics);
+        if entry.score_error.is_some() {
+            statistics.num_unscored += 1;
+            statistics.num_without_pairs += 1;
+            continue;
+        }
         all_gaps.extend(gaps(&candidates));
         judged.push((entry, candidates));
     }

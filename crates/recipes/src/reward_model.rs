@@ -31,7 +31,7 @@ mod pairs;
 mod held_out;
 
 pub use config::{LossTokens, PairConfig, RewardConfig, StageConfig};
-use pairs::{JudgedPair, Pairs};
+use pairs::{JudgedPair, Pairs, identity};
 
 /// A reward model under training, or as training left it.
 pub struct Judging {
@@ -45,7 +45,7 @@ pub struct Judging {
 /// their steps are passed over. `watch` is asked for once a stage.
 ///
 /// # Errors
-/// Bad settings, data or model files; a non-finite loss; a checkpoint that cannot be written.
+/// Bad settings, data or model files; a non-finite loss; a checkpoint of other pairs, or one that cannot be written.
 pub fn reward_model(config: &RewardConfig, watch: impl Fn() -> Watch) -> Result<Judging, Error> {
     if !config.has_two_stages() {
         return Ok(train(config, watch())?.0);
@@ -59,7 +59,7 @@ pub fn reward_model(config: &RewardConfig, watch: impl Fn() -> Watch) -> Result<
 /// The pairs that one stage trains on, as the model reads them: what a plan counts before weights load.
 ///
 /// # Errors
-/// Data that cannot be read, or holds no usable pair.
+/// Data that cannot be read, or holds no usable pair to train on, or to measure where that was asked for.
 pub fn training_pairs(
     config: &RewardConfig,
     processor: &Processor,
@@ -74,17 +74,19 @@ fn train(config: &RewardConfig, watch: Watch) -> Result<(Judging, u64), Error> {
     let Watch { events, mut notices } = watch;
     let judging = Judging::load(config)?;
     let Pairs { train, held_out } = Pairs::read(config, &judging.policy.processor, &mut notices)?;
+    let identity = identity(&train);
     let mut task = RewardTask { judging, pairs: train, loss_tokens: config.pairs.loss_tokens };
     let last = config.num_steps(task.pairs.len());
     let engine = config.rate.engine(&config.optimizer, last);
     let engine = Engine::new(task.judging.parameters()?, engine)?;
     let (mut run, resumed) = start(config, engine, &mut task, events)?;
-    if run.is_finished() {
-        return Ok((task.judging, last));
-    }
     let mut order = Order::shuffled(task.pairs.len(), config.run.seed);
     if let Some(saved) = resumed {
+        identity.check(&run, &saved)?;
         order.seek(position(&saved)?);
+    }
+    if run.is_finished() {
+        return Ok((task.judging, last));
     }
     let all = task.pairs.iter().chain(&held_out);
     let all: Vec<_> = all.map(|pair| (pair.place.as_str(), &pair.judged.images[..])).collect();
@@ -95,7 +97,11 @@ fn train(config: &RewardConfig, watch: Watch) -> Result<(Judging, u64), Error> {
         if config.pairs.is_due(report.step, last) {
             report.metrics.extend(held_out::measure(&mut task.judging, &held_out)?);
         }
-        run.record(&report, || state(&task.judging.policy, order.position(), vec![]))?;
+        run.record(&report, || {
+            let mut saved = state(&task.judging.policy, order.position(), vec![]);
+            identity.save(&mut saved);
+            saved
+        })?;
     }
     Ok((task.judging, last))
 }

@@ -4,7 +4,7 @@ use std::path::Path;
 
 use schema::{Content, Message, Part, Role, Sample};
 use serde::{Deserialize, Serialize};
-use serde_json::{Map, Value};
+use serde_json::{Map, Number, Value};
 
 use super::critic::critique;
 use super::{Preference, answer};
@@ -63,7 +63,7 @@ impl PairFault {
 /// One line of any of the layouts.
 #[derive(Deserialize)]
 pub(super) struct Row {
-    id: Option<String>,
+    id: Option<Plain>,
     prompt: Option<Turns>,
     question: Option<String>,
     messages: Option<Vec<Message>>,
@@ -79,7 +79,7 @@ pub(super) struct Row {
     score_chosen: Option<f64>,
     score_rejected: Option<f64>,
     #[serde(alias = "solution")]
-    answer: Option<String>,
+    answer: Option<Plain>,
     #[serde(flatten)]
     extra: Map<String, Value>,
 }
@@ -118,12 +118,36 @@ struct Utterance {
     value: String,
 }
 
-/// One image or several, by name, or with its content as the `datasets` library writes it.
+/// Text, or a number that stands for its digits.
+#[derive(Deserialize)]
+#[serde(untagged)]
+enum Plain {
+    Text(String),
+    Number(Number),
+}
+
+impl Plain {
+    fn text(self) -> String {
+        match self {
+            Self::Text(text) => text,
+            Self::Number(number) => number.to_string(),
+        }
+    }
+}
+
+/// One image or several.
 #[derive(Deserialize)]
 #[serde(untagged)]
 enum Images {
-    One(String),
-    Several(Vec<String>),
+    Several(Vec<Image>),
+    One(Image),
+}
+
+/// An image by name, or with its content as the `datasets` library writes it.
+#[derive(Deserialize)]
+#[serde(untagged)]
+enum Image {
+    Named(String),
     Stored(Stored),
 }
 
@@ -137,12 +161,21 @@ struct Stored {
 impl Images {
     fn list(self) -> Vec<String> {
         match self {
-            Self::One(image) => vec![image],
-            Self::Several(images) => images,
+            Self::Several(images) => images.into_iter().filter_map(Image::name).collect(),
+            Self::One(image) => image.name().into_iter().collect(),
+        }
+    }
+}
+
+impl Image {
+    /// Its path, or its content as a URL.
+    fn name(self) -> Option<String> {
+        match self {
+            Self::Named(name) => Some(name),
             Self::Stored(Stored { bytes: Some(bytes), .. }) => {
-                vec![format!("data:image/unknown;base64,{bytes}")]
+                Some(format!("data:image/unknown;base64,{bytes}"))
             }
-            Self::Stored(Stored { path, .. }) => path.into_iter().collect(),
+            Self::Stored(Stored { path, .. }) => path,
         }
     }
 }
@@ -157,7 +190,7 @@ struct Sides {
 impl Row {
     /// The pair, whatever it is worth.
     pub(super) fn pair(mut self) -> Result<Preference, PairFault> {
-        let path = self.image_path.take().map(Images::One);
+        let path = self.image_path.take().map(|path| Images::One(Image::Named(path)));
         let images = self.images.take().or(self.image.take()).or(path);
         let images = images.map_or(vec![], Images::list);
         let others = self.rejected_images.take().map_or(vec![], Images::list);
@@ -174,6 +207,7 @@ impl Row {
         let rejected = response(&sides.prompt, &sides.rejected, rejected)?;
         let messages = with_tags(sides.prompt, images.len())?;
         let Self { id, answer, extra, score_chosen, score_rejected, .. } = self;
+        let (id, answer) = (id.map(Plain::text), answer.map(Plain::text));
         let prompt = Sample { id, messages, images, answer, completion: None, extra };
         Ok(Preference { prompt, chosen, rejected, score_chosen, score_rejected })
     }
@@ -300,4 +334,48 @@ fn with_tags(mut prompt: Vec<Message>, images: usize) -> Result<Vec<Message>, Pa
         }
     }
     Ok(prompt)
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    /// The prompt of a pair with these columns besides its texts.
+    fn prompt(columns: &Value) -> Sample {
+        let mut line = json!({"prompt": "What?", "chosen": "good", "rejected": "bad"});
+        line.as_object_mut().unwrap().extend(columns.as_object().unwrap().clone());
+        serde_json::from_str::<Row>(&line.to_string()).unwrap().pair().unwrap().prompt
+    }
+
+    #[test]
+    fn images_come_with_their_content_by_name_or_both() {
+        let (stored, named) = (json!({"bytes": "AAAA", "path": "b.png"}), json!({"path": "b.png"}));
+        let (content, name) = ("data:image/unknown;base64,AAAA", "b.png");
+        for (images, want) in [
+            (json!([stored]), vec![content]),
+            (json!([stored, named]), vec![content, name]),
+            (json!([{"bytes": null, "path": "b.png"}, "c.png"]), vec![name, "c.png"]),
+            (json!(["b.png", "c.png"]), vec![name, "c.png"]),
+            (json!("b.png"), vec![name]),
+            (stored, vec![content]),
+            (json!([]), vec![]),
+            (json!(null), vec![]),
+        ] {
+            let found = prompt(&json!({"images": images.clone()}));
+            assert_eq!(found.images, want, "{images}");
+            assert_eq!(num_image_tags(&found.messages), want.len(), "{images}");
+        }
+    }
+
+    #[test]
+    fn a_number_is_as_good_as_its_digits() {
+        for (value, want) in [(json!(7), "7"), (json!(-0.5), "-0.5"), (json!("7 cm"), "7 cm")] {
+            let found = prompt(&json!({"id": value.clone(), "solution": value}));
+            assert_eq!(found.id.as_deref(), Some(want));
+            assert_eq!(found.answer.as_deref(), Some(want));
+        }
+        assert_eq!(prompt(&json!({"id": null})).id, None);
+    }
 }

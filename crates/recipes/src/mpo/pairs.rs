@@ -5,9 +5,8 @@ use std::path::Path;
 use data::Preferences;
 use model::pack::{Pack, Prefix};
 use preprocess::{ModelImage, Prompt};
-use sha2::{Digest, Sha256};
 
-use super::{BadPairs, PairConfig};
+use super::{BadPairs, Identity, PairConfig, pair_key};
 use crate::Error;
 use crate::policy::{ImageInput, Policy, slots};
 use crate::run::Notice;
@@ -24,13 +23,8 @@ pub(super) struct Pair {
 impl Pair {
     /// Names what the pair's log-probs depend on, the model aside: its tokens and its pictures.
     pub(super) fn key(&self) -> String {
-        let mut hash = Sha256::new();
-        for ids in [&self.prompt.ids, &self.chosen, &self.rejected] {
-            hash.update((ids.len() as u64).to_le_bytes());
-            ids.iter().for_each(|id| hash.update(id.to_le_bytes()));
-        }
-        self.prompt.images.iter().for_each(|image| hash.update(image.key()));
-        stages::hex(&hash.finalize()[..16])
+        let Self { prompt, chosen, rejected } = self;
+        pair_key([&prompt.ids, chosen, rejected], &prompt.images)
     }
 
     fn length(&self) -> usize {
@@ -53,7 +47,7 @@ impl Pairs {
         notices: &mut dyn FnMut(&Notice),
     ) -> Result<Self, Error> {
         let file = Preferences::read(path, config.image_folder.as_deref())?;
-        report(&file, config.bad_pairs, notices)?;
+        report_left_out(&file, config.bad_pairs, notices)?;
         let max_length = config.max_length.min(policy.processor.context_length);
         let (mut pairs, mut num_long) = (Self { pairs: vec![], places: vec![] }, 0);
         for (index, preference) in file.pairs.iter().enumerate() {
@@ -78,6 +72,11 @@ impl Pairs {
     /// How many there are.
     pub(super) fn len(&self) -> usize {
         self.pairs.len()
+    }
+
+    /// Names them all.
+    pub(super) fn identity(&self) -> Identity {
+        Identity::of(self.pairs.iter().map(Pair::key))
     }
 
     /// Encodes the images of all pairs.
@@ -112,7 +111,7 @@ impl Pairs {
 }
 
 /// Says what was left out of a file, or ends the run over it.
-fn report(
+pub(crate) fn report_left_out(
     file: &Preferences,
     bad_pairs: BadPairs,
     notices: &mut dyn FnMut(&Notice),

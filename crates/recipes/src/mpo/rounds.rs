@@ -16,7 +16,7 @@ use serde::{Deserialize, Serialize};
 use super::{BEST_FOLDER, MpoConfig, train};
 use crate::Error;
 use crate::config::{ModelConfig, RunConfig, in_range};
-use crate::policy::Policy;
+use crate::policy::{Policy, load_trained};
 use crate::preferences::{
     self, Assessors, BuildConfig, PAIRS_FILE, PreferencesConfig, SourceConfig,
 };
@@ -52,7 +52,8 @@ impl RoundsConfig {
     }
 }
 
-/// Trains for all rounds, or on given pairs where there are no rounds. `watch` is asked for who watches each stage.
+/// Trains for all rounds, or on given pairs where there are no rounds. With held-out pairs a round ends in its best
+/// checkpoint. `watch` is asked for who watches each stage.
 ///
 /// # Errors
 /// As for [`preferences::build`] and [`super::mpo`]; a round without a single pair.
@@ -69,13 +70,22 @@ pub fn rounds(
     let mut round = 1;
     loop {
         let stages = Stages { config, build, round, model: &model };
-        preferences::build(&stages.preferences(), assessors.borrowed(), watch())?;
         let training = stages.training();
-        let (policy, step) = train(&training, watch())?;
+        let asked = match training.run.output_dir.exists() {
+            // A score that comes late would change the pairs under the training.
+            true => Assessors { scorer: None, ..assessors.borrowed() },
+            false => assessors.borrowed(),
+        };
+        preferences::build(&stages.preferences(), asked, watch())?;
+        let (mut policy, step) = train(&training, watch())?;
+        let result = result(&training, step);
         if round == config.rounds.num_rounds {
+            if training.validation.eval_dataset.is_some() {
+                load_trained(&mut policy.vlm, &result)?;
+            }
             return Ok(policy);
         }
-        model.adapter_name_or_path = Some(result(&training, step));
+        model.adapter_name_or_path = Some(result);
         round += 1;
     }
 }
@@ -119,7 +129,7 @@ impl Stages<'_> {
     }
 }
 
-/// The checkpoint that the next round begins from: the best on held-out pairs, else the last.
+/// The checkpoint that a round ends in: the best on held-out pairs, else the last.
 fn result(training: &MpoConfig, step: u64) -> PathBuf {
     let name = match training.validation.eval_dataset {
         Some(_) => BEST_FOLDER.to_owned(),

@@ -69,7 +69,7 @@ pub struct BuildConfig {
     #[serde(default = "scorer::tries")]
     pub scorer_tries: usize,
     /// What happens to a prompt whose responses get no scores: `stop` ends the run, which can be taken up
-    /// again; `skip` leaves the prompt out and counts it.
+    /// again; `skip` leaves the prompt out and counts it. Either way the next run asks again.
     #[serde(default = "stop")]
     pub bad_scores: BadPairs,
     /// Who judges whether chosen responses are factually consistent; nobody by default.

@@ -46,6 +46,16 @@ pub(super) struct Entry {
 }
 
 impl Entry {
+    /// Of a prompt that nothing was said to yet.
+    pub(super) fn new(prompt: usize, opens_thought: bool) -> Self {
+        Self { prompt, opens_thought, responses: vec![], dropout: None, score_error: None }
+    }
+
+    /// Whether the prompt was longer than the context, so that nothing was sampled.
+    pub(super) fn is_too_long(&self) -> bool {
+        self.responses.is_empty()
+    }
+
     /// Where its thought was opened.
     pub(super) fn opening(&self) -> Opening {
         match self.opens_thought {

@@ -81,8 +81,7 @@ mod tests {
             score: None,
         };
         let responses = said.iter().map(response).collect();
-        let entry =
-            Entry { prompt, opens_thought: true, responses, dropout: None, score_error: None };
+        let entry = Entry { responses, ..Entry::new(prompt, true) };
         (serde_json::from_value(sample).unwrap(), entry)
     }
 

@@ -42,7 +42,7 @@ pub(super) struct Sampling<'a, 's> {
 }
 
 impl Sampling<'_, '_> {
-    /// Samples and scores every prompt that the journal lacks.
+    /// Samples and scores every prompt that the journal lacks; one that is longer than the context is entered empty.
     pub(super) fn fill(
         &mut self,
         journal: &mut Journal<Entry>,
@@ -56,6 +56,11 @@ impl Sampling<'_, '_> {
                 journal.add(entry)?;
             }
             notices(&Notice::Sampled { done: journal.entries.len(), total });
+        }
+        let count = missing.iter().filter(|prompt| journal.entries[*prompt].is_too_long()).count();
+        if count > 0 {
+            let max_length = self.policy.processor.context_length;
+            notices(&Notice::TooLong { count, max_length });
         }
         Ok(())
     }
@@ -81,18 +86,21 @@ impl Sampling<'_, '_> {
         prompts: &[usize],
         notices: &mut dyn FnMut(&Notice),
     ) -> Result<Vec<Entry>, Error> {
-        let (mut inputs, mut entries) = (Vec::new(), Vec::new());
+        let (mut inputs, mut entries, mut too_long) = (Vec::new(), Vec::new(), Vec::new());
         for &prompt in prompts {
             let place = self.dataset.place(prompt);
             let sample = prompt_of(&self.dataset.samples[prompt]);
-            let rendered = self.policy.processor.prompt(&sample, self.dataset.folder());
-            let rendered = rendered.map_err(Error::of_sample(&place))?;
+            let rendered = match self.policy.processor.prompt(&sample, self.dataset.folder()) {
+                Err(preprocess::Error::TooLong { .. }) => {
+                    too_long.push(Entry::new(prompt, false));
+                    continue;
+                }
+                rendered => rendered.map_err(Error::of_sample(&place))?,
+            };
             let features = self.policy.features(&rendered.images);
             let features = features.map_err(Error::of_sample(&place))?;
             inputs.push(rollout::Prompt::new(&rendered, features, prompt as u64));
-            let opens_thought = rendered.opens_thought();
-            let (responses, dropout, score_error) = (vec![], None, None);
-            entries.push(Entry { prompt, opens_thought, responses, dropout, score_error });
+            entries.push(Entry::new(prompt, rendered.opens_thought()));
         }
         let build = &self.config.build;
         let sampling = build.sampling(self.config.run.seed);
@@ -107,6 +115,7 @@ impl Sampling<'_, '_> {
         for (entry, group) in entries.iter_mut().zip(completions) {
             entry.responses = group.into_iter().map(response).collect();
         }
+        entries.extend(too_long);
         Ok(entries)
     }
 

@@ -21,6 +21,22 @@ pub(super) struct Scoring<'a, 's> {
 }
 
 impl Scoring<'_, '_> {
+    /// Asks again for scores that an earlier run did not get. They stand in a line after the first one, and it counts.
+    pub(super) fn ask_again(
+        &mut self,
+        journal: &mut Journal<Entry>,
+        notices: &mut dyn FnMut(&Notice),
+    ) -> Result<(), Error> {
+        let unscored = journal.entries.values().filter(|entry| entry.score_error.is_some());
+        for mut entry in unscored.cloned().collect::<Vec<_>>() {
+            self.score(&mut entry, notices)?;
+            if entry.score_error.is_none() {
+                journal.add(entry)?;
+            }
+        }
+        Ok(())
+    }
+
     /// Scores what an earlier build sampled, and adds it to a journal that lacks it.
     pub(super) fn take_over(
         &mut self,
@@ -64,6 +80,7 @@ impl Scoring<'_, '_> {
                 for response in &mut entry.responses {
                     response.score = scores.get(&response.text).copied();
                 }
+                entry.score_error = None;
             }
             Err(source) => {
                 let place = self.dataset.place(entry.prompt);

@@ -196,10 +196,9 @@ impl Picker<'_> {
             return None;
         }
         statistics.num_compared += 1;
-        // The verdict on a response that holds the right answer somewhere may be wrong.
-        let text = bad.text.to_lowercase();
-        let holds = |answer: &String| !answer.is_empty() && text.contains(answer.as_str());
-        if good.answer.as_ref().is_some_and(holds) {
+        // The verdict on an answer that holds the right one may be wrong.
+        let answers = good.answer.as_ref().zip(bad.answer.as_ref());
+        if answers.is_some_and(|(right, wrong)| wrong.contains(right.as_str())) {
             statistics.num_answer_in_rejected += 1;
             return None;
         }

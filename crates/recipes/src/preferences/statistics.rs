@@ -13,7 +13,10 @@ pub struct Statistics {
     pub num_prompts: usize,
     /// Prompts with a known answer.
     pub num_with_answer: usize,
-    /// Prompts whose responses got no scores, and so no pairs by score.
+    /// Prompts longer than the context, which nothing was sampled for.
+    #[serde(default)]
+    pub num_too_long: usize,
+    /// Prompts whose responses got no scores, and so no pairs.
     pub num_unscored: usize,
     /// Prompts that gave no pair.
     pub num_without_pairs: usize,
@@ -39,7 +42,7 @@ pub struct Statistics {
     pub num_below_threshold: usize,
     /// Of these, pairs whose better-scored response is wrong.
     pub num_chosen_wrong: usize,
-    /// Of these, pairs whose rejected response holds the chosen one's answer somewhere.
+    /// Of these, pairs whose rejected answer holds the chosen one.
     pub num_answer_in_rejected: usize,
     /// Pairs beyond the cap of their prompt.
     pub num_over_cap: usize,
@@ -85,11 +88,14 @@ impl Statistics {
 
 impl fmt::Display for Statistics {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { num_prompts, num_with_answer, num_without_pairs, num_unscored, .. } = self;
         writeln!(
             f,
-            "prompts    {num_prompts}: {num_with_answer} with an answer, {num_without_pairs} without \
-             pairs, {num_unscored} without scores"
+            "prompts    {}: {} with an answer, {} without pairs, {} without scores, {} too long",
+            self.num_prompts,
+            self.num_with_answer,
+            self.num_without_pairs,
+            self.num_unscored,
+            self.num_too_long
         )?;
         writeln!(
             f,

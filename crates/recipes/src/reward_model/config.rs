@@ -9,6 +9,7 @@ use crate::Error;
 use crate::config::{
     BatchConfig, ModelConfig, Part, RateConfig, Recipe, RunConfig, Training, in_range,
 };
+use crate::mpo::BadPairs;
 
 /// The paper's learning rate of the second stage.
 const SECOND_LEARNING_RATE: f64 = 1e-6;
@@ -50,6 +51,12 @@ pub struct PairConfig {
     /// Longest rendered conversation, in tokens; pairs with a longer one are left out and counted.
     #[serde(default = "max_length")]
     pub max_length: usize,
+    /// Folder that image paths are relative to; each data set's own when absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub image_folder: Option<PathBuf>,
+    /// What happens to pairs that teach nothing: same responses, an empty one, a missing image.
+    #[serde(default)]
+    pub bad_pairs: BadPairs,
     /// Pairs whose scores, where both are known, differ by no more than this are ties, left out and
     /// counted.
     #[serde(default)]

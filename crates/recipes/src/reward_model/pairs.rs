@@ -1,12 +1,15 @@
 //! Preference files to the pairs that train and those that are held out.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::path::Path;
 
 use data::{Order, Preference, Preferences};
 use preprocess::{Judged, Processor};
 
-use super::RewardConfig;
+use super::{PairConfig, RewardConfig};
 use crate::Error;
+use crate::config::in_range;
+use crate::mpo::{Identity, pair_key, report_left_out};
 use crate::run::Notice;
 
 /// One pair as the model reads it.
@@ -17,10 +20,22 @@ pub(super) struct JudgedPair {
     pub(super) place: String,
 }
 
+impl JudgedPair {
+    fn key(&self) -> String {
+        let Judged { prefix, branches, images, .. } = &self.judged;
+        pair_key([prefix, &branches[0], &branches[1]], images)
+    }
+}
+
 /// The pairs of a stage.
 pub(super) struct Pairs {
     pub(super) train: Vec<JudgedPair>,
     pub(super) held_out: Vec<JudgedPair>,
+}
+
+/// Names the pairs that train.
+pub(super) fn identity(train: &[JudgedPair]) -> Identity {
+    Identity::of(train.iter().map(JudgedPair::key))
 }
 
 /// What was left out of a file besides what [`Preferences::read`] reports.
@@ -32,7 +47,7 @@ struct LeftOut {
 
 impl Pairs {
     /// Reads the files of a stage. Pairs that nothing can be learned from are left out and told to
-    /// `notices`.
+    /// `notices`, or end the run.
     pub(super) fn read(
         config: &RewardConfig,
         processor: &Processor,
@@ -40,7 +55,7 @@ impl Pairs {
     ) -> Result<Self, Error> {
         let mut pairs = Self { train: Vec::new(), held_out: Vec::new() };
         for path in config.datasets() {
-            let read = Preferences::read(path, None)?;
+            let read = usable(config, path, notices)?;
             let held_out = held_out_prompts(config, &read);
             for (judged, index) in judge_all(config, processor, &read, notices)? {
                 let pair = JudgedPair { judged, place: read.place(index) };
@@ -51,19 +66,42 @@ impl Pairs {
             }
         }
         if let Some(path) = &config.pairs.eval_dataset {
-            let read = Preferences::read(path, None)?;
+            let read = usable(config, path, notices)?;
             for (judged, index) in judge_all(config, processor, &read, notices)? {
                 pairs.held_out.push(JudgedPair { judged, place: read.place(index) });
             }
         }
-        match pairs.train.is_empty() {
-            true => Err(Error::Empty { path: config.run.dataset.clone() }),
-            false => Ok(pairs),
+        pairs.check(config)?;
+        Ok(pairs)
+    }
+
+    /// There must be pairs to train on, and pairs to measure where they were asked for.
+    fn check(&self, config: &RewardConfig) -> Result<(), Error> {
+        if self.train.is_empty() {
+            return Err(Error::Empty { path: config.run.dataset.clone() });
         }
+        let PairConfig { eval_dataset, split_dataset_ratio: share, .. } = &config.pairs;
+        let is_measured = !self.held_out.is_empty();
+        if let Some(path) = eval_dataset.as_ref().filter(|_| !is_measured) {
+            return Err(Error::Empty { path: path.clone() });
+        }
+        let expected = "a share that holds one usable pair or more";
+        in_range(is_measured || *share == 0.0, "split_dataset_ratio", share, expected)
     }
 }
 
-/// The usable pairs of a file, rendered, each with its number.
+/// A file without the pairs that nothing can be learned from.
+fn usable(
+    config: &RewardConfig,
+    path: &Path,
+    notices: &mut dyn FnMut(&Notice),
+) -> Result<Preferences, Error> {
+    let read = Preferences::read(path, config.pairs.image_folder.as_deref())?;
+    report_left_out(&read, config.pairs.bad_pairs, notices)?;
+    Ok(read)
+}
+
+/// The pairs of a file that are no ties and not too long, rendered, each with its number.
 fn judge_all(
     config: &RewardConfig,
     processor: &Processor,
@@ -85,10 +123,6 @@ fn judge_all(
         }
     }
     let LeftOut { num_ties, num_long } = left_out;
-    if read.report.num_left_out() > 0 {
-        let (path, report) = (read.path.clone(), read.report.clone());
-        notices(&Notice::BadPairs { path, report });
-    }
     if num_ties > 0 {
         let min_score_gap = config.pairs.min_score_gap;
         notices(&Notice::Ties { path: read.path.clone(), count: num_ties, min_score_gap });

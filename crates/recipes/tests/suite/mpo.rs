@@ -110,6 +110,18 @@ fn a_run_that_gets_worse_on_held_out_pairs_stops_and_keeps_its_best() {
 }
 
 #[test]
+fn a_checkpoint_is_not_taken_for_one_of_other_pairs() {
+    let mut lines = pairs("7", "4");
+    let place = place(&lines).with("max_steps", 2);
+    mpo(&place.config(&[]), Watch::nobody()).unwrap();
+    lines.reverse();
+    let text: String = lines.iter().map(|line| format!("{line}\n")).collect();
+    fs::write(place.path("train.jsonl"), text).unwrap();
+    let error = mpo(&place.config(&[]), Watch::nobody()).err().unwrap().to_string();
+    assert!(error.contains("checkpoint-2 was saved under other settings (pairs: "), "{error}");
+}
+
+#[test]
 fn settings_are_checked() {
     let place = place(&pairs("7", "4"));
     for (keys, want) in [

@@ -7,9 +7,10 @@ use data::Preferences;
 use judge::{Failure, Request, Respond, Scripted};
 use recipes::mpo::{MpoConfig, rounds};
 use recipes::preferences::{Assessors, PreferencesConfig, Statistics, build};
-use recipes::run::Watch;
+use recipes::run::{WEIGHTS_FILE, Watch};
 use reward::{Asked, ScoreError, Scorer};
 use serde_json::{Value, json};
+use testkit::Golden;
 
 use crate::common::{Log, Place, lines, quoted, sample, taught};
 
@@ -195,14 +196,35 @@ fn by_score_a_gap_of_tau_makes_a_pair() {
 fn other_samples_are_not_mixed_in() {
     let place = place(&[Some("3")]);
     build(&config(&place, &[]), Assessors::default(), Watch::nobody()).unwrap();
-    let error =
-        build(&config(&place, &[("temperature", "0.5")]), Assessors::default(), Watch::nobody());
-    let error = error.unwrap_err().to_string();
-    assert!(
-        error
-            .contains("responses.jsonl was saved under other settings (temperature: 1.0, now 0.5)"),
-        "{error}"
-    );
+    let refused = |keys: &[(&str, &str)], want: &str| {
+        let error = build(&config(&place, keys), Assessors::default(), Watch::nobody());
+        let error = error.unwrap_err().to_string();
+        let want = format!("responses.jsonl was saved under other settings ({want}");
+        assert!(error.contains(&want), "{error}");
+    };
+    refused(&[("temperature", "0.5")], "temperature: 1.0, now 0.5)");
+    refused(&[("reward_model_name", "another")], "reward_model_name: ");
+    // As many prompts at the same path may be other ones.
+    let file = place.path("train.jsonl");
+    let text = fs::read_to_string(&file).unwrap();
+    fs::write(&file, text.replace("Sum?", "Sums?")).unwrap();
+    refused(&[], "dataset_sha256: ");
+}
+
+#[test]
+fn a_prompt_longer_than_the_context_is_counted_and_passed_over() {
+    let place = place(&[Some("3")]);
+    let file = place.path("train.jsonl");
+    let long = sample(Some(1), &"Sum? ".repeat(5000), "3");
+    let text = fs::read_to_string(&file).unwrap();
+    fs::write(&file, format!("{long}\n{text}")).unwrap();
+    let log = Log::default();
+    for _ in 0..2 {
+        let statistics = build(&config(&place, &[]), Assessors::default(), log.watch()).unwrap();
+        assert_eq!((statistics.num_prompts, statistics.num_too_long), (2, 1));
+        assert_eq!((statistics.num_responses, statistics.num_unscored), (6, 0));
+    }
+    assert_eq!(log.lines("TooLong"), ["TooLong { count: 1, max_length: 4096 }"]);
 }
 
 #[test]
@@ -284,8 +306,18 @@ fn scores_that_are_none_stop_the_run_or_leave_the_prompt_out() {
     let log = Log::default();
     let keys = [&scored()[..], &[("bad_scores", "skip")]].concat();
     let statistics = build(&config(&place, &keys), scored_by(&mut nan), log.watch()).unwrap();
-    assert_eq!((statistics.num_unscored, statistics.num_score_pairs), (2, 0));
+    assert_eq!((statistics.num_unscored, statistics.num_without_pairs), (2, 2));
+    // Neither one of forms nor one by dropout.
+    assert_eq!(statistics.num_pairs(), 0);
     assert_eq!(log.lines("Unscored").len(), 2);
+    // The next build asks again, and the one after it need not.
+    for num_asked in [2, 0] {
+        let mut working = LikesThree::default();
+        let mended =
+            build(&config(&place, &keys), scored_by(&mut working), Watch::nobody()).unwrap();
+        assert_eq!((working.num_asked, mended.num_unscored), (num_asked, 0));
+        assert!(mended.num_score_pairs > 0, "{mended}");
+    }
 }
 
 #[test]
@@ -343,6 +375,28 @@ fn each_round_begins_from_the_policy_that_the_last_one_made() {
         policy.parameters().unwrap().iter().map(|(_, v)| v.as_slice().to_vec()).collect::<Vec<_>>()
     };
     assert_eq!(values(&policy), values(&same));
+}
+
+#[test]
+fn the_last_round_ends_in_its_best_checkpoint() {
+    let mut place = rounds_place(&[Some("3"); 3]);
+    // Held-out pairs that want the opposite: every step is one for the worse.
+    let pairs = crate::mpo::pairs("4", "3");
+    let text: String = pairs.iter().map(|line| format!("{line}\n")).collect();
+    fs::write(place.path("held_out.jsonl"), text).unwrap();
+    let held_out = quoted(&place.path("held_out.jsonl"));
+    place.set(&[("eval_dataset", &held_out), ("metric_for_best_model", "margins")]);
+    place.set(&[("num_rounds", "1"), ("num_train_epochs", "4"), ("save_steps", "1")]);
+    let policy = rounds(&place.config(&[]), Assessors::default(), &mut Watch::nobody).unwrap();
+    let folder = place.path("out/round-1/mpo");
+    let state = fs::read(folder.join("best/trainer_state.json")).unwrap();
+    let state: Value = serde_json::from_slice(&state).unwrap();
+    let metrics: Vec<Value> = lines(&folder.join("metrics.jsonl"));
+    assert!(state["global_step"].as_u64().unwrap() < metrics.len() as u64, "{state}");
+    let best = Golden::open(folder.join("best").join(WEIGHTS_FILE));
+    for (name, values) in policy.parameters().unwrap().iter() {
+        assert_eq!(values.as_slice(), best.f32(name), "{name}");
+    }
 }
 
 #[test]

@@ -46,6 +46,11 @@ fn run(place: &Place, keys: &[(&str, &str)]) {
     reward_model(&place.config(keys), Watch::nobody).unwrap();
 }
 
+/// Why a run ends before it begins.
+fn refusal(place: &Place, keys: &[(&str, &str)]) -> String {
+    reward_model(&place.config(keys), Watch::nobody).err().unwrap().to_string()
+}
+
 #[test]
 fn the_loss_of_the_golden_pairs_is_the_references() {
     let folder = golden("model/tests/golden/reward-tiny");
@@ -149,6 +154,49 @@ fn what_teaches_nothing_is_left_out_and_told() {
     let none = reward_model(&place.config(&[("max_length", "3")]), || log.watch());
     assert!(none.map(drop).unwrap_err().to_string().ends_with("no samples"));
     assert!(log.lines("TooLong")[0].contains("count: 5"), "{:?}", log.lines("TooLong"));
+}
+
+#[test]
+fn pairs_that_teach_nothing_may_end_the_run() {
+    let mut lines = pairs("7", "four");
+    lines.push(pair(Some(0), "same", "same"));
+    let error = refusal(&place(&lines), &[("bad_pairs", "stop"), ("max_steps", "1")]);
+    let want = "4 pairs kept, 1 left out: chosen and rejected are the same (1, ";
+    assert!(error.contains(want), "{error}");
+}
+
+#[test]
+fn images_may_lie_elsewhere() {
+    let place = place(&pairs("7", "four")).with("max_steps", 1);
+    let elsewhere = place.path("pictures");
+    fs::create_dir(&elsewhere).unwrap();
+    for number in 0..4 {
+        let name = format!("{number}.bmp");
+        fs::rename(place.path(&name), elsewhere.join(&name)).unwrap();
+    }
+    assert!(refusal(&place, &[]).ends_with("no samples"));
+    run(&place, &[("image_folder", &quoted(&elsewhere))]);
+}
+
+#[test]
+fn pairs_that_were_to_be_measured_must_be_there() {
+    let place = place(&pairs("7", "four")).with("max_steps", 1);
+    let same = write(&place, "held.jsonl", &pairs("7", "7"));
+    let error = refusal(&place, &[("eval_dataset", &same)]);
+    assert!(error.ends_with("held.jsonl: no samples"), "{error}");
+    let error = refusal(&place, &[("split_dataset_ratio", "0.1")]);
+    assert!(error.contains("split_dataset_ratio = 0.1: expected a share"), "{error}");
+}
+
+#[test]
+fn a_checkpoint_is_not_taken_for_one_of_other_pairs() {
+    let mut lines = pairs("7", "four");
+    let place = place(&lines).with("max_steps", 2);
+    run(&place, &[]);
+    lines.reverse();
+    write(&place, "train.jsonl", &lines);
+    let error = refusal(&place, &[]);
+    assert!(error.contains("checkpoint-2 was saved under other settings (pairs: "), "{error}");
 }
 
 #[test]

@@ -59,12 +59,23 @@ fn only_right_answers_are_chosen_where_the_answer_is_known() {
 
 #[test]
 fn without_scores_right_meets_wrong() {
+    let responses = [boxed("a", "42", 0.0), boxed("b", "9", 0.0), boxed("c", "8", 0.0)];
+    let (pairs, _) = pick(&responses, Some("42"), ("", None));
+    assert_eq!(pairs, [(0, 1, PairKind::Rule), (0, 2, PairKind::Rule)]);
+    assert_eq!(pick(&responses, None, ("", None)).0, []);
+}
+
+#[test]
+fn a_wrong_answer_that_holds_the_right_one_makes_no_pair() {
     let responses =
-        [boxed("a", "42", 0.0), boxed("b", "9", 0.0), boxed("it is 42, or not", "8", 0.0)];
+        [boxed("a", "42", 0.0), boxed("it is 42, or not", "8", 0.0), boxed("b", "142", 0.0)];
     let (pairs, statistics) = pick(&responses, Some("42"), ("", None));
     assert_eq!(pairs, [(0, 1, PairKind::Rule)]);
     assert_eq!(statistics.num_answer_in_rejected, 1);
-    assert_eq!(pick(&responses, None, ("", None)).0, []);
+    // The letter of a choice is in most thoughts.
+    let responses = [boxed("a", "B", 0.0), boxed("not B, but", "C", 0.0)];
+    let (pairs, statistics) = pick(&responses, Some("B"), ("", None));
+    assert_eq!((pairs, statistics.num_answer_in_rejected), (vec![(0, 1, PairKind::Rule)], 0));
 }
 
 #[test]
