@@ -33,7 +33,7 @@ mod selection;
 
 use answers::{Answered, Asking, Trained};
 pub use config::{AnswerConfig, IterativeSftConfig, Quality, RoundConfig, ScoreConfig};
-use scores::{Grader, Item, scores, share_of_top};
+use scores::{Grader, Item, mean_quality, scores};
 use selection::Selection;
 
 /// Name of the file of samples that reinforcement learns from.
@@ -41,6 +41,9 @@ pub const TOP_SCORED_FILE: &str = "top_scored.jsonl";
 
 /// Name of the journal of finished stages.
 const ROUNDS_FILE: &str = "rounds.jsonl";
+
+/// Name of the journal of what stages learn from.
+const DATASETS_FILE: &str = "datasets.jsonl";
 
 /// Most tokens of a verdict, the judge's thought included.
 const VERDICT_TOKENS: u32 = 1024;
@@ -68,15 +71,49 @@ pub struct Refresh<'a> {
     pub dataset: &'a Path,
     /// A folder for what is made.
     pub output_dir: PathBuf,
-    /// A seed of the stage's own.
+    /// A folder for what was asked and paid: that of all stages, so that none asks again, and budgets are the run's.
+    pub shared_dir: PathBuf,
+    /// The recipe's seed: under another a judge would be asked anew.
     pub seed: u64,
+}
+
+/// What a stage learns from, entered as soon as it is there.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+struct Begun {
+    round: usize,
+    /// The data set.
+    dataset: PathBuf,
+    /// What is in it.
+    identity: String,
+    /// What a round has chosen of it; the first stage learns from all.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    selected: Option<PathBuf>,
+}
+
+impl Numbered for Begun {
+    fn number(&self) -> usize {
+        self.round
+    }
+}
+
+impl Begun {
+    /// Fails unless the data set holds what it did.
+    fn check(&self, dataset: &Dataset) -> Result<(), Error> {
+        match identity(dataset) == self.identity {
+            true => Ok(()),
+            false => Err(Error::Changed {
+                checkpoint: self.dataset.clone(),
+                differences: format!("{} began with other samples", name(self.round)),
+            }),
+        }
+    }
 }
 
 /// A finished stage: the first one has number 0.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 struct Round {
     round: usize,
-    /// What it was trained on.
+    /// Its data set.
     dataset: PathBuf,
     /// Its checkpoint, below the output folder.
     checkpoint: PathBuf,
@@ -101,7 +138,8 @@ pub fn iterative_sft<'a>(
     callers: Callers<'a>,
 ) -> Result<Choice, Error> {
     let folder = &config.run.output_dir;
-    let rounds: Journal<Round> = Journal::open(&folder.join(ROUNDS_FILE), &shaping_map(config)?)?;
+    let settings = shaping_map(config)?;
+    let rounds: Journal<Round> = Journal::open(&folder.join(ROUNDS_FILE), &settings)?;
     if config.run.resume_from_checkpoint == "never" && !rounds.entries.is_empty() {
         return Err(Error::Contradiction {
             first: "resume_from_checkpoint = \"never\"".to_owned(),
@@ -109,9 +147,10 @@ pub fn iterative_sft<'a>(
             why: "stages of two runs would mix; choose another folder",
         });
     }
+    let begun = Journal::open(&folder.join(DATASETS_FILE), &settings)?;
     write_config(config, folder)?;
     let model = config.model.with_shared_features(folder)?;
-    let mut course = Course { config, callers, rounds, model, trained: None };
+    let mut course = Course { config, callers, rounds, begun, model, trained: None };
     for round in 0..=config.rounds.num_rounds {
         if !course.rounds.entries.contains_key(&round) {
             let finished = course.round(round)?;
@@ -127,6 +166,7 @@ struct Course<'a> {
     config: &'a IterativeSftConfig,
     callers: Callers<'a>,
     rounds: Journal<Round>,
+    begun: Journal<Begun>,
     /// The policy as it is.
     model: ModelConfig,
     /// The same in memory, if it has been trained by this call.
@@ -149,7 +189,8 @@ impl IterativeSftConfig {
             model,
             dataset: &self.run.dataset,
             output_dir: self.run.output_dir.join(name(round)).join("data"),
-            seed: self.run.seed.wrapping_add(round as u64),
+            shared_dir: self.run.output_dir.join("distill"),
+            seed: self.run.seed,
         }
     }
 
@@ -198,11 +239,8 @@ impl Course<'_> {
 
     /// One stage: its data, its training, its figures.
     fn round(&mut self, round: usize) -> Result<Round, Error> {
-        let dataset = self.dataset(round)?;
-        let selected = match round {
-            0 => dataset.clone(),
-            round => self.select(round, &Dataset::read(&dataset)?)?,
-        };
+        let Begun { dataset, selected, .. } = self.begin(round)?;
+        let selected = selected.unwrap_or_else(|| dataset.clone());
         self.trained = None;
         let stage = self.config.stage(round, &self.model, &selected);
         let (policy, step) = train(&stage, (self.callers.watch)())?;
@@ -224,8 +262,35 @@ impl Course<'_> {
         self.model.adapter_name_or_path = Some(checkpoint);
     }
 
-    /// The data set of a stage: the recipe's, or one made anew.
-    fn dataset(&mut self, round: usize) -> Result<PathBuf, Error> {
+    /// What a stage learns from. It is decided once: a stage that is taken up again goes on with the same files.
+    fn begin(&mut self, round: usize) -> Result<Begun, Error> {
+        let (begun, dataset) = self.dataset(round)?;
+        if round == 0 || begun.selected.is_some() {
+            return Ok(begun);
+        }
+        let selected = Some(self.select(round, &dataset)?);
+        let begun = Begun { selected, ..begun };
+        self.begun.add(begun.clone())?;
+        Ok(begun)
+    }
+
+    /// The data set of a stage, as it was if the stage has begun.
+    fn dataset(&mut self, round: usize) -> Result<(Begun, Dataset), Error> {
+        if let Some(begun) = self.begun.entries.get(&round) {
+            let dataset = Dataset::read(&begun.dataset)?;
+            begun.check(&dataset)?;
+            return Ok((begun.clone(), dataset));
+        }
+        let path = self.new_dataset(round)?;
+        let dataset = Dataset::read(&path)?;
+        let identity = identity(&dataset);
+        let begun = Begun { round, dataset: path, identity, selected: None };
+        self.begun.add(begun.clone())?;
+        Ok((begun, dataset))
+    }
+
+    /// The recipe's data set, or one made anew.
+    fn new_dataset(&mut self, round: usize) -> Result<PathBuf, Error> {
         let dataset = &self.config.run.dataset;
         let Some(refresh) = &mut self.callers.refresh else { return Ok(dataset.clone()) };
         // Whoever makes it may need the memory.
@@ -328,15 +393,10 @@ impl Course<'_> {
             response: answer.completion.clone(),
         };
         let items: Vec<Item> = answered.iter().map(item).collect();
+        let Watch { mut notices, .. } = (self.callers.watch)();
         let (config, seed) = (&self.config.scores, self.config.run.seed);
-        let mut sum = 0.0;
-        grader(&mut self.callers, seed).grade(dataset.folder(), &items, &mut |sample, found| {
-            let place = dataset.place(sample);
-            let score = found.map_err(|reason| Error::NotScored { place, reason })?;
-            sum += share_of_top(config, score).ok_or(Error::NoScale)?;
-            Ok(())
-        })?;
-        Ok(sum / answered.len() as f64)
+        let mut grader = grader(&mut self.callers, seed);
+        mean_quality(config, dataset, &items, &mut grader, &mut notices)
     }
 
     /// Writes the samples for reinforcement, chooses among the stages, and keeps a copy of the best.

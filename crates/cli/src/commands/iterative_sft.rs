@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use ::distill::DISTILLED_FILE;
+use ::distill::{DISTILLED_FILE, ITEMS_FILE, QUARANTINE_FILE, REPORT_FILE, Report};
 use anyhow::{Context as _, Result, bail};
 use judge::Respond;
 use recipes::Error;
@@ -23,6 +23,10 @@ use crate::{Context, scorers, teachers};
 
 /// Keys of a distillation that the round sets.
 const SET_BY_ROUND: [&str; 3] = ["dataset", "output_dir", "seed"];
+
+/// What a stage keeps of its distillation; results and ledgers stay where the next stage finds them.
+const OF_STAGE: [&str; 5] =
+    [DISTILLED_FILE, ITEMS_FILE, QUARANTINE_FILE, REPORT_FILE, "config.toml"];
 
 /// What the rounds left behind.
 #[derive(Serialize)]
@@ -111,9 +115,28 @@ fn judge(config: &IterativeSftConfig, context: &Context) -> Result<Option<Box<dy
 /// Distils the data set of a stage with the policy as it is.
 fn distilled(keys: &Table, refresh: &Refresh<'_>, context: &Context) -> Result<PathBuf> {
     let report = distill::run_pipeline(&distillation(keys, refresh)?, context)?;
-    match report.stopped {
-        Some(reason) => bail!("stopped early, the same command goes on: {reason}"),
-        None => Ok(refresh.output_dir.join(DISTILLED_FILE)),
+    if let Some(reason) = &report.stopped {
+        bail!("stopped early, the same command goes on: {reason}");
+    }
+    let folder = &refresh.output_dir;
+    tell(&report, folder, context);
+    std::fs::create_dir_all(folder).with_context(|| folder.display().to_string())?;
+    for name in OF_STAGE {
+        let place = folder.join(name);
+        std::fs::copy(refresh.shared_dir.join(name), &place)
+            .with_context(|| place.display().to_string())?;
+    }
+    Ok(folder.join(DISTILLED_FILE))
+}
+
+/// Says what became of a stage's samples. Those that failed are no part of it: a stage has its data once.
+fn tell(report: &Report, folder: &Path, context: &Context) {
+    let counts = report.outcomes.iter().map(|(name, count)| format!("{count} {name}"));
+    let counts = counts.collect::<Vec<_>>().join(", ");
+    let text = format!("{}: {} lines distilled, {counts}", folder.display(), report.num_lines);
+    match report.count("failed") {
+        0 => context.progress.note(&text),
+        _ => context.progress.warn(&format!("{text}; the stage goes on without what failed")),
     }
 }
 
@@ -131,7 +154,7 @@ fn distillation(keys: &Table, refresh: &Refresh<'_>) -> Result<DistillRecipe> {
     let text = |path: &Path| Value::from(path.display().to_string());
     keys.insert("generator".to_owned(), generator.into());
     keys.insert("dataset".to_owned(), text(refresh.dataset));
-    keys.insert("output_dir".to_owned(), text(&refresh.output_dir));
+    keys.insert("output_dir".to_owned(), text(&refresh.shared_dir));
     // TOML has no larger numbers.
     keys.insert("seed".to_owned(), Value::Integer((refresh.seed & i64::MAX as u64) as i64));
     let keys: Vec<_> = keys.into_iter().map(|(key, value)| (key, value.to_string())).collect();

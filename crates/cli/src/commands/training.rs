@@ -244,7 +244,7 @@ impl Seen {
                 ));
             }
             Notice::Unscored { place, reason } => {
-                self.progress.warn(&format!("{place}: no scores, so no pairs: {reason}"));
+                self.progress.warn(&format!("{place}: no score: {reason}"));
             }
             Notice::Refused { place, reason } => {
                 self.progress.warn(&format!("{place}: what has no score counts as the worst: {reason}"));

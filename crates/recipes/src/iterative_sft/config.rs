@@ -101,9 +101,9 @@ pub struct ScoreConfig {
     /// answer, form and repetition.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub judge: Option<TeacherConfig>,
-    /// What happens to a sample that gets no score: `stop` ends the run, which can be taken up again; `skip` lets it
-    /// in only where the policy answers it wrongly.
-    #[serde(default = "stop")]
+    /// What happens where a score cannot be had: `skip` lets such a sample in only where the policy answers it wrongly,
+    /// and takes the mean over the other completions; `stop` ends the run, which can be taken up again.
+    #[serde(default)]
     pub bad_scores: BadPairs,
     /// Raw scores from which a sample has 1, 2, 3, 4 and 5. Without levels and shares, scores are from 0 to 5 already.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -174,10 +174,6 @@ fn top_score() -> f64 {
     5.0
 }
 
-fn stop() -> BadPairs {
-    BadPairs::Stop
-}
-
 /// R1V's third stage.
 fn max_completion_length() -> usize {
     8192
@@ -222,11 +218,13 @@ fn of_round(values: &[f64], round: usize) -> f64 {
     values.get(at).copied().unwrap_or_default()
 }
 
+/// Two settings that cannot both hold.
+fn contradiction(first: &str, second: &str, why: &'static str) -> Error {
+    Error::Contradiction { first: first.to_owned(), second: second.to_owned(), why }
+}
+
 impl ScoreConfig {
     fn validate(&self) -> Result<(), Error> {
-        let contradicts = |first: &str, second: &str, why| {
-            Err(Error::Contradiction { first: first.to_owned(), second: second.to_owned(), why })
-        };
         let places = [
             ("score_column", self.score_column.is_some()),
             ("reward_model", self.reward_model.is_some()),
@@ -234,14 +232,15 @@ impl ScoreConfig {
         ];
         let mut given = places.iter().filter(|(_, is_given)| *is_given);
         if let (Some((first, _)), Some((second, _))) = (given.next(), given.next()) {
-            return contradicts(first, second, "scores come from one place");
+            return Err(contradiction(first, second, "scores come from one place"));
         }
         self.judge.as_ref().map(TeacherConfig::kind).transpose()?;
         scorer::check(self.scorer_timeout, self.scorer_tries)?;
         let rising = |levels: &[f64; 5]| levels.is_sorted() && levels.iter().all(|l| l.is_finite());
         match (&self.score_levels, &self.score_quantiles) {
             (Some(_), Some(_)) => {
-                contradicts("score_levels", "score_quantiles", "raw scores are mapped one way")
+                let why = "raw scores are mapped one way";
+                Err(contradiction("score_levels", "score_quantiles", why))
             }
             (Some(levels), None) => {
                 in_range(rising(levels), "score_levels", &format!("{levels:?}"), "rising numbers")
@@ -270,6 +269,30 @@ impl AnswerConfig {
     }
 }
 
+impl IterativeSftConfig {
+    /// Checks that there is something to score, and someone who can.
+    fn check_scored(&self) -> Result<(), Error> {
+        let has_column = self.scores.score_column.is_some();
+        if has_column && self.rounds.distill.is_some() {
+            let why = "a column has no scores of responses that are made anew";
+            return Err(contradiction("score_column", "distill", why));
+        }
+        let asked = "quality = \"scores\"";
+        match self.answers.quality {
+            Quality::Rules => Ok(()),
+            Quality::Scores if self.scores.score_quantiles.is_some() => Err(Error::NoScale),
+            Quality::Scores if has_column => {
+                let why = "a column has no scores of what the policy answers";
+                Err(contradiction(asked, "score_column", why))
+            }
+            Quality::Scores if self.answers.eval_dataset.is_none() => {
+                Err(contradiction(asked, "no eval_dataset", "there is no answer to score"))
+            }
+            Quality::Scores => Ok(()),
+        }
+    }
+}
+
 impl Training for IterativeSftConfig {
     fn output(&self) -> (&RunConfig, &CheckpointConfig) {
         (&self.run, &self.checkpoint)
@@ -294,6 +317,7 @@ impl Recipe for IterativeSftConfig {
         self.first_stage().validate()?;
         self.rounds.validate()?;
         self.scores.validate()?;
-        self.answers.validate()
+        self.answers.validate()?;
+        self.check_scored()
     }
 }

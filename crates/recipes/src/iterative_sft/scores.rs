@@ -4,7 +4,7 @@ use std::path::Path;
 
 use data::{Dataset, prompt_of, response_of};
 use judge::{Failure, Judge, Rubric, judge_all};
-use reward::{Asked, Scorer};
+use reward::{Asked, ScoreError, Scorer};
 use schema::Sample;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
@@ -39,26 +39,42 @@ pub(super) struct Item {
     pub response: String,
 }
 
+/// Why a response has no score.
+struct NoScore {
+    reason: String,
+    /// Asked again, it may get one.
+    may_pass: bool,
+}
+
+impl From<Failure> for NoScore {
+    fn from(failure: Failure) -> Self {
+        let may_pass = matches!(failure, Failure::Failed { .. });
+        Self { reason: failure.to_string(), may_pass }
+    }
+}
+
+impl From<ScoreError> for NoScore {
+    fn from(error: ScoreError) -> Self {
+        let may_pass = matches!(error, ScoreError::Failed(_));
+        Self { reason: error.to_string(), may_pass }
+    }
+}
+
 /// Called with the number of a response and its score, or why it has none; an error ends the grading.
-type Found<'a> = dyn FnMut(usize, Result<f64, String>) -> Result<(), Error> + 'a;
+type Found<'a> = dyn FnMut(usize, Result<f64, NoScore>) -> Result<(), Error> + 'a;
 
 impl Grader<'_> {
     /// Scores responses whose image paths are relative to `folder`.
     ///
     /// # Errors
     /// Those of `found`; a judge that can be asked no more.
-    pub(super) fn grade(
-        &mut self,
-        folder: &Path,
-        items: &[Item],
-        found: &mut Found<'_>,
-    ) -> Result<(), Error> {
+    fn grade(&mut self, folder: &Path, items: &[Item], found: &mut Found<'_>) -> Result<(), Error> {
         match self {
             Self::Scorer(scorer) => items.iter().try_for_each(|item| {
                 let asked = Asked { prompt: &item.prompt, folder };
                 let scores = scorer.scores(&asked, &[&item.response]);
                 let score = scores.map(|scores| scores.first().copied().unwrap_or_default());
-                found(item.number, score.map_err(|error| error.to_string()))
+                found(item.number, score.map_err(NoScore::from))
             }),
             Self::Judge(judge) => {
                 items.chunks(TOGETHER).try_for_each(|items| by_rubric(judge, folder, items, found))
@@ -86,7 +102,7 @@ fn by_rubric(
         ended = match judged {
             Ok(judged) => found(items[index].number, Ok(judged.verdict.score.into())),
             Err(Failure::Stopped { reason }) => Err(Error::Judge { reason }),
-            Err(failure) => found(items[index].number, Err(failure.to_string())),
+            Err(failure) => found(items[index].number, Err(failure.into())),
         };
     });
     ended
@@ -110,11 +126,11 @@ impl Numbered for Scored {
 }
 
 /// Scores of all samples, from 0 to 5; `None` for one that could not be scored. What stands in `journal` is not asked
-/// again.
+/// again; what failed and may not fail again does not stand there.
 ///
 /// # Errors
-/// A grader that fails where `bad_scores` is `stop`; a column that is missing or holds no number; a score outside 0 to
-/// 5 that nothing maps.
+/// A grader that fails where `bad_scores` is `stop`, or each time; a column that is missing or holds no number; a score
+/// outside 0 to 5 that nothing maps.
 pub(super) fn scores(
     config: &ScoreConfig,
     dataset: &Dataset,
@@ -159,20 +175,81 @@ fn asked(
     let mut journal: Journal<Scored> = Journal::open(journal, &Map::from_iter(settings))?;
     let total = dataset.samples.len();
     let items = missing(dataset, &mut journal)?;
+    let mut lost = None;
     grader.grade(dataset.folder(), &items, &mut |sample, found| {
-        if let Err(reason) = &found {
-            let (place, reason) = (dataset.place(sample), reason.clone());
-            if config.bad_scores == BadPairs::Stop {
-                return Err(Error::NotScored { place, reason });
+        let (score, error) = match found {
+            Ok(score) => (Some(score), None),
+            Err(NoScore { reason, may_pass }) => {
+                pass_over(config, dataset.place(sample), &reason, notices)?;
+                if may_pass {
+                    lost = Some(reason);
+                    return Ok(());
+                }
+                (None, Some(reason))
             }
-            notices(&Notice::Unscored { place, reason });
-        }
-        let (score, error) = (found.as_ref().ok().copied(), found.err());
+        };
         journal.add(Scored { sample, score, error })?;
         notices(&Notice::Scored { done: journal.entries.len(), total });
         Ok(())
     })?;
-    Ok(journal.entries.into_values().map(|scored| scored.score).collect())
+    let score = |sample: usize| journal.entries.get(&sample)?.score;
+    let scores: Vec<Option<f64>> = (0..total).map(score).collect();
+    match lost {
+        // Where nobody answers, a round would learn from mistakes alone.
+        Some(reason) if scores.iter().all(Option::is_none) => Err(Error::Judge { reason }),
+        _ => Ok(scores),
+    }
+}
+
+/// Tells of a response without a score, or ends the run where none may lack one.
+fn pass_over(
+    config: &ScoreConfig,
+    place: String,
+    reason: &str,
+    notices: &mut dyn FnMut(&Notice),
+) -> Result<(), Error> {
+    let reason = reason.to_owned();
+    if config.bad_scores == BadPairs::Stop {
+        return Err(Error::NotScored { place, reason });
+    }
+    notices(&Notice::Unscored { place, reason });
+    Ok(())
+}
+
+/// The mean score of completions over 5: of those that have one, which are counted where some have none.
+///
+/// # Errors
+/// A grader that fails where `bad_scores` is `stop`, or each time.
+pub(super) fn mean_quality(
+    config: &ScoreConfig,
+    dataset: &Dataset,
+    completions: &[Item],
+    grader: &mut Grader<'_>,
+    notices: &mut dyn FnMut(&Notice),
+) -> Result<f64, Error> {
+    let (mut sum, mut num_scored, mut lost) = (0.0, 0_u32, None);
+    grader.grade(dataset.folder(), completions, &mut |sample, found| {
+        match found {
+            Ok(score) => {
+                sum += share_of_top(config, score);
+                num_scored += 1;
+            }
+            Err(NoScore { reason, .. }) => {
+                pass_over(config, dataset.place(sample), &reason, notices)?;
+                lost = Some(reason);
+            }
+        }
+        Ok(())
+    })?;
+    if let Some(reason) = lost {
+        if num_scored == 0 {
+            return Err(Error::Judge { reason });
+        }
+        let num = completions.len();
+        let reason = format!("the quality is the mean of {num_scored} of {num} completions");
+        notices(&Notice::Unscored { place: dataset.path.display().to_string(), reason });
+    }
+    Ok(sum / f64::from(num_scored))
 }
 
 /// Samples that the journal lacks; those that say nothing are entered as such.
@@ -222,21 +299,18 @@ fn quantile(sorted: &[f64], share: f64) -> f64 {
     sorted.get(rank.min(sorted.len().saturating_sub(1))).copied().unwrap_or(f64::INFINITY)
 }
 
-/// A score of a completion on the same scale, as a share of the highest. `None` where quantiles are of a data set that
-/// the completion is not in.
-pub(super) fn share_of_top(config: &ScoreConfig, score: f64) -> Option<f64> {
-    match (&config.score_levels, &config.score_quantiles) {
-        (Some(levels), _) => {
-            Some(levels.iter().filter(|&&level| score >= level).count() as f64 / TOP)
-        }
-        (None, Some(_)) => None,
-        (None, None) => Some((score / TOP).clamp(0.0, 1.0)),
+/// A score of a completion on the same scale, as a share of the highest. Quantiles are of a data set that it is not in,
+/// and so are refused with the settings.
+fn share_of_top(config: &ScoreConfig, score: f64) -> f64 {
+    match &config.score_levels {
+        Some(levels) => levels.iter().filter(|&&level| score >= level).count() as f64 / TOP,
+        None => (score / TOP).clamp(0.0, 1.0),
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use reward::ScoreError;
+    use judge::{Decoding, Judging, Request, Scripted};
 
     use super::*;
 
@@ -348,9 +422,67 @@ mod tests {
     }
 
     #[test]
+    fn what_cannot_be_read_is_not_asked_for_again_and_what_failed_is() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("data.jsonl");
+        let line = |response: &str| json!({"messages": [{"role": "user", "content": "3 + 4?"}, {"role": "assistant", "content": response}]});
+        let lines = ["AAA", "BBB", "CCC"].map(|response| line(response).to_string());
+        std::fs::write(&path, lines.join("\n")).unwrap();
+        let dataset = Dataset::read(&path).unwrap();
+        // Fails where the request holds `lost`, and says nothing readable about the second response.
+        let of = |journal: &str, lost: &str| {
+            let mut model = Scripted::new(|request: &Request<'_>| {
+                let asked = format!("{:?}", request.prompt.messages);
+                match (asked.contains(lost), asked.contains("BBB")) {
+                    (true, _) => Err(Failure::Failed { reason: "429".to_owned() }),
+                    (_, true) => Ok("Rather good.".to_owned()),
+                    _ => Ok(r#"{"score": 3, "reason": "terse"}"#.to_owned()),
+                }
+            });
+            let judging = Judging { model: &mut model, decoding: Decoding::greedy(64, 1) };
+            let mut grader = Grader::Judge(Judge::Model(judging));
+            let (config, journal) = (config(""), folder.path().join(journal));
+            let scores = super::scores(&config, &dataset, &journal, &mut grader, &mut |_| {});
+            (scores, model.num_requests)
+        };
+        let (scores, num_requests) = of("first", "CCC");
+        assert_eq!((scores.unwrap(), num_requests), (vec![Some(3.0), None, None], 4));
+        let (scores, num_requests) = of("first", "DDD");
+        assert_eq!((scores.unwrap(), num_requests), (vec![Some(3.0), None, Some(3.0)], 1));
+        // Nobody was there.
+        let error = of("second", "3 + 4?").0.unwrap_err().to_string();
+        assert!(error.contains("the same command goes on: 429"), "{error}");
+    }
+
+    #[test]
+    fn quality_is_the_mean_of_the_completions_that_have_a_score() {
+        let folder = tempfile::tempdir().unwrap();
+        let dataset = dataset(folder.path(), &[json!(1), json!(2)]);
+        let of = |texts: [&str; 2], bad_scores: &str, notices: &mut dyn FnMut(&Notice)| {
+            let item = |number: usize| Item {
+                number,
+                prompt: prompt_of(&dataset.samples[number]),
+                response: texts[number].to_owned(),
+            };
+            let config = config(&format!("reward_model = 'rm'\nbad_scores = '{bad_scores}'"));
+            let completions = [item(0), item(1)];
+            let mut picky = Picky;
+            let mut grader = Grader::Scorer(&mut picky);
+            mean_quality(&config, &dataset, &completions, &mut grader, notices)
+        };
+        let mut told = Vec::new();
+        let quality = of(["7", "?"], "skip", &mut |notice| told.push(format!("{notice:?}")));
+        assert_eq!(quality.unwrap(), 0.4);
+        assert!(told.len() == 2 && told[1].contains("the mean of 1 of 2"), "{told:?}");
+        for (texts, bad_scores) in [(["?", "?"], "skip"), (["7", "?"], "stop")] {
+            let error = of(texts, bad_scores, &mut |_| {}).unwrap_err().to_string();
+            assert!(error.contains("no words"), "{error}");
+        }
+    }
+
+    #[test]
     fn shares_of_the_top() {
-        assert_eq!(share_of_top(&config(""), 4.0), Some(0.8));
-        assert_eq!(share_of_top(&config("score_levels = [0, 1, 2, 3, 4]"), 2.0), Some(0.6));
-        assert_eq!(share_of_top(&config("score_quantiles = [0, 0.1, 0.2, 0.3, 0.4]"), 2.0), None);
+        assert_eq!(share_of_top(&config(""), 4.0), 0.8);
+        assert_eq!(share_of_top(&config("score_levels = [0, 1, 2, 3, 4]"), 2.0), 0.6);
     }
 }

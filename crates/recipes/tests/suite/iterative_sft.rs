@@ -7,7 +7,8 @@ use std::path::PathBuf;
 use judge::{Failure, Request, Scripted};
 use recipes::Error;
 use recipes::choice::{Choice, Weighed};
-use recipes::iterative_sft::{Callers, IterativeSftConfig, Refresh, iterative_sft};
+use recipes::config::{Recipe as _, load};
+use recipes::iterative_sft::{Callers, IterativeSftConfig, Quality, Refresh, iterative_sft};
 use recipes::run::Watch;
 use reward::{Asked, ScoreError, Scorer};
 use serde_json::{Value, json};
@@ -49,6 +50,15 @@ pub(crate) fn place() -> Place {
 fn run(config: &IterativeSftConfig, log: &Log) -> Result<Choice, Error> {
     let watch = &mut || log.watch();
     iterative_sft(config, Callers { scorer: None, judge: None, refresh: None, watch })
+}
+
+/// The settings without the column of scores, as a file.
+fn without_column(place: &Place) -> PathBuf {
+    let mut config: IterativeSftConfig = place.config(&[]);
+    config.scores.score_column = None;
+    let path = place.path("without_column.toml");
+    fs::write(&path, toml::to_string(&config).unwrap()).unwrap();
+    path
 }
 
 fn ids(place: &Place, file: &str, keep: impl Fn(&Value) -> bool) -> BTreeSet<u64> {
@@ -110,6 +120,9 @@ fn finished_rounds_are_not_run_again_and_other_settings_are_refused() {
     let (place, log) = (place().with("num_rounds", 1), Log::default());
     let first = run(&place.config(&[]), &Log::default()).unwrap();
     assert_eq!(run(&place.config(&[]), &log).unwrap(), first);
+    // How patiently scores are asked for shapes nothing.
+    let patience = [("scorer_timeout", "5.0"), ("bad_scores", "stop")];
+    assert_eq!(run(&place.config(&patience), &log).unwrap(), first);
     assert!(log.lines("").is_empty(), "{:?}", log.lines(""));
     let error = run(&place.config(&[("round_max_steps", "4")]), &log).unwrap_err().to_string();
     assert!(error.contains("round_max_steps: 5, now 4"), "{error}");
@@ -137,13 +150,10 @@ fn a_reward_model_scores_each_sample_once_and_completions_too() {
         ("score_levels", "[1, 2, 3, 4, 100]"),
         ("quality", "scores"),
     ];
-    let path = place.path("without_column.toml");
-    let mut config: IterativeSftConfig = place.config(&[]);
-    config.scores.score_column = None;
-    fs::write(&path, toml::to_string(&config).unwrap()).unwrap();
+    let path = without_column(&place);
     let load = |keys: &[(&str, &str)]| {
         let keys = keys.iter().map(|&(key, value)| (key.to_owned(), value.to_owned()));
-        recipes::config::load::<IterativeSftConfig>(Some(&path), &keys.collect::<Vec<_>>())
+        load::<IterativeSftConfig>(Some(&path), &keys.collect::<Vec<_>>())
     };
     let (mut scorer, log, config) = (ByLength(0), Log::default(), load(&keys).unwrap());
     let watch = &mut || log.watch();
@@ -164,14 +174,13 @@ fn a_reward_model_scores_each_sample_once_and_completions_too() {
 #[test]
 fn a_judge_scores_by_its_rubric_and_a_budget_that_ends_stops_the_run() {
     let place = place().with("num_rounds", 1);
-    let path = place.path("judged.toml");
-    let mut config: IterativeSftConfig = place.config(&[]);
-    config.scores.score_column = None;
-    fs::write(&path, toml::to_string(&config).unwrap()).unwrap();
-    let keys = [("judge".to_owned(), "{model_name_or_path = 'a judge'}".to_owned())];
-    let config: IterativeSftConfig = recipes::config::load(Some(&path), &keys).unwrap();
-    // Two are scored before the budget ends, and are not paid for again.
-    let run = |most: usize| {
+    let path = without_column(&place);
+    // Two are scored before the budget ends, and are not paid for again when it is raised.
+    let run = |most: usize, budget: &str| {
+        let judge = format!(
+            "{{base_url = 'http://in.this.test/v1', model = 'a judge', input_price = 1.0, output_price = 1.0, {budget}}}"
+        );
+        let config: IterativeSftConfig = load(Some(&path), &[("judge".to_owned(), judge)]).unwrap();
         let mut num_left = most;
         let mut judge = Scripted::new(|_: &Request<'_>| {
             match num_left.checked_sub(1).map(|left| num_left = left) {
@@ -184,12 +193,23 @@ fn a_judge_scores_by_its_rubric_and_a_budget_that_ends_stops_the_run() {
         let ended = iterative_sft(&config, callers).map(drop);
         ended.map(|()| judge.num_requests)
     };
-    let error = run(2).unwrap_err().to_string();
+    let error = run(2, "max_cost = 0.1").unwrap_err().to_string();
     assert!(error.contains("the budget is spent"), "{error}");
-    assert_eq!(run(99).unwrap(), 4);
+    assert_eq!(run(99, "max_cost = 5.0, num_parallel = 2").unwrap(), 4);
     let train: Vec<Value> = lines(&place.path("out/round-1/train.jsonl"));
     assert!(train.len() == 6 && train.iter().all(|line| line["score"] == 3.0), "{train:?}");
     assert_eq!(fs::read_to_string(place.path("out/top_scored.jsonl")).unwrap(), "");
+}
+
+/// Makes the data set anew, with so many question marks.
+fn make_anew(place: &Place, refresh: &Refresh<'_>, number: usize) -> PathBuf {
+    fs::create_dir_all(&refresh.output_dir).unwrap();
+    let path = refresh.output_dir.join("new.jsonl");
+    let text = fs::read_to_string(refresh.dataset).unwrap();
+    let text = text.replace("Sum?", &format!("Sum{}", "?".repeat(number)));
+    let images = format!("\"images\":[\"{}/", place.folder.path().display());
+    fs::write(&path, text.replace("\"images\":[\"", &images)).unwrap();
+    path
 }
 
 #[test]
@@ -198,16 +218,9 @@ fn each_stage_may_have_its_data_made_anew() {
     let mut asked = Vec::new();
     let mut refresh = |refresh: &Refresh<'_>| {
         let adapter = refresh.model.adapter_name_or_path.clone();
-        asked.push((adapter.map(|path| path.display().to_string()), refresh.seed));
-        fs::create_dir_all(&refresh.output_dir).unwrap();
-        let path = refresh.output_dir.join("new.jsonl");
-        let text = fs::read_to_string(refresh.dataset).unwrap();
-        let number = asked.len();
-        let text = text.replace("Sum?", &format!("Sum{}", "?".repeat(number)));
-        let images = format!("\"images\":[\"{}/", place.folder.path().display());
-        let text = text.replace("\"images\":[\"", &images);
-        fs::write(&path, text).unwrap();
-        Ok(path)
+        let adapter = adapter.map(|path| path.display().to_string());
+        asked.push((adapter, refresh.shared_dir.clone(), refresh.seed));
+        Ok(make_anew(&place, refresh, asked.len()))
     };
     let config: IterativeSftConfig = place.config(&[]);
     let watch = &mut Watch::nobody;
@@ -217,9 +230,45 @@ fn each_stage_may_have_its_data_made_anew() {
     assert_eq!(first.0, None);
     assert!(second.0.as_ref().unwrap().ends_with("stage-1/sft/checkpoint-3"), "{second:?}");
     assert!(third.0.as_ref().unwrap().ends_with("round-1/sft/checkpoint-5"), "{third:?}");
-    assert_eq!(third.1, first.1 + 2);
+    // What was asked before one stage need not be asked before the next.
+    assert_eq!((&first.1, first.2), (&third.1, third.2));
     let last = fs::read_to_string(place.path("out/round-2/train.jsonl")).unwrap();
     assert!(last.contains("Sum???"), "{last}");
+}
+
+#[test]
+fn a_round_that_is_taken_up_again_keeps_the_data_it_began_with() {
+    let place = place().with("num_rounds", 1);
+    let keys = [("judge".to_owned(), "{model_name_or_path = 'a judge'}".to_owned())];
+    let config: IterativeSftConfig = load(Some(&without_column(&place)), &keys).unwrap();
+    let mut num_made = 0;
+    let mut run = |is_judged: bool| {
+        let mut judge = Scripted::new(|_: &Request<'_>| match is_judged {
+            true => Ok(r#"{"score": 3, "reason": "terse"}"#.to_owned()),
+            false => Err(Failure::Stopped { reason: "nobody is there".to_owned() }),
+        });
+        let mut refresh = |refresh: &Refresh<'_>| {
+            num_made += 1;
+            Ok(make_anew(&place, refresh, num_made))
+        };
+        let watch = &mut Watch::nobody;
+        let (judge, refresh) = (&mut judge, &mut refresh);
+        let callers = Callers { scorer: None, judge: Some(judge), refresh: Some(refresh), watch };
+        iterative_sft(&config, callers).map(drop)
+    };
+    let error = run(false).unwrap_err().to_string();
+    assert!(error.contains("nobody is there"), "{error}");
+    let data = place.path("out/round-1/data/new.jsonl");
+    let text = fs::read_to_string(&data).unwrap();
+    fs::write(&data, text.replace("Sum??", "Sum!!")).unwrap();
+    let error = run(true).unwrap_err().to_string();
+    assert!(error.contains("round-1 began with other samples"), "{error}");
+    fs::write(&data, &text).unwrap();
+    run(true).unwrap();
+    // Once before each stage.
+    assert_eq!(num_made, 2);
+    let train = fs::read_to_string(place.path("out/round-1/train.jsonl")).unwrap();
+    assert!(train.contains("Sum??") && !train.contains("Sum???"), "{train}");
 }
 
 #[test]
@@ -233,9 +282,20 @@ fn settings_are_checked() {
         (&[("score_levels", "[1, 2, 3]")], "score_levels"),
         (&[("score_levels", "[1,2,3,4,5]"), ("score_quantiles", "[0,0,0,0,1]")], "one way"),
         (&[("accuracy_tolerance", "2")], "accuracy_tolerance"),
+        (&[("distill", "{max_new_tokens = 8}")], "score_column and distill contradict"),
+        (&[("quality", "scores")], "quality = \"scores\" and score_column contradict"),
+        (
+            &[("quality", "scores"), ("score_quantiles", "[0,0,0,0,1]")],
+            "in place of score_quantiles",
+        ),
         (&[("gamma", "3")], "unknown key `gamma`"),
     ] {
         let error = place.try_config::<IterativeSftConfig>(keys).unwrap_err().to_string();
         assert!(error.contains(want), "{error}");
     }
+    let mut config: IterativeSftConfig = place.config(&[]);
+    (config.scores.score_column, config.answers.eval_dataset) = (None, None);
+    config.answers.quality = Quality::Scores;
+    let error = config.validate().unwrap_err().to_string();
+    assert!(error.contains("no eval_dataset contradict"), "{error}");
 }
