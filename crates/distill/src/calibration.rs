@@ -10,7 +10,7 @@ use crate::table::Row;
 /// Bins of items of about equal number.
 const NUM_BINS: usize = 5;
 
-/// Steepnesses that are tried on the scores at hand.
+/// Steepnesses that are tried on the scores at hand, beside the one that is set.
 const ALPHAS: [f64; 5] = [0.1, 0.2, 0.3, std::f64::consts::LN_2, 1.0];
 
 /// Length and correctness of generated chains against their penalties.
@@ -22,7 +22,7 @@ pub struct Calibration {
     pub length_correlation: Option<f64>,
     /// The same of penalty and correctness.
     pub correctness_correlation: Option<f64>,
-    /// What the penalties would be under other steepnesses.
+    /// What the penalties are under the steepness that is set, and would be under others.
     pub trends: Vec<Trend>,
 }
 
@@ -45,7 +45,7 @@ pub struct Bin {
     pub cut: f64,
 }
 
-/// Penalties of the same scores at another steepness.
+/// Penalties of the same scores at one steepness.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Trend {
     /// The steepness.
@@ -61,17 +61,18 @@ pub struct Trend {
 }
 
 impl Calibration {
-    /// Over the rows that were generated.
-    pub(crate) fn new(rows: &[Row]) -> Self {
+    /// Over the rows that were generated, under the settings of equation 1.
+    pub(crate) fn new(rows: &[Row], drlc: Drlc) -> Self {
         let mut points: Vec<Point> = rows.iter().filter_map(Point::of).collect();
         points.sort_by(|a, b| a.penalty.total_cmp(&b.penalty));
         let of = |what: fn(&Point) -> f64| points.iter().map(what).collect::<Vec<f64>>();
         let penalties = of(|point| point.penalty);
+        let scores: Vec<Scores> = rows.iter().filter_map(scores_of).collect();
         Self {
             bins: bins(&points),
             length_correlation: rank_correlation(&penalties, &of(|point| point.tokens)),
             correctness_correlation: rank_correlation(&penalties, &of(|point| point.correct)),
-            trends: trends(rows),
+            trends: trends(&scores, drlc),
         }
     }
 }
@@ -114,17 +115,17 @@ fn bins(points: &[Point]) -> Vec<Bin> {
     points.chunks(size).map(bin).collect()
 }
 
-/// β and γ stay 1: scores scaled over the data set are given as they are.
-fn trends(rows: &[Row]) -> Vec<Trend> {
-    let scores = |row: &Row| {
-        Some(Scores { vision: row.vision?, text: row.text?, integration: row.integration? })
-    };
-    let scores: Vec<Scores> = rows.iter().filter_map(scores).collect();
+fn scores_of(row: &Row) -> Option<Scores> {
+    Some(Scores { vision: row.vision?, text: row.text?, integration: row.integration? })
+}
+
+/// The weights of the scores stay as they are set: α alone is tried.
+fn trends(scores: &[Scores], drlc: Drlc) -> Vec<Trend> {
     if scores.is_empty() {
         return vec![];
     }
     let trend = |alpha: f64| {
-        let drlc = Drlc { alpha, beta: 1.0, gamma: 1.0 };
+        let drlc = Drlc { alpha, ..drlc };
         let mut penalties: Vec<f64> =
             scores.iter().map(|scores| repetition_penalty(scores, &drlc)).collect();
         penalties.sort_by(f64::total_cmp);
@@ -137,7 +138,10 @@ fn trends(rows: &[Row]) -> Vec<Trend> {
             capped: num_capped as f64 / penalties.len() as f64,
         }
     };
-    ALPHAS.map(trend).to_vec()
+    let mut alphas = [&ALPHAS[..], &[drlc.alpha]].concat();
+    alphas.sort_by(f64::total_cmp);
+    alphas.dedup();
+    alphas.into_iter().map(trend).collect()
 }
 
 /// Spearman's ρ, ties sharing their mean rank; `None` where one side has no spread.
@@ -204,5 +208,20 @@ mod tests {
         close(&[1.0, 2.0, 2.0, 3.0], &[1.0, 3.0, 2.0, 4.0], 4.5 / 22.5_f64.sqrt());
         assert_eq!(rank_correlation(&[1.0, 1.0], &[1.0, 2.0]), None);
         assert_eq!(rank_correlation(&[], &[]), None);
+    }
+
+    #[test]
+    fn the_steepness_that_is_set_is_among_those_tried_and_the_weights_stay() {
+        let scores = [Scores { vision: 1.0, text: 0.0, integration: 0.5 }];
+        let alphas =
+            |drlc| trends(&scores, drlc).iter().map(|trend| trend.alpha).collect::<Vec<_>>();
+        let own = Drlc { alpha: 0.25, beta: 3.0, gamma: 0.0 };
+        assert_eq!(alphas(own), [0.1, 0.2, 0.25, 0.3, std::f64::consts::LN_2, 1.0]);
+        assert_eq!(alphas(Drlc { alpha: 0.3, ..own }), ALPHAS);
+        // A mean of one quarter.
+        for Trend { alpha, median, .. } in trends(&scores, own) {
+            assert!((median - (alpha * 0.75).exp().min(2.0)).abs() < 1e-12, "{alpha}: {median}");
+        }
+        assert!(trends(&[], own).is_empty());
     }
 }

@@ -93,7 +93,7 @@ pub fn distill(
     quarantined.sort_by_key(|flawed| flawed.line);
     let rows: Vec<Row> =
         items.iter().zip(&records).map(|(item, record)| Row::new(item, record, folder)).collect();
-    let report = Report::new(num_lines, &rows, &quarantined, store.spending()?);
+    let report = Report::new(num_lines, &rows, &quarantined, store.spending()?, config.drlc());
     let place = |name: &str| -> PathBuf { config.output_dir.join(name) };
     data::write_lines(&place(QUARANTINE_FILE), &quarantined)?;
     data::write_lines(&place(ITEMS_FILE), &rows)?;

@@ -10,6 +10,7 @@ use stages::Spending;
 use crate::Error;
 use crate::calibration::Calibration;
 use crate::item::{Flaw, Quarantined};
+use crate::penalty::Drlc;
 use crate::table::Row;
 
 /// Counts, spending and calibration of a run.
@@ -35,6 +36,7 @@ impl Report {
         rows: &[Row],
         quarantined: &[Quarantined],
         stages: Vec<Spending>,
+        drlc: Drlc,
     ) -> Self {
         let (mut outcomes, mut flaws) = (BTreeMap::new(), BTreeMap::new());
         for row in rows.iter().filter(|row| row.outcome != "quarantined") {
@@ -48,7 +50,7 @@ impl Report {
         }
         let stopped = rows.iter().find(|row| row.outcome == "stopped");
         let stopped = stopped.and_then(|row| row.reason.clone());
-        let calibration = Calibration::new(rows);
+        let calibration = Calibration::new(rows, drlc);
         Self { num_lines, outcomes, flaws, stopped, stages, calibration }
     }
 

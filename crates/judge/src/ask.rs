@@ -6,7 +6,7 @@ use schema::{Content, Message, Role};
 use serde::{Deserialize, Serialize};
 
 use crate::Question;
-use crate::respond::{Decoding, Failure, Request, Respond, Response};
+use crate::respond::{Decoding, Failure, Prose, Request, Respond, Response};
 
 /// Longest part of an unreadable reply that is shown to its author again, in characters.
 const QUOTED: usize = 2000;
@@ -139,7 +139,10 @@ fn repair<Q: Question>(
         let Unread { question, response: first, .. } = &unread[number];
         let found = outcome.and_then(|second| match questions[*question].read(&second.text) {
             Ok(verdict) => Ok(judged(verdict, &[first, &second])),
-            Err(reason) => Err(Failure::Unreadable { reason, excerpt: quoted(&second.text, 200) }),
+            Err(reason) => {
+                let prose = Prose { reason, excerpt: quoted(&second.text, 200) };
+                Err(Failure::Unreadable(judged(prose, &[first, &second])))
+            }
         });
         done(*question, found);
     });
@@ -226,10 +229,8 @@ mod tests {
         assert_eq!((mended, asked.len()), (Ok((true, 2.0)), 2));
         assert!(asked[1].starts_with("correctness/1+repair ") && asked[1].contains("looks right"));
         let (lost, asked) = ask(&["It looks right.", "As I said."]);
-        assert!(
-            matches!(lost, Err(Failure::Unreadable { excerpt, .. }) if excerpt == "As I said.")
-        );
-        assert_eq!(asked.len(), 2);
+        let Err(Failure::Unreadable(lost)) = lost else { panic!("{lost:?}") };
+        assert_eq!((lost.verdict.excerpt.as_str(), lost.cost, asked.len()), ("As I said.", 2.0, 2));
     }
 
     #[test]

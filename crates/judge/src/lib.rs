@@ -35,7 +35,7 @@ pub use questions::{
     without_tags,
 };
 pub use respond::{
-    Decoding, Done, Failure, Request, Respond, Response, estimate_prompt, estimate_text,
+    Decoding, Done, Failure, Prose, Request, Respond, Response, estimate_prompt, estimate_text,
     whole_response,
 };
 pub use scripted::Scripted;

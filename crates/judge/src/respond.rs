@@ -6,6 +6,8 @@ use std::path::Path;
 use schema::{Content, Message, Part, Sample};
 use serde::{Deserialize, Serialize};
 
+use crate::ask::Judged;
+
 /// How a completion is drawn.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Decoding {
@@ -60,8 +62,17 @@ pub struct Response {
     pub cost: f64,
 }
 
+/// A reply that is not in the form asked for.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Prose {
+    /// What is wrong with it.
+    pub reason: String,
+    /// How it begins.
+    pub excerpt: String,
+}
+
 /// Why a request has no response, or a question no verdict.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[derive(Clone, Debug, PartialEq, thiserror::Error)]
 pub enum Failure {
     /// This one failed; another may not.
     #[error("{reason}")]
@@ -69,14 +80,9 @@ pub enum Failure {
         /// Why.
         reason: String,
     },
-    /// The reply was not in the form asked for, and neither was the one after it.
-    #[error("the judge's reply cannot be used: {reason}; it begins {excerpt:?}")]
-    Unreadable {
-        /// What is wrong with it.
-        reason: String,
-        /// How it begins.
-        excerpt: String,
-    },
+    /// The reply was not in the form asked for, and neither was the one after it; both were paid for.
+    #[error("the judge's reply cannot be used: {}; it begins {:?}", .0.verdict.reason, .0.verdict.excerpt)]
+    Unreadable(Judged<Prose>),
     /// No rule can tell, and no model is configured.
     #[error("no rule decides {question}, and no judge is configured")]
     NoJudge {

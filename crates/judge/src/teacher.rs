@@ -38,7 +38,7 @@ pub struct TeacherConfig {
     /// Requests on the way at once; 8 by default.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub num_parallel: Option<usize>,
-    /// Price of a million tokens of prompts; 0 by default.
+    /// Price of a million tokens of prompts; 0 by default. A `max_cost` needs both prices.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub input_price: Option<f64>,
     /// Price of a million tokens of completions; 0 by default.
@@ -91,23 +91,73 @@ pub enum TeacherError {
         /// What is allowed.
         expected: &'static str,
     },
+    /// A key that says nothing of a model at this place.
+    #[error("{key} is no key of a model {place}")]
+    Foreign {
+        /// The key.
+        key: &'static str,
+        /// Where the model is.
+        place: &'static str,
+    },
+    /// A limit on money, and nothing costs any.
+    #[error("max_cost never ends a run without input_price and output_price")]
+    NoPrices,
 }
 
 impl TeacherConfig {
     /// Where the teacher is.
     ///
     /// # Errors
-    /// When the settings name no place or two, or a number makes no sense.
+    /// When the settings name no place or two, a number makes no sense, or a key is of the other kind of model.
     pub fn kind(&self) -> Result<TeacherKind<'_>, TeacherError> {
-        self.check()?;
+        self.check_numbers()?;
         match (&self.base_url, &self.model, &self.model_name_or_path) {
-            (Some(base_url), Some(model), None) => Ok(TeacherKind::Server { base_url, model }),
-            (None, None, Some(folder)) => Ok(TeacherKind::Local(folder)),
+            (Some(base_url), Some(model), None) => {
+                self.check_server()?;
+                Ok(TeacherKind::Server { base_url, model })
+            }
+            (None, None, Some(folder)) => {
+                self.check_local()?;
+                Ok(TeacherKind::Local(folder))
+            }
             _ => Err(TeacherError::Place),
         }
     }
 
-    fn check(&self) -> Result<(), TeacherError> {
+    /// A server loads its own weights, and its money can be limited only where tokens have prices.
+    fn check_server(&self) -> Result<(), TeacherError> {
+        let of_weights = [
+            ("adapter_name_or_path", self.adapter_name_or_path.is_some()),
+            ("dtype", self.dtype.is_some()),
+        ];
+        none_given(&of_weights, "behind a server")?;
+        let has_prices = self.input_price.is_some() && self.output_price.is_some();
+        match self.max_cost {
+            Some(_) if !has_prices => Err(TeacherError::NoPrices),
+            _ => Ok(()),
+        }
+    }
+
+    /// A model in this process is sent nothing, and costs nothing.
+    fn check_local(&self) -> Result<(), TeacherError> {
+        let of_requests = [
+            ("api_key_env", self.api_key_env.is_some()),
+            ("timeout", self.timeout.is_some()),
+            ("max_tries", self.max_tries.is_some()),
+            ("first_wait", self.first_wait.is_some()),
+            ("num_parallel", self.num_parallel.is_some()),
+            ("input_price", self.input_price.is_some()),
+            ("output_price", self.output_price.is_some()),
+            ("max_total_tokens", self.max_total_tokens.is_some()),
+            ("max_cost", self.max_cost.is_some()),
+            ("image_tokens", self.image_tokens.is_some()),
+            ("max_completion_tokens", self.max_completion_tokens),
+            ("fixed_sampling", self.fixed_sampling),
+        ];
+        none_given(&of_requests, "in this process")
+    }
+
+    fn check_numbers(&self) -> Result<(), TeacherError> {
         let seconds = [("timeout", self.timeout), ("first_wait", self.first_wait)];
         for (key, value) in seconds {
             let is_bad = |&value: &f64| !(value > 0.0 && value <= 86_400.0);
@@ -133,6 +183,81 @@ impl TeacherConfig {
                 Err(TeacherError::Value { key, value: "0".to_owned(), expected: "at least 1" })
             }
             None => Ok(()),
+        }
+    }
+}
+
+/// That no key is given which a model at this place does not have.
+fn none_given(keys: &[(&'static str, bool)], place: &'static str) -> Result<(), TeacherError> {
+    match keys.iter().find(|(_, is_given)| *is_given) {
+        Some(&(key, _)) => Err(TeacherError::Foreign { key, place }),
+        None => Ok(()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn server() -> TeacherConfig {
+        let (base_url, model) = (Some("http://x/v1".to_owned()), Some("m".to_owned()));
+        TeacherConfig { base_url, model, ..TeacherConfig::default() }
+    }
+
+    fn local() -> TeacherConfig {
+        TeacherConfig { model_name_or_path: Some("vlm".into()), ..TeacherConfig::default() }
+    }
+
+    #[test]
+    fn a_limit_on_money_needs_both_prices() {
+        let limited = |input_price, output_price| {
+            let max_cost = Some(20.0);
+            TeacherConfig { max_cost, input_price, output_price, ..server() }
+        };
+        for (input, output) in [(None, None), (Some(2.5), None), (None, Some(10.0))] {
+            let error = limited(input, output).kind().unwrap_err().to_string();
+            let keys = ["max_cost", "input_price", "output_price"];
+            assert!(keys.iter().all(|key| error.contains(key)), "{error}");
+        }
+        assert!(limited(Some(2.5), Some(0.0)).kind().is_ok());
+        assert!(TeacherConfig { output_price: Some(10.0), ..server() }.kind().is_ok());
+    }
+
+    #[test]
+    fn keys_of_the_other_kind_are_refused() {
+        let refused = |config: TeacherConfig, key: &str, place: &str| {
+            let error = config.kind().unwrap_err().to_string();
+            assert_eq!(error, format!("{key} is no key of a model {place}"));
+        };
+        let of_weights: [(&str, fn(&mut TeacherConfig)); 2] = [
+            ("adapter_name_or_path", |c| c.adapter_name_or_path = Some("a".into())),
+            ("dtype", |c| c.dtype = Some("bfloat16".to_owned())),
+        ];
+        for (key, give) in of_weights {
+            let [mut server, mut local] = [server(), local()];
+            give(&mut server);
+            give(&mut local);
+            refused(server, key, "behind a server");
+            assert!(local.kind().is_ok(), "{key}");
+        }
+        let of_requests: [(&str, fn(&mut TeacherConfig)); 12] = [
+            ("api_key_env", |c| c.api_key_env = Some("KEY".to_owned())),
+            ("timeout", |c| c.timeout = Some(1.0)),
+            ("max_tries", |c| c.max_tries = Some(1)),
+            ("first_wait", |c| c.first_wait = Some(1.0)),
+            ("num_parallel", |c| c.num_parallel = Some(1)),
+            ("input_price", |c| c.input_price = Some(0.0)),
+            ("output_price", |c| c.output_price = Some(0.0)),
+            ("max_total_tokens", |c| c.max_total_tokens = Some(1)),
+            ("max_cost", |c| c.max_cost = Some(1.0)),
+            ("image_tokens", |c| c.image_tokens = Some(1)),
+            ("max_completion_tokens", |c| c.max_completion_tokens = true),
+            ("fixed_sampling", |c| c.fixed_sampling = true),
+        ];
+        for (key, give) in of_requests {
+            let mut local = local();
+            give(&mut local);
+            refused(local, key, "in this process");
         }
     }
 }

@@ -7,9 +7,10 @@ use std::path::Path;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use schema::Sample;
+use sha2::{Digest as _, Sha256};
 
 use crate::Error;
-use crate::wire::{Message, Part};
+use crate::wire::{ChatRequest, Content, Message, Part};
 
 /// The largest image file that is sent, in bytes; servers take less.
 const MAX_IMAGE_BYTES: u64 = 64 << 20;
@@ -111,4 +112,30 @@ fn image(path: &Path) -> io::Result<(&'static str, Vec<u8>)> {
         _ => return refuse("not a PNG, JPEG, WebP, GIF or BMP image".to_owned()),
     };
     Ok((kind, bytes))
+}
+
+/// The request with `sha256:` and a hash in place of the bytes of each image: what was asked, without its megabytes.
+pub(crate) fn without_image_bytes(mut request: ChatRequest) -> ChatRequest {
+    for message in &mut request.messages {
+        let Some(Content::Parts(parts)) = &mut message.content else { continue };
+        for part in parts {
+            if let Part::ImageUrl { image_url } = part
+                && let Some(data) = image_url.url.strip_prefix("data:")
+            {
+                image_url.url = format!("sha256:{}", hash_of(data));
+            }
+        }
+    }
+    request
+}
+
+/// The hash of the bytes in a `data:` URL: that of the image's file, so that the two can be matched.
+fn hash_of(data: &str) -> String {
+    let (kind, data) = data.split_once(',').unwrap_or(("", data));
+    let decoded = kind.ends_with(";base64").then(|| STANDARD.decode(data));
+    let hash = match decoded {
+        Some(Ok(bytes)) => Sha256::digest(bytes),
+        _ => Sha256::digest(data),
+    };
+    stages::hex(&hash)
 }

@@ -8,6 +8,7 @@ use judge::estimate_text;
 use sha2::{Digest as _, Sha256};
 
 use crate::account::Account;
+use crate::content::without_image_bytes;
 use crate::parallel::in_parallel;
 use crate::wire::{Content, Part};
 use crate::{
@@ -154,7 +155,9 @@ impl Endpoint {
         if let Some(reason) = self.stopped.get() {
             return Err(Error::Stopped { reason: reason.clone() });
         }
-        let asked = Asked { hash: &hash, body: &body, request: &request, call };
+        let kept = without_image_bytes(request.clone());
+        let kept = serde_json::to_string(&kept).expect("a request has a JSON form");
+        let asked = Asked { hash: &hash, body: &body, kept: &kept, request: &request, call };
         let answered = self.transport.persist(&body, |attempt| self.attempt(&asked, attempt));
         answered.inspect_err(|error| {
             if error.is_final() {
@@ -213,6 +216,7 @@ impl Endpoint {
         };
         let record = Attempt {
             hash: asked.hash,
+            body: asked.kept,
             prompt_version: asked.call.prompt_version,
             url: self.transport.url(),
             model: &self.settings.model,
@@ -282,6 +286,8 @@ impl Endpoint {
 struct Asked<'a> {
     hash: &'a str,
     body: &'a str,
+    /// The body as the ledger keeps it.
+    kept: &'a str,
     request: &'a ChatRequest,
     call: &'a Call<'a>,
 }

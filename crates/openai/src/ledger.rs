@@ -1,9 +1,9 @@
-//! Every attempt on disk with its raw reply, so that nothing is paid twice and all can be audited.
+//! Every request on disk with its attempts and the raw reply, so that nothing is paid twice and all can be audited.
 
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use rusqlite::{Connection, OptionalExtension as _, params};
+use rusqlite::{Connection, OptionalExtension as _, ToSql, params};
 use stages::{IN_MEMORY, database};
 
 use crate::{Error, Spending, Usage};
@@ -22,12 +22,26 @@ const TABLES: &str = "
         prompt_tokens INTEGER NOT NULL,
         completion_tokens INTEGER NOT NULL,
         cost REAL NOT NULL,
-        raw TEXT NOT NULL
+        raw TEXT NOT NULL,
+        at INTEGER
     );
     CREATE INDEX IF NOT EXISTS attempts_by_hash ON attempts (hash);
+    CREATE TABLE IF NOT EXISTS requests (hash TEXT PRIMARY KEY, body TEXT NOT NULL);
 ";
 
-/// Where attempts and replies are kept: one SQLite file with the table `attempts`.
+/// For a ledger from before attempts had their times.
+const ADD_TIME: &str = "ALTER TABLE attempts ADD COLUMN at INTEGER";
+
+const INSERT_REQUEST: &str = "INSERT OR IGNORE INTO requests (hash, body) VALUES (?1, ?2)";
+
+const INSERT_ATTEMPT: &str = "
+    INSERT INTO attempts (hash, prompt_version, url, model, seed, attempt, outcome, status,
+        prompt_tokens, completion_tokens, cost, raw, at)
+    VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, unixepoch())
+";
+
+/// Where requests, attempts and replies are kept: one SQLite file with the tables `requests` and `attempts`. An attempt's
+/// `at` is when it ended, in Unix seconds.
 #[derive(Debug)]
 pub struct Ledger {
     path: PathBuf,
@@ -60,6 +74,8 @@ impl Outcome {
 pub struct Attempt<'a> {
     /// What was asked: the hash of address and body.
     pub hash: &'a str,
+    /// The body as it is kept, which is without the bytes of images.
+    pub body: &'a str,
     /// Which prompt asked.
     pub prompt_version: &'a str,
     /// The address.
@@ -100,8 +116,15 @@ impl Ledger {
     }
 
     fn at(path: &Path) -> Result<Self, Error> {
-        let connection = database(path, TABLES)
-            .map_err(|source| Error::Ledger { path: path.to_owned(), source })?;
+        let open = || {
+            let connection = database(path, TABLES)?;
+            if !connection.column_exists(None, "attempts", "at")? {
+                connection.execute_batch(ADD_TIME)?;
+            }
+            Ok(connection)
+        };
+        let connection =
+            open().map_err(|source| Error::Ledger { path: path.to_owned(), source })?;
         Ok(Self { path: path.to_owned(), connection: Mutex::new(connection) })
     }
 
@@ -116,7 +139,7 @@ impl Ledger {
         found.map_err(|source| self.error(source))
     }
 
-    /// Writes an attempt down; a reply is kept with it.
+    /// Writes an attempt down, and what was asked; a reply is kept with it.
     ///
     /// # Errors
     /// When the ledger cannot be written.
@@ -136,11 +159,12 @@ impl Ledger {
             attempt.cost,
             attempt.raw,
         ];
-        let insert = "INSERT INTO attempts (hash, prompt_version, url, model, seed, attempt, outcome, status, \
-                      prompt_tokens, completion_tokens, cost, raw) \
-                      VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12)";
         let connection = self.connection();
-        let written = connection.prepare_cached(insert).and_then(|mut insert| insert.execute(row));
+        let insert = |statement: &str, row: &[&dyn ToSql]| {
+            connection.prepare_cached(statement)?.execute(row)
+        };
+        let written = insert(INSERT_REQUEST, params![attempt.hash, attempt.body])
+            .and_then(|_| insert(INSERT_ATTEMPT, row));
         written.map(drop).map_err(|source| self.error(source))
     }
 

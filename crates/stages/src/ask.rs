@@ -1,6 +1,7 @@
 //! Asking for what the store does not hold.
 
-use judge::{Failure, Judge, Judged, Question, Request, Respond, Response, judge_all};
+use judge::{Failure, Judge, Judged, Prose, Question, Request, Respond, Response, judge_all};
+use serde::{Deserialize, Serialize};
 
 use crate::store::{Entry, key};
 use crate::{Error, Store};
@@ -31,7 +32,7 @@ pub type Responded<'a> = dyn FnMut(usize, Result<Response, Failure>) + 'a;
 
 impl Store {
     /// Answers every question, from the store or else by the judge; `found` is called exactly once for each, in any
-    /// order, and what is new is kept before it is.
+    /// order, and what is new is kept before it is: a verdict, or that the judge's replies are in no form.
     ///
     /// # Errors
     /// When the store cannot be read or written.
@@ -46,8 +47,8 @@ impl Store {
         let (mut places, mut asked) = (vec![], vec![]);
         for (number, Keyed { content, value }) in questions.into_iter().enumerate() {
             let key = question_key(stage.name, &identity, content, &value);
-            match self.get::<Judged<Q::Verdict>>(&key)? {
-                Some(judged) => found(number, Ok(judged.verdict)),
+            match self.get::<Kept<Q::Verdict>>(&key)? {
+                Some(kept) => found(number, kept.found()),
                 None => {
                     places.push((number, key, content));
                     asked.push(value);
@@ -57,22 +58,15 @@ impl Store {
         let mut broken = None;
         judge_all(judge, &asked, &mut |place, judged| {
             let (number, key, item) = &places[place];
-            let kept = judged.map(|judged| {
-                let entry = Entry {
-                    key,
-                    stage: stage.name,
-                    item,
-                    prompt_version: Q::VERSION,
-                    model: &judged.model,
-                    seed: stage.seed,
-                    prompt_tokens: judged.prompt_tokens,
-                    completion_tokens: judged.completion_tokens,
-                    cost: judged.cost,
+            let kept = Kept::of(judged).inspect(|kept| {
+                let asked = (key.as_str(), *item, Q::VERSION);
+                let entry = match kept {
+                    Kept::Verdict(judged) => entry(stage, asked, judged),
+                    Kept::Unreadable { unreadable } => entry(stage, asked, unreadable),
                 };
-                broken = broken.take().or(self.put(&entry, &judged).err());
-                judged.verdict
+                broken = broken.take().or(self.put(&entry, kept).err());
             });
-            found(*number, kept);
+            found(*number, kept.and_then(Kept::found));
         });
         broken.map_or(Ok(()), Err)
     }
@@ -121,6 +115,53 @@ impl Store {
             done(*number, outcome);
         });
         broken.map_or(Ok(()), Err)
+    }
+}
+
+/// What is kept of a question.
+#[derive(Serialize, Deserialize)]
+#[serde(untagged)]
+enum Kept<V> {
+    /// Its verdict.
+    Verdict(Judged<V>),
+    /// That its judge does not keep to the form: asked again, the judge would say the same.
+    Unreadable { unreadable: Judged<Prose> },
+}
+
+impl<V> Kept<V> {
+    /// What is kept of an outcome; a failure or a stop is not, since another time may be better.
+    fn of(judged: Result<Judged<V>, Failure>) -> Result<Self, Failure> {
+        match judged {
+            Ok(judged) => Ok(Self::Verdict(judged)),
+            Err(Failure::Unreadable(unreadable)) => Ok(Self::Unreadable { unreadable }),
+            Err(failure) => Err(failure),
+        }
+    }
+
+    fn found(self) -> Result<V, Failure> {
+        match self {
+            Self::Verdict(judged) => Ok(judged.verdict),
+            Self::Unreadable { unreadable } => Err(Failure::Unreadable(unreadable)),
+        }
+    }
+}
+
+/// What a judge took for a question with this key, about this item, in this version.
+fn entry<'a, V>(
+    stage: Stage,
+    (key, item, prompt_version): (&'a str, &'a str, &'a str),
+    judged: &'a Judged<V>,
+) -> Entry<'a> {
+    Entry {
+        key,
+        stage: stage.name,
+        item,
+        prompt_version,
+        model: &judged.model,
+        seed: stage.seed,
+        prompt_tokens: judged.prompt_tokens,
+        completion_tokens: judged.completion_tokens,
+        cost: judged.cost,
     }
 }
 

@@ -13,9 +13,13 @@ use serde::{Deserialize, Serialize};
 
 use super::training::{keep_settings, settings, show_plan};
 use crate::args::DistillArgs;
+use crate::lock::lock;
 use crate::output::Table;
 use crate::progress::Steps;
 use crate::{Context, teachers};
+
+/// Name of the file whose lock keeps a second process out of the folder: both would ask, and pay, for the same.
+const LOCK_FILE: &str = ".distill.lock";
 
 /// The keys of `sightline distill`.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -51,8 +55,12 @@ pub(crate) fn run(args: &DistillArgs, context: &Context) -> Result<()> {
             done.report
         )
     })?;
-    match outcome.report.stopped {
+    let (report, num_failed) = (&outcome.report, outcome.report.count("failed"));
+    match &report.stopped {
         Some(reason) => bail!("stopped early, the same command goes on: {reason}"),
+        None if num_failed > 0 => {
+            bail!("{num_failed} items failed, the same command tries them again")
+        }
         None => Ok(()),
     }
 }
@@ -76,6 +84,7 @@ struct Done {
 pub(super) fn run_pipeline(recipe: &DistillRecipe, context: &Context) -> Result<Report> {
     let config = &recipe.0;
     let folder = &config.output_dir;
+    let _lock = lock(folder, LOCK_FILE)?;
     keep_settings(recipe, folder)?;
     let open = |name: &str, teacher: &TeacherConfig| {
         teachers::open_in(folder, name, teacher, &context.progress)

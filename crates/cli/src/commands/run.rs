@@ -9,26 +9,27 @@
 //! A stage is a command with its own keys, run by the same function as on the command line. What makes a
 //! stage go on after a kill is the command's affair; here it is only decided which one is next.
 
-use std::fs::File;
 use std::time::Instant;
 
 use ::eval::{Summary, table};
-use anyhow::{Context as _, Result, bail};
+use anyhow::{Context as _, Result};
 use serde::Serialize;
 use serde_json::Value;
 
 use super::choose;
 use crate::Context;
 use crate::args::RunArgs;
+use crate::lock::lock;
 use crate::output::{Output, Table};
-use crate::progress::Progress;
 
 mod recipe;
 mod reference;
 mod invocation;
 mod marker;
 mod plan;
+mod aside;
 
+use aside::set_aside;
 use marker::Marker;
 use plan::{Planned, State, plan};
 use recipe::Pipeline;
@@ -43,7 +44,7 @@ pub(crate) fn run(args: &RunArgs, context: &Context) -> Result<()> {
     if args.dry_run {
         return plan::show(&pipeline, &planned, context);
     }
-    let _lock = lock(&pipeline)?;
+    let _lock = lock(&pipeline.output_dir, LOCK_FILE)?;
     let mut lines = Vec::new();
     let total = planned.len();
     for (number, stage) in (1..).zip(&planned) {
@@ -64,24 +65,15 @@ pub(crate) fn run(args: &RunArgs, context: &Context) -> Result<()> {
     context.output.show(&Outcome { stages: lines }, Outcome::describe)
 }
 
-/// The lock of the folder, held until it is dropped.
-fn lock(pipeline: &Pipeline) -> Result<File> {
-    let path = pipeline.output_dir.join(LOCK_FILE);
-    let open = || {
-        std::fs::create_dir_all(&pipeline.output_dir)?;
-        File::create(&path)
-    };
-    let file = open().with_context(|| format!("cannot write {}", path.display()))?;
-    match file.try_lock() {
-        Ok(()) => Ok(file),
-        Err(error) => bail!("{}: another run holds it ({error})", pipeline.output_dir.display()),
-    }
-}
-
 /// Runs one stage and leaves its marker.
 fn execute(pipeline: &Pipeline, stage: &Planned, context: &Context) -> Result<Marker> {
     if let State::Changed { differences } = &stage.state {
-        set_aside(stage, differences, &context.progress)?;
+        let place = set_aside(&stage.folder, &stage.command)?;
+        context.progress.warn(&format!(
+            "{}: made under other settings ({differences}); set aside as {}",
+            stage.name,
+            place.display()
+        ));
     }
     let mut marker = stage.marker();
     marker.write(&stage.folder)?;
@@ -95,24 +87,6 @@ fn execute(pipeline: &Pipeline, stage: &Planned, context: &Context) -> Result<Ma
     marker.keep_result(&stage.folder, captured.take());
     marker.write(&stage.folder)?;
     Ok(marker)
-}
-
-/// What was made under other settings gets another name: nothing mixes, nothing is lost.
-fn set_aside(stage: &Planned, differences: &str, progress: &Progress) -> Result<()> {
-    let free = (1..).map(|number| {
-        let mut name = stage.folder.as_os_str().to_owned();
-        name.push(format!(".changed-{number}"));
-        std::path::PathBuf::from(name)
-    });
-    let place = free.into_iter().find(|path| !path.exists()).context("no free name")?;
-    std::fs::rename(&stage.folder, &place)
-        .with_context(|| format!("cannot rename {}", stage.folder.display()))?;
-    progress.warn(&format!(
-        "{}: made under other settings ({differences}); set aside as {}",
-        stage.name,
-        place.display()
-    ));
-    Ok(())
 }
 
 /// What a run left behind.

@@ -5,7 +5,7 @@ use judge::{Request, Scripted};
 use serde_json::json;
 
 use crate::fixture::{
-    bmp, config, dataset, generator, judge, line, lines, run, run_judged, verdict, words,
+    bmp, config, dataset, generator, line, lines, run, run_judged, verdict, words,
 };
 
 #[test]
@@ -83,7 +83,10 @@ fn a_judge_in_prose_is_reported_and_the_run_goes_on() {
     assert_eq!((report.num_distilled(), report.flaws[&Flaw::JudgeProse]), (3, 1));
     let reason = lines(&config, "quarantine.jsonl")[0]["reason"].as_str().unwrap().to_owned();
     assert!(reason.starts_with("integration: ") && reason.contains("What a lovely"), "{reason}");
-    assert_eq!(judge().num_requests, 0);
+    // Asked again, it would say the same.
+    let num_asked = chatty.num_requests;
+    let again = run_judged(&config, &mut generator(), &mut chatty);
+    assert_eq!((again, chatty.num_requests), (report, num_asked));
 }
 
 #[test]

@@ -6,10 +6,12 @@ use std::sync::Mutex;
 use std::time::{Duration, Instant};
 
 use openai::{
-    ApiKey, Budget, Call, ChatRequest, Endpoint, Error, Ledger, Message, Patience, Prices, Role,
-    Settings,
+    ApiKey, Attempt, Budget, Call, ChatRequest, Endpoint, Error, Ledger, Message, Outcome, Part,
+    Patience, Prices, Role, Settings, Usage,
 };
+use rusqlite::Connection;
 use serde_json::{Value, json};
+use sha2::{Digest as _, Sha256};
 use testkit::{Reply, Server};
 
 fn settings(server: &Server) -> Settings {
@@ -172,6 +174,61 @@ fn a_budget_ends_the_run_before_it_is_passed() {
     }
     let requests = server.num_requests();
     assert!((11..=13).contains(&requests), "{requests}: the second run pays for nothing anew");
+}
+
+#[test]
+fn what_was_asked_is_kept_with_its_time_and_images_by_their_hashes() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("ledger.sqlite");
+    let server = Server::start(|_, _| Reply::json(&completion("a cat")));
+    let endpoint = Endpoint::new(settings(&server), Ledger::open(&path).unwrap()).unwrap();
+    let parts = vec![Part::text("What?"), Part::image("data:image/png;base64,iVBORw==")];
+    let request = ChatRequest::new(vec![Message::parts(Role::User, parts)]);
+    endpoint.chat(&Call { prompt_version: "test/1", request }).unwrap();
+    let query = "SELECT body, at FROM attempts JOIN requests USING (hash)";
+    let read = |row: &rusqlite::Row<'_>| Ok((row.get::<_, String>(0)?, row.get::<_, i64>(1)?));
+    let (body, at) = Connection::open(&path).unwrap().query_one(query, [], read).unwrap();
+    let mut sent = server.requests()[0].1.clone();
+    let image = &mut sent["messages"][0]["content"][1]["image_url"]["url"];
+    assert_eq!(*image, "data:image/png;base64,iVBORw==");
+    *image = format!("sha256:{}", stages::hex(&Sha256::digest(b"\x89PNG"))).into();
+    assert_eq!(serde_json::from_str::<Value>(&body).unwrap(), sent);
+    assert!(at > 1_700_000_000, "{at}");
+}
+
+#[test]
+fn an_older_ledger_goes_on() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("ledger.sqlite");
+    let columns = "id INTEGER PRIMARY KEY, hash TEXT NOT NULL, prompt_version TEXT NOT NULL, url TEXT NOT NULL, \
+                   model TEXT NOT NULL, seed INTEGER, attempt INTEGER NOT NULL, outcome TEXT NOT NULL, \
+                   status INTEGER, prompt_tokens INTEGER NOT NULL, completion_tokens INTEGER NOT NULL, \
+                   cost REAL NOT NULL, raw TEXT NOT NULL";
+    let row = "1, 'old', 'test/1', 'u', 'm', NULL, 1, 'reply', 200, 10, 5, 2.0, 'hello'";
+    let older = Connection::open(&path).unwrap();
+    let sql = format!("CREATE TABLE attempts ({columns}); INSERT INTO attempts VALUES ({row});");
+    older.execute_batch(&sql).unwrap();
+    drop(older);
+    for num_before in [1, 2] {
+        let ledger = Ledger::open(&path).unwrap();
+        assert_eq!(ledger.reply("old").unwrap().as_deref(), Some("hello"));
+        assert_eq!(ledger.num_attempts().unwrap(), [num_before, 0, 0]);
+        let attempt = Attempt {
+            hash: "new",
+            body: "{}",
+            prompt_version: "test/1",
+            url: "u",
+            model: "m",
+            seed: None,
+            attempt: 1,
+            outcome: Outcome::Reply,
+            status: Some(200),
+            usage: Usage::default(),
+            cost: 0.0,
+            raw: "again",
+        };
+        ledger.record(&attempt).unwrap();
+    }
 }
 
 #[test]

@@ -55,9 +55,8 @@ fn prose_is_mended_or_reported() {
     });
     let verdicts = ask(&server, 3);
     assert_eq!((&verdicts[0], &verdicts[2]), (&Ok(false), &Ok(false)));
-    assert!(
-        matches!(&verdicts[1], Err(Failure::Unreadable { excerpt, .. }) if excerpt.starts_with("I would"))
-    );
+    let Err(Failure::Unreadable(prose)) = &verdicts[1] else { panic!("{:?}", verdicts[1]) };
+    assert!(prose.verdict.excerpt.starts_with("I would"), "{prose:?}");
     assert_eq!(server.num_requests(), 6);
 }
 

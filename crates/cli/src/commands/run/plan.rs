@@ -276,12 +276,14 @@ fn estimate(plan: &Value) -> String {
     let named = [
         ("steps", "steps"),
         ("num_samples", "samples"),
+        ("num_items", "items"),
         ("num_prompts", "prompts"),
         ("num_responses", "responses"),
         ("num_questions", "questions"),
     ];
     let mut parts: Vec<String> =
         named.iter().filter_map(|(key, what)| Some(format!("{} {what}", number(key)?))).collect();
+    parts.extend(requests(plan));
     if let Some(parameters) = number("num_parameters") {
         parts.push(format!("{} parameters train", count(parameters as usize)));
     }
@@ -297,6 +299,15 @@ fn estimate(plan: &Value) -> String {
     }
     parts.extend(rounds);
     parts.join(", ")
+}
+
+/// What a distillation has still to ask, and what that costs where it costs anything.
+fn requests(plan: &Value) -> Vec<String> {
+    let Some(stages) = plan.get("stages").and_then(Value::as_array) else { return vec![] };
+    let sum = |key: &str| stages.iter().filter_map(|stage| stage[key].as_f64()).sum::<f64>();
+    let (num_requests, cost) = (sum("num_requests") - sum("num_stored"), sum("cost"));
+    let cost = (cost > 0.0).then(|| format!("cost at most {cost:.4}"));
+    [format!("up to {num_requests} requests")].into_iter().chain(cost).collect()
 }
 
 /// The rounds of iterative fine-tuning.
