@@ -214,10 +214,7 @@ impl Seen {
                 "{}: {count} pairs whose scores differ by {min_score_gap} or less are left out",
                 path.display()
             )),
-            Notice::Reference { done, total } => {
-                let (steps, message) = (self.steps, format!("reference log-probs {done}/{total}"));
-                self.meter().set(steps, &message);
-            }
+            Notice::Reference { done, total } => self.within("reference log-probs", (*done, *total)),
             Notice::Best { step, metric, value, path } => self.progress.note(&format!(
                 "step {step}: the best held-out {metric} so far, {value:.4}; kept as {}",
                 path.display()
@@ -229,14 +226,8 @@ impl Seen {
                 let message = format!("prompts {done}/{total}");
                 self.meter().set(0, &message);
             }
-            Notice::Answered { done, total } => {
-                let (steps, message) = (self.steps, format!("answers {done}/{total}"));
-                self.meter().set(steps, &message);
-            }
-            Notice::Scored { done, total } => {
-                let (steps, message) = (self.steps, format!("scores {done}/{total}"));
-                self.meter().set(steps, &message);
-            }
+            Notice::Answered { done, total } => self.within("answers", (*done, *total)),
+            Notice::Scored { done, total } => self.within("scores", (*done, *total)),
             Notice::Selected { round, num_samples, num_scored, num_misclassified, num_selected } => {
                 self.progress.note(&format!(
                     "round {round}: {num_selected} of {num_samples} samples; {num_scored} score high enough, \
@@ -268,6 +259,12 @@ impl Seen {
                 self.meter().set(steps, message.trim_end_matches(", "));
             }
         }
+    }
+
+    /// How far something is that belongs to a step.
+    fn within(&mut self, what: &str, (done, total): (usize, usize)) {
+        let (steps, message) = (self.steps, format!("{what} {done}/{total}"));
+        self.meter().set(steps, &message);
     }
 
     fn meter(&mut self) -> &mut Meter {

@@ -187,7 +187,7 @@ fn the_buffers_age_is_in_rollouts() {
 fn a_buffered_completion_of_a_negative_advantage_is_bounded() {
     let dual = |keys: &[(&str, &str)]| match Case::new(keys).config.replay_objective().surrogate {
         loss::Surrogate::Clipped(clip) => clip.dual,
-        other => panic!("{other:?}"),
+        other @ loss::Surrogate::Truncated { .. } => panic!("{other:?}"),
     };
     assert_eq!((dual(&[]), dual(&[("delta", "2")])), (Some(3.0), Some(2.0)));
 }
