@@ -54,10 +54,11 @@ fn weak_chosen_responses_are_written_anew_or_dropped() {
 
 #[test]
 fn a_new_response_has_to_be_new_and_right() {
-    let folder = tempfile::tempdir().unwrap();
     let known = json!({ "prompt": "3 + 4?", "chosen": "\\boxed{7}", "rejected": "\\boxed{9}", "answer": "7" });
-    let config = CurateConfig { min_margin: Some(100.0), ..scored(folder.path(), &[known]) };
     for reply in ["\\boxed{9}", "\\boxed{7}", "It is \\boxed{10}.", "", "<think>so"] {
+        let folder = tempfile::tempdir().unwrap();
+        let pairs = scored(folder.path(), std::slice::from_ref(&known));
+        let config = CurateConfig { min_margin: Some(100.0), ..pairs };
         let mut judge = Scripted::new(|_: &Request<'_>| Ok(reply.to_owned()));
         let statistics = run(&config, Some(&mut judge), Some(&mut Numbers(0)));
         assert_eq!((statistics.count(Dropped::Weak), judge.num_requests), (1, 2), "{reply}");
