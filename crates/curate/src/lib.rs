@@ -32,6 +32,12 @@ pub use statistics::{Dropped, Statistics};
 
 /// The pairs of a run, in its folder.
 pub const PAIRS_FILE: &str = "pairs.jsonl";
+
+/// Name of the file of those pairs whose prompt has images: what `reward train` begins with.
+pub const MULTIMODAL_FILE: &str = "multimodal.jsonl";
+
+/// Name of the file of the other pairs: its `text_dataset`.
+pub const TEXT_FILE: &str = "text.jsonl";
 /// What was dropped, and why.
 pub const DROPPED_FILE: &str = "dropped.jsonl";
 /// Counts.

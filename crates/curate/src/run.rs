@@ -15,7 +15,9 @@ use crate::gather::gather;
 use crate::pair::{Left, Pair};
 use crate::statistics::{Dropped, Statistics};
 use crate::surrogate::Surrogate;
-use crate::{DROPPED_FILE, Error, PAIRS_FILE, STATISTICS_FILE, STORE_FILE};
+use crate::{
+    DROPPED_FILE, Error, MULTIMODAL_FILE, PAIRS_FILE, STATISTICS_FILE, STORE_FILE, TEXT_FILE,
+};
 
 /// How far a step is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -182,8 +184,13 @@ fn conclude(
         *statistics.dropped.entry(*why).or_insert(0) += 1;
     }
     let place = |name: &str| config.output_dir.join(name);
-    let kept = pairs.iter().filter(|pair| pair.is_open()).map(|pair| &pair.preference);
-    data::write_lines(&place(PAIRS_FILE), kept)?;
+    let kept = || pairs.iter().filter(|pair| pair.is_open());
+    data::write_lines(&place(PAIRS_FILE), kept().map(|pair| &pair.preference))?;
+    // Skywork-VL Reward learns from images first, and then from text as well (section 3.3).
+    for (name, has_images) in [(MULTIMODAL_FILE, true), (TEXT_FILE, false)] {
+        let of_kind = kept().filter(|pair| pair.images.is_empty() != has_images);
+        data::write_lines(&place(name), of_kind.map(|pair| &pair.preference))?;
+    }
     let left = leavings.0.iter().map(|(place, why, reason)| Left { place, why: *why, reason });
     data::write_lines(&place(DROPPED_FILE), left)?;
     write(&place(STATISTICS_FILE), &statistics)?;

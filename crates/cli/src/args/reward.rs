@@ -74,8 +74,9 @@ pub(crate) struct RewardCompareArgs {
 Sources hold pairs in the columns of TRL, ms-swift, MMPR, RLAIF-V, Skywork-Reward-Preference or\n\
 LLaVA-Critic. With `prompts` (known answers) and `responders`, each a model and, for one that sees text\n\
 alone, a captioner, right responses are paired with wrong ones. The same command run again goes on where\n\
-it stopped and asks for nothing twice. Writes into output_dir: config.toml, pairs.jsonl in TRL's columns,\n\
-dropped.jsonl, statistics.json, stages.sqlite, and a ledger for each server."
+it stopped and asks for nothing twice. Writes into output_dir: config.toml, pairs.jsonl in TRL's columns\n\
+and the same parted as multimodal.jsonl and text.jsonl, dropped.jsonl, statistics.json, stages.sqlite, and\n\
+a ledger for each server."
 )]
 pub(crate) struct RewardDataArgs {
     /// Where the settings come from.

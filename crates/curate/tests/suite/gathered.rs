@@ -43,6 +43,9 @@ fn flaws_and_duplicates_are_dropped_and_counted() {
         (&pairs[0]["source"], pairs[0]["images"][0].as_str().unwrap().ends_with("a.png")),
         (&json!("open"), true)
     );
+    let parted = ["multimodal.jsonl", "text.jsonl"].map(|name| lines(&config, name));
+    assert!(parted[0].iter().all(|pair| !pair["images"].as_array().unwrap().is_empty()));
+    assert_eq!(parted.concat().len(), pairs.len());
     let dropped = lines(&config, "dropped.jsonl");
     assert!(
         dropped.iter().any(|d| d["reason"].as_str().unwrap().contains("open.jsonl:1")),
