@@ -199,6 +199,9 @@ fn none_given(keys: &[(&'static str, bool)], place: &'static str) -> Result<(), 
 mod tests {
     use super::*;
 
+    /// Sets one key.
+    type Set = fn(&mut TeacherConfig);
+
     fn server() -> TeacherConfig {
         let (base_url, model) = (Some("http://x/v1".to_owned()), Some("m".to_owned()));
         TeacherConfig { base_url, model, ..TeacherConfig::default() }
@@ -229,7 +232,7 @@ mod tests {
             let error = config.kind().unwrap_err().to_string();
             assert_eq!(error, format!("{key} is no key of a model {place}"));
         };
-        let of_weights: [(&str, fn(&mut TeacherConfig)); 2] = [
+        let of_weights: [(&str, Set); 2] = [
             ("adapter_name_or_path", |c| c.adapter_name_or_path = Some("a".into())),
             ("dtype", |c| c.dtype = Some("bfloat16".to_owned())),
         ];
@@ -240,7 +243,7 @@ mod tests {
             refused(server, key, "behind a server");
             assert!(local.kind().is_ok(), "{key}");
         }
-        let of_requests: [(&str, fn(&mut TeacherConfig)); 12] = [
+        let of_requests: [(&str, Set); 12] = [
             ("api_key_env", |c| c.api_key_env = Some("KEY".to_owned())),
             ("timeout", |c| c.timeout = Some(1.0)),
             ("max_tries", |c| c.max_tries = Some(1)),
