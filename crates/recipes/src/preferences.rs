@@ -68,8 +68,14 @@ const SAMPLING_KEYS: [&str; 10] = [
 ];
 
 /// Keys that shape what is found out about it; all others may change between a run and its continuation.
-const SCORING_KEYS: [&str; 5] =
-    ["responses_from", "reward_model", "reward_model_name", "require_format", "dropout_ntp"];
+const SCORING_KEYS: [&str; 6] = [
+    "responses_from",
+    "reward_model",
+    "reward_model_name",
+    "require_format",
+    "min_thought_length",
+    "dropout_ntp",
+];
 
 /// Who assesses responses besides the rule.
 #[derive(Default)]
@@ -208,7 +214,9 @@ fn select_pairs(
 }
 
 fn known<'a>(config: &BuildConfig, gold: Option<&'a str>, entry: &Entry) -> Known<'a> {
-    Known { gold, opening: entry.opening(), require_format: config.require_format }
+    let BuildConfig { require_format, min_thought_length, .. } = *config;
+    let min_thought_length = min_thought_length.unwrap_or(0);
+    Known { gold, opening: entry.opening(), require_format, min_thought_length }
 }
 
 fn quartiles(gaps: &mut [f64]) -> Option<[f64; 5]> {

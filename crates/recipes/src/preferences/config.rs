@@ -87,6 +87,10 @@ pub struct BuildConfig {
     /// Compare only responses that are well formed: a thought, then one boxed answer.
     #[serde(default = "yes")]
     pub require_format: bool,
+    /// Fewest characters of a well-formed response's thought: what says nothing leaves out steps. MPO's published code takes
+    /// those of 21 and more; any by default.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub min_thought_length: Option<usize>,
     /// The most pairs of a prompt, drawn at random from more.
     #[serde(default = "max_pairs")]
     pub max_pairs_per_prompt: usize,

@@ -100,7 +100,8 @@ mod tests {
             .iter()
             .map(|(sample, entry)| {
                 let gold = sample.answer.as_deref();
-                let known = Known { gold, opening: entry.opening(), require_format: true };
+                let opening = entry.opening();
+                let known = Known { gold, opening, require_format: true, min_thought_length: 0 };
                 (entry, candidates(&entry.responses, &known, &mut statistics))
             })
             .collect();

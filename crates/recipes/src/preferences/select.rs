@@ -63,6 +63,7 @@ pub(super) struct Known<'a> {
     pub gold: Option<&'a str>,
     pub opening: Opening,
     pub require_format: bool,
+    pub min_thought_length: usize,
 }
 
 /// The distinct responses of a prompt that say something, judged by the rules and counted.
@@ -89,8 +90,9 @@ pub(super) fn candidates<'a>(
 impl Known<'_> {
     fn judge<'a>(&self, response: &'a Response, statistics: &mut Statistics) -> Candidate<'a> {
         let text = response.text.as_str();
-        let has_form = !self.require_format || format_flaw(text, self.opening).is_none();
         let whole = self.opening.response(text);
+        let has_form = (!self.require_format || format_flaw(text, self.opening).is_none())
+            && thought_length(&whole) >= self.min_thought_length;
         let is_correct = self.gold.map(|gold| verify(gold, &whole).equivalent);
         let answer = after_thought(&whole).and_then(extract_answer).map(str::to_lowercase);
         statistics.num_truncated += usize::from(!response.is_complete());
@@ -99,6 +101,12 @@ impl Known<'_> {
         let is_well_formed = response.is_complete() && has_form;
         Candidate { text, score: response.score, is_well_formed, is_correct, answer }
     }
+}
+
+/// Characters between a response's thought tags, space around them left out.
+fn thought_length(response: &str) -> usize {
+    let thought = response.split_once("</think>").map_or("", |(thought, _)| thought);
+    thought.trim_start().trim_start_matches("<think>").trim().chars().count()
 }
 
 impl Candidate<'_> {

@@ -20,7 +20,7 @@ fn boxed(thought: &str, answer: &str, score: f64) -> Response {
 }
 
 fn known(gold: Option<&str>) -> Known<'_> {
-    Known { gold, opening: Opening::InPrompt, require_format: true }
+    Known { gold, opening: Opening::InPrompt, require_format: true, min_thought_length: 0 }
 }
 
 /// Pairs as (chosen, rejected, kind), and what was counted.
@@ -45,6 +45,18 @@ fn a_gap_of_tau_or_more_makes_a_pair() {
     assert_eq!((statistics.num_compared, statistics.num_below_threshold), (3, 1));
     let (pairs, _) = pick(&responses, None, ("", Some(15.0 + 1e-9)));
     assert_eq!(pairs, [(0, 1, PairKind::Score)]);
+}
+
+#[test]
+fn a_thought_may_have_to_say_something() {
+    let responses = [boxed("", "1", 9.0), boxed("one é", "1", 8.0), boxed("one, two", "1", 7.0)];
+    let counted = |min_thought_length| {
+        let mut statistics = Statistics::default();
+        let known = Known { min_thought_length, ..known(None) };
+        let candidates = candidates(&responses, &known, &mut statistics);
+        (candidates.iter().filter(|c| c.is_well_formed).count(), statistics.num_malformed)
+    };
+    assert_eq!([0, 1, 5, 6, 9].map(counted), [(3, 0), (2, 1), (2, 1), (1, 2), (0, 3)]);
 }
 
 #[test]
