@@ -139,10 +139,14 @@ impl Plan {
                 let prompt = processor.prompt(&pair.prompt, file.folder())?;
                 Ok((prompt, response(&pair.chosen)?.len(), response(&pair.rejected)?.len()))
             };
-            let (prompt, chosen, rejected) = measure().with_context(|| file.place(index))?;
-            match prompt.ids.len() + chosen.max(rejected) <= max_length {
-                true => measured.add(prompt.ids.len() + chosen + rejected, &prompt.images),
-                false => measured.num_too_long += 1,
+            match measure() {
+                Ok((prompt, chosen, rejected))
+                    if prompt.ids.len() + chosen.max(rejected) <= max_length =>
+                {
+                    measured.add(prompt.ids.len() + chosen + rejected, &prompt.images);
+                }
+                Ok(_) | Err(preprocess::Error::TooLong { .. }) => measured.num_too_long += 1,
+                Err(error) => return Err(error).with_context(|| file.place(index)),
             }
         }
         let steps = config.num_steps(measured.lengths.len());

@@ -52,6 +52,8 @@ fn run_build(args: &RecipeArgs, context: &Context) -> Result<()> {
 #[derive(Serialize)]
 pub(super) struct BuildPlan {
     num_prompts: usize,
+    /// Left out: they fill the context.
+    num_too_long: usize,
     num_with_answer: usize,
     num_prompt_tokens: usize,
     longest_prompt: usize,
@@ -67,14 +69,18 @@ impl BuildPlan {
     pub(super) fn new(model: &ModelConfig, dataset: &Path, build: &BuildConfig) -> Result<Self> {
         let dataset = Dataset::read(dataset)?;
         let processor = Processor::load(&model.model_name_or_path)?;
-        let mut lengths = Vec::with_capacity(dataset.samples.len());
+        let (mut lengths, mut num_too_long) = (Vec::with_capacity(dataset.samples.len()), 0);
         for (index, sample) in dataset.samples.iter().enumerate() {
-            let prompt = processor.prompt(&prompt_of(sample), dataset.folder());
-            lengths.push(prompt.with_context(|| dataset.place(index))?.ids.len());
+            match processor.prompt(&prompt_of(sample), dataset.folder()) {
+                Ok(prompt) => lengths.push(prompt.ids.len()),
+                Err(preprocess::Error::TooLong { .. }) => num_too_long += 1,
+                Err(error) => return Err(error).with_context(|| dataset.place(index)),
+            }
         }
         let num_responses = lengths.len() * build.num_generations;
         Ok(Self {
             num_prompts: lengths.len(),
+            num_too_long,
             num_with_answer: dataset.samples.iter().filter(|s| s.answer.is_some()).count(),
             num_prompt_tokens: lengths.iter().sum(),
             longest_prompt: lengths.iter().copied().max().unwrap_or(0),
@@ -94,6 +100,9 @@ impl fmt::Display for BuildPlan {
             "prompts   {num_prompts} of {num_prompt_tokens} tokens, the longest {longest_prompt}; \
              {num_with_answer} with an answer"
         )?;
+        if self.num_too_long > 0 {
+            writeln!(f, "too long  {} prompts, left out", self.num_too_long)?;
+        }
         writeln!(f, "responses {}, up to {} tokens", self.num_responses, self.most_sampled_tokens)?;
         match &self.scorer {
             Some(scorer) => write!(f, "scorer    {scorer}")?,
