@@ -23,7 +23,7 @@ fn every_recipe_is_understood_before_anything_is_there() {
         let output = folder.path().join("out");
         let plan = ["run", text(&recipe), "--output_dir", text(&output), "--dry-run"];
         let plan: Vec<Value> = serde_json::from_value(succeed_json(&plan)).unwrap();
-        assert!(plan.len() > 5, "{recipe:?}");
+        assert!(plan.len() > 1, "{recipe:?}");
         for stage in &plan {
             assert_eq!(stage["state"], "to_do", "{recipe:?}: {stage}");
             if stage["command"] == "iterative-sft" {
@@ -35,7 +35,8 @@ fn every_recipe_is_understood_before_anything_is_there() {
         assert!(!output.exists());
         names.push(recipe.file_stem().unwrap().to_string_lossy().into_owned());
     }
-    assert_eq!(names, ["demo-preferences", "demo-r1v", "demo-r1v2", "demo", "r1v", "r1v2"]);
+    let all = ["demo-preferences", "demo-r1v", "demo-r1v2", "demo", "r1v", "r1v2", "vl-reward"];
+    assert_eq!(names, all);
 }
 
 #[test]
@@ -73,6 +74,10 @@ fn the_papers_values_stand_in_their_recipes() {
         ("r1v2", "mpo", "beta", "0.1"),
         ("r1v2", "grpo", "epsilon", "0.2"),
         ("r1v2", "eval-grpo", "num_samples", "5"),
+        ("vl-reward", "reward", "learning_rate", "1e-5"),
+        ("vl-reward", "reward", "second_learning_rate", "1e-6"),
+        ("vl-reward", "reward", "num_train_epochs", "2"),
+        ("vl-reward", "reward", "second_num_train_epochs", "2"),
     ] {
         let stages = stages(recipe);
         let (_, keys) = stages.iter().find(|(name, _)| name == stage).unwrap();
