@@ -76,7 +76,7 @@ impl Questions {
             hash.update(answer);
             prompt.images.iter().for_each(|image| hash.update(image.key()));
         }
-        hash.finalize().iter().map(|byte| format!("{byte:02x}")).collect()
+        stages::hex(&hash.finalize()[..16])
     }
 
     /// What someone else is asked about a question.
