@@ -20,9 +20,14 @@ def summary(seed, run, file):
     return json.loads(path.read_text())["image"] if path.exists() else None
 
 
-def accuracy(seed, run):
-    found = summary(seed, run, "held_out")
-    return found and 100 * found["accuracy"]["value"]
+def accuracy(file):
+    """Right answers in per cent."""
+
+    def read(seed, run):
+        found = summary(seed, run, file)
+        return found and 100 * found["accuracy"]["value"]
+
+    return read
 
 
 def length(seed, run):
@@ -53,8 +58,10 @@ def percent(values):
 
 
 FIGURES = [
-    ("accuracy, %", accuracy),
+    ("accuracy, %", accuracy("held_out")),
     ("hallucination, %", hallucination),
+    # What answers neither yes nor no hallucinates nothing.
+    ("right about presence and absence, %", accuracy("probe")),
     ("tokens", length),
     ("effective fraction before the buffer, first 8 steps, %", metric("effective_fraction/before", slice(8), percent)),
     ("effective fraction before the buffer, last 8 steps, %", metric("effective_fraction/before", slice(-8, None), percent)),
