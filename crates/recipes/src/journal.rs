@@ -100,6 +100,19 @@ impl<E: Numbered + Serialize + DeserializeOwned> Journal<E> {
     }
 }
 
+/// Keys that shape what a policy draws.
+pub(crate) const DRAWING_KEYS: [&str; 9] = [
+    "model_name_or_path",
+    "adapter_name_or_path",
+    "dtype",
+    "seed",
+    "num_generations",
+    "max_completion_length",
+    "temperature",
+    "top_k",
+    "top_p",
+];
+
 /// The settings of these names, as what heads a journal.
 pub(crate) fn only(config: &impl Serialize, keys: &[&str]) -> Map<String, Value> {
     let all = serde_json::to_value(config).expect("plain text and numbers");

@@ -20,7 +20,7 @@ use serde_json::{Map, Value};
 use sha2::{Digest, Sha256};
 
 use crate::Error;
-use crate::journal::{Journal, only};
+use crate::journal::{DRAWING_KEYS, Journal, only};
 use crate::policy::Policy;
 use crate::run::{Watch, write_config};
 
@@ -52,20 +52,6 @@ const RESPONSES_FILE: &str = "responses.jsonl";
 
 /// Name of the file of counts.
 const STATISTICS_FILE: &str = "statistics.json";
-
-/// Keys that shape what is sampled.
-const SAMPLING_KEYS: [&str; 10] = [
-    "model_name_or_path",
-    "adapter_name_or_path",
-    "dtype",
-    "dataset",
-    "seed",
-    "num_generations",
-    "max_completion_length",
-    "temperature",
-    "top_k",
-    "top_p",
-];
 
 /// Keys that shape what is found out about it; all others may change between a run and its continuation.
 const SCORING_KEYS: [&str; 6] = [
@@ -157,7 +143,8 @@ pub fn build(
 fn settings(config: &PreferencesConfig, num_prompts: usize) -> Result<Map<String, Value>, Error> {
     let path = &config.run.dataset;
     let content = std::fs::read(path).map_err(|source| Error::Io { path: path.clone(), source })?;
-    let mut settings = only(config, &[&SAMPLING_KEYS[..], &SCORING_KEYS].concat());
+    let keys = [&DRAWING_KEYS[..], &["dataset"], &SCORING_KEYS].concat();
+    let mut settings = only(config, &keys);
     settings.insert("num_prompts".to_owned(), num_prompts.into());
     settings.insert("dataset_sha256".to_owned(), stages::hex(&Sha256::digest(&content)).into());
     Ok(settings)

@@ -17,7 +17,7 @@ use super::GrpoConfig;
 use super::draw::generation;
 use super::questions::Questions;
 use crate::Error;
-use crate::journal::{Journal, Numbered, only};
+use crate::journal::{DRAWING_KEYS, Journal, Numbered, only};
 use crate::policy::Policy;
 use crate::run::Notice;
 
@@ -29,20 +29,6 @@ const PROMPTS_AT_ONCE: usize = 16;
 
 /// Streams of the pass, far from those of the run.
 const FIRST_STREAM: u64 = 1 << 50;
-
-/// Keys that shape what the pass finds; all others may change between a pass and its continuation.
-const KEYS: [&str; 10] = [
-    "model_name_or_path",
-    "adapter_name_or_path",
-    "dtype",
-    "seed",
-    "num_generations",
-    "max_completion_length",
-    "temperature",
-    "top_k",
-    "top_p",
-    "repetition_penalty",
-];
 
 /// What the start policy made of one question.
 #[derive(Debug, PartialEq, Serialize, Deserialize)]
@@ -125,7 +111,8 @@ struct Pass<'a> {
 impl Pass<'_> {
     /// Goes on where an interrupted pass under the same settings ended.
     fn run(&mut self, path: &Path, notices: &mut dyn FnMut(&Notice)) -> Result<Vec<Line>, Error> {
-        let mut settings = only(self.config, &KEYS);
+        let keys = [&DRAWING_KEYS[..], &["repetition_penalty"]].concat();
+        let mut settings = only(self.config, &keys);
         settings.extend(identity(self.questions));
         let mut journal = Journal::<Line>::open(path, &settings)?;
         let missing =

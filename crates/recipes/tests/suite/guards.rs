@@ -99,14 +99,15 @@ fn divergence_is_measured_where_an_alarm_asks_for_it() {
     assert!(metrics[3]["kl"] > 0.0);
 }
 
-/// Likes threes, and refuses what holds a four.
+/// Likes short responses, and refuses those that hold a four, unless all of a group do.
 struct Picky;
 
 impl Scorer for Picky {
     fn raw_scores(&mut self, _: &Asked<'_>, responses: &[&str]) -> Result<Vec<f64>, ScoreError> {
-        match responses.iter().any(|text| text.contains('4')) {
-            true => Err(ScoreError::Failed("too long for me".into())),
-            false => Ok(vec![2.5; responses.len()]),
+        let num_fours = responses.iter().filter(|text| text.contains('4')).count();
+        match num_fours == 0 || (responses.len() > 1 && num_fours == responses.len()) {
+            true => Ok(responses.iter().map(|text| -(text.len() as f64)).collect()),
+            false => Err(ScoreError::Failed("no fours".into())),
         }
     }
 }
@@ -116,14 +117,20 @@ fn a_response_that_the_scorer_refuses_is_the_worst_of_its_group() {
     let place = place(["3"; 4]).with("reward_model", "\"anything\"");
     let log = Log::default();
     let scorers = Scorers { model: Some(&mut Picky), custom: None };
-    let done = recipes::grpo::grpo(&place.config(&[]), scorers, log.watch());
-    match done.map(drop) {
-        Ok(()) => assert!(log.lines("Refused")[0].contains("too long for me")),
-        // A group that it refuses as a whole.
-        Err(error) => assert!(error.to_string().contains("no model reward: too long for me")),
+    recipes::grpo::grpo(&place.config(&[]), scorers, log.watch()).unwrap();
+    let drawn: Vec<Value> = lines(&place.path("out/completions.jsonl"));
+    let mut num_refused = 0;
+    for group in drawn.chunks(4) {
+        let has_four = |line: &&Value| line["completion"].as_str().unwrap().contains('4');
+        let (refused, scored): (Vec<&Value>, Vec<&Value>) = group.iter().partition(has_four);
+        let score = |line: &Value| line["model"].as_f64().unwrap();
+        let worst = scored.iter().map(|line| score(line)).fold(0.0, f64::min);
+        assert!(scored.is_empty() || refused.iter().all(|line| score(line) == worst), "{group:?}");
+        num_refused += usize::from(!scored.is_empty() && !refused.is_empty());
     }
-    let rewards: Vec<Value> = lines(&place.path("out/completions.jsonl"));
-    assert!(rewards.iter().all(|line| line["model"] == 2.5));
+    assert!(num_refused > 0);
+    assert_eq!(log.lines("Refused").len(), num_refused);
+    assert!(log.lines("Refused")[0].contains("no fours"));
 }
 
 /// Likes threes, and fails when it has been asked too often.
