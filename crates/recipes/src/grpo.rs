@@ -196,11 +196,12 @@ impl Course<'_, '_> {
         files.extend(self.lesson.as_ref().map(|lesson| file(LESSON_FILE, lesson)));
         let mut saved = state(&self.task.policy, self.draws.order.position(), files);
         saved.value["guard"] = self.guard.save();
-        saved.value[draws::QUESTIONS] = self.draws.digest.clone().into();
+        self.draws.identity.save(&mut saved);
         Ok(saved)
     }
 
     fn restore(&mut self, saved: &TaskState) -> Result<(), Error> {
+        self.draws.identity.check(&self.run, saved)?;
         self.draws.restore(saved)?;
         self.lesson = read(saved, LESSON_FILE)?;
         self.guard.restore(&saved.value["guard"])?;

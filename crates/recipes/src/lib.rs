@@ -36,6 +36,7 @@ mod whole_lines;
 pub mod policy;
 mod best;
 mod journal;
+mod identity;
 pub mod choice;
 pub mod sft;
 pub mod iterative_sft;

@@ -18,11 +18,11 @@ use serde_json::json;
 use crate::Error;
 pub use crate::best::BEST_FOLDER;
 use crate::best::{Standing, keep_best};
+use crate::identity::Identity;
 use crate::policy::Policy;
 use crate::run::{Notice, Watch, position, start, state};
 
 mod config;
-mod identity;
 mod pairs;
 mod reference;
 mod task;
@@ -34,7 +34,6 @@ mod tests;
 pub use config::{
     BadPairs, BestMetric, MpoConfig, PairConfig, PreferenceConfig, PreferenceLoss, ValidationConfig,
 };
-pub(crate) use identity::{Identity, pair_key};
 use pairs::Pairs;
 pub(crate) use pairs::report_left_out;
 use reference::reference;

@@ -16,14 +16,12 @@ use super::questions::Questions;
 use super::rethink::Rethinker;
 use super::{GrpoConfig, file, read};
 use crate::Error;
+use crate::identity::Identity;
 use crate::policy::Policy;
 use crate::run::{Notice, position, settings_hash};
 
 /// Name of the buffer's file in a checkpoint.
 const BUFFER_FILE: &str = "replay_buffer.json";
-
-/// Where a checkpoint's state has the hash of the questions.
-pub(super) const QUESTIONS: &str = "questions";
 
 /// Name of the file of rollouts drawn ahead.
 const AHEAD_FILE: &str = "ahead.json";
@@ -32,8 +30,8 @@ const AHEAD_FILE: &str = "ahead.json";
 pub(super) struct Draws<'a> {
     config: &'a GrpoConfig,
     pub questions: &'a Questions,
-    /// Hash of the questions: their numbers mean nothing among others.
-    pub digest: String,
+    /// Which questions: their numbers mean nothing among others.
+    pub identity: Identity,
     pub order: Order,
     pub buffer: ReplayBuffer<Sampled>,
     pub flight: Arc<Flight>,
@@ -53,15 +51,16 @@ impl<'a> Draws<'a> {
         notices: Box<dyn FnMut(&Notice)>,
     ) -> Result<Self, Error> {
         let folder = &config.run.output_dir;
-        let digest = questions.digest();
-        let flight = Flight::open(folder, &format!("{}, {digest}", settings_hash(config)?))?;
+        let identity = questions.identity();
+        let settings = format!("{}, {}", settings_hash(config)?, identity.hash());
+        let flight = Flight::open(folder, &settings)?;
         if config.run.resume_from_checkpoint == "never" {
             flight.clear()?;
         }
         Ok(Self {
             config,
             questions,
-            digest,
+            identity,
             order: Order::shuffled(questions.len(), config.run.seed),
             buffer: ReplayBuffer::default(),
             flight: Arc::new(flight),
@@ -164,15 +163,7 @@ impl<'a> Draws<'a> {
         Ok(files)
     }
 
-    /// # Errors
-    /// A checkpoint of other questions, or one that lacks something.
     pub(super) fn restore(&mut self, saved: &TaskState) -> Result<(), Error> {
-        let digest = saved.value[QUESTIONS].as_str().unwrap_or(&self.digest);
-        if digest != self.digest {
-            let path = self.config.run.dataset.display();
-            let reason = format!("{path} held others when the checkpoint was saved");
-            return Err(Error::State { what: QUESTIONS, reason });
-        }
         self.order.seek(position(saved)?);
         let missing = || Error::State { what: BUFFER_FILE, reason: "it is missing".to_owned() };
         self.buffer = read(saved, BUFFER_FILE)?.ok_or_else(missing)?;

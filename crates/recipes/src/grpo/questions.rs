@@ -7,9 +7,9 @@ use data::{Dataset, prompt_of};
 use preprocess::Prompt;
 use reward::{Asked, Opening, verify};
 use schema::Sample;
-use sha2::{Digest, Sha256};
 
 use crate::Error;
+use crate::identity::{Identity, key};
 use crate::policy::Policy;
 use crate::run::Notice;
 
@@ -66,17 +66,12 @@ impl Questions {
         self.prompts.len()
     }
 
-    /// Hash of the questions as the model sees them and of their answers, in hexadecimal.
-    pub(super) fn digest(&self) -> String {
-        let mut hash = Sha256::new();
-        for (prompt, answer) in self.prompts.iter().zip(&self.answers) {
-            let ids: Vec<u8> = prompt.ids.iter().flat_map(|id| id.to_le_bytes()).collect();
-            hash.update([ids.len() as u64, answer.len() as u64].map(u64::to_le_bytes).concat());
-            hash.update(ids);
-            hash.update(answer);
-            prompt.images.iter().for_each(|image| hash.update(image.key()));
-        }
-        stages::hex(&hash.finalize()[..16])
+    /// Names them, as the model sees them, with their answers.
+    pub(super) fn identity(&self) -> Identity {
+        let keys = self.prompts.iter().zip(&self.answers).map(|(prompt, answer)| {
+            format!("{}{}:{answer}", key([&prompt.ids], &prompt.images), answer.len())
+        });
+        Identity::of("questions", keys)
     }
 
     /// What someone else is asked about a question.

@@ -6,8 +6,9 @@ use data::Preferences;
 use model::pack::{Pack, Prefix};
 use preprocess::{ModelImage, Prompt};
 
-use super::{BadPairs, Identity, PairConfig, pair_key};
+use super::{BadPairs, PairConfig};
 use crate::Error;
+use crate::identity::{Identity, key};
 use crate::policy::{ImageInput, Policy, slots};
 use crate::run::Notice;
 
@@ -24,7 +25,7 @@ impl Pair {
     /// Names what the pair's log-probs depend on, the model aside: its tokens and its pictures.
     pub(super) fn key(&self) -> String {
         let Self { prompt, chosen, rejected } = self;
-        pair_key([&prompt.ids, chosen, rejected], &prompt.images)
+        key([&prompt.ids, chosen, rejected], &prompt.images)
     }
 
     fn length(&self) -> usize {
@@ -76,7 +77,7 @@ impl Pairs {
 
     /// Names them all.
     pub(super) fn identity(&self) -> Identity {
-        Identity::of(self.pairs.iter().map(Pair::key))
+        Identity::of("pairs", self.pairs.iter().map(Pair::key))
     }
 
     /// Encodes the images of all pairs.

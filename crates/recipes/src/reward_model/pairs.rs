@@ -9,7 +9,8 @@ use preprocess::{Judged, Processor};
 use super::{PairConfig, RewardConfig};
 use crate::Error;
 use crate::config::in_range;
-use crate::mpo::{Identity, pair_key, report_left_out};
+use crate::identity::{self, Identity};
+use crate::mpo::report_left_out;
 use crate::run::Notice;
 
 /// One pair as the model reads it.
@@ -23,7 +24,7 @@ pub(super) struct JudgedPair {
 impl JudgedPair {
     fn key(&self) -> String {
         let Judged { prefix, branches, images, .. } = &self.judged;
-        pair_key([prefix, &branches[0], &branches[1]], images)
+        identity::key([prefix, &branches[0], &branches[1]], images)
     }
 }
 
@@ -35,7 +36,7 @@ pub(super) struct Pairs {
 
 /// Names the pairs that train.
 pub(super) fn identity(train: &[JudgedPair]) -> Identity {
-    Identity::of(train.iter().map(JudgedPair::key))
+    Identity::of("pairs", train.iter().map(JudgedPair::key))
 }
 
 /// What was left out of a file besides what [`Preferences::read`] reports.

@@ -81,7 +81,10 @@ fn a_checkpoint_goes_on_with_its_own_questions_alone() {
     std::fs::write(&path, text.lines().rev().map(|line| format!("{line}\n")).collect::<String>())
         .unwrap();
     let message = refusal(&place, &[("max_steps", "1")]);
-    assert!(message.contains("train.jsonl held others when the checkpoint was saved"), "{message}");
+    assert!(
+        message.contains("checkpoint-1 was saved") && message.contains("questions: "),
+        "{message}"
+    );
 }
 
 #[test]
