@@ -47,7 +47,12 @@ impl Dataset {
 
     /// File and line of sample `index`, for messages.
     pub fn place(&self, index: usize) -> String {
-        format!("{}:{}", self.path.display(), self.lines[index])
+        format!("{}:{}", self.path.display(), self.line(index))
+    }
+
+    /// The line of sample `index`, from 1.
+    pub fn line(&self, index: usize) -> usize {
+        self.lines[index]
     }
 
     fn check(&self, sample: &Sample, line: usize) -> Result<()> {

@@ -24,6 +24,7 @@
 
 mod error;
 mod config;
+mod sieve;
 mod item;
 mod clarity;
 mod pattern;
@@ -46,13 +47,14 @@ pub use clarity::Clarity;
 pub use config::{AnswerCheck, DistillConfig};
 pub use error::Error;
 pub use filter::Filter;
-pub use item::{Flaw, Item, Items, Quarantined};
+pub use item::{Item, Items};
 pub use penalty::{Drlc, Scores, min_max, repetition_penalty};
 pub use plan::{Plan, Planned};
 pub use questions::{Integration, Relevance, TextGrades};
 pub use record::{Outcome, Stage};
 pub use report::Report;
 pub use run::{Progress, Teachers};
+pub use sieve::{Flaw, Needs, Quarantined, Sieved};
 pub use table::{Row, export, read_rows};
 
 use run::Run;

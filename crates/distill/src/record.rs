@@ -4,7 +4,7 @@ use judge::{Correct, Failure, Response};
 use serde::{Deserialize, Serialize};
 
 use crate::clarity::Clarity;
-use crate::item::Flaw;
+use crate::sieve::Flaw;
 use crate::penalty::Scores;
 use crate::questions::{Integration, Relevance, TextGrades};
 

@@ -9,7 +9,7 @@ use stages::Spending;
 
 use crate::Error;
 use crate::calibration::Calibration;
-use crate::item::{Flaw, Quarantined};
+use crate::sieve::{Flaw, Quarantined};
 use crate::penalty::Drlc;
 use crate::table::Row;
 

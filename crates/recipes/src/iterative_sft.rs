@@ -300,15 +300,29 @@ impl Course<'_> {
 
     /// Writes what a round learns from: samples that score high enough, and those that the policy gets wrong.
     fn select(&mut self, round: usize, dataset: &Dataset) -> Result<PathBuf, Error> {
-        let wrong = self.misclassified(round, dataset)?;
-        let scores = self.scores(dataset)?;
+        let all = self.all(round, dataset)?;
+        let all = all.as_ref().unwrap_or(dataset);
+        let wrong = self.misclassified(round, all)?;
+        let mut scores = self.scores(dataset)?;
+        scores.resize(all.samples.len(), None);
         let threshold = self.config.rounds.threshold(round);
-        let selection = Selection { dataset, scores: &scores, wrong: &wrong, threshold };
+        let selection = Selection { dataset: all, scores: &scores, wrong: &wrong, threshold };
         let Watch { mut notices, .. } = (self.callers.watch)();
         notices(&selection.notice(round));
         let path = self.output_dir().join(name(round)).join("train.jsonl");
         selection.write(&path)?;
         Ok(path)
+    }
+
+    /// D, where the data set was made anew from it: the data set, then what is left out of it. Mistakes are looked for in
+    /// all of D, and one that is left out is learned with the response it came with.
+    fn all(&self, round: usize, dataset: &Dataset) -> Result<Option<Dataset>, Error> {
+        if self.callers.refresh.is_none() {
+            return Ok(None);
+        }
+        let path = self.output_dir().join(name(round)).join("all.jsonl");
+        selection::write_all(&path, dataset, &Dataset::read(&self.config.run.dataset)?)?;
+        Ok(Some(Dataset::read(&path)?))
     }
 
     /// Which samples the policy answers wrongly, of those whose answer is known.

@@ -2,7 +2,9 @@
 
 use std::path::{Path, PathBuf};
 
-use ::distill::{DISTILLED_FILE, ITEMS_FILE, QUARANTINE_FILE, REPORT_FILE, Report};
+use ::distill::{
+    DISTILLED_FILE, ITEMS_FILE, Needs, QUARANTINE_FILE, REPORT_FILE, Report, Sieved,
+};
 use anyhow::{Context as _, Result, bail};
 use judge::Respond;
 use recipes::Error;
@@ -28,6 +30,9 @@ const SET_BY_ROUND: [&str; 3] = ["dataset", "output_dir", "seed"];
 const OF_STAGE: [&str; 5] =
     [DISTILLED_FILE, ITEMS_FILE, QUARANTINE_FILE, REPORT_FILE, "config.toml"];
 
+/// The samples that can be used, where some cannot.
+const SAMPLES_FILE: &str = "samples.jsonl";
+
 /// What the rounds left behind.
 #[derive(Serialize)]
 struct Outcome {
@@ -44,10 +49,12 @@ pub(crate) fn run(args: &RecipeArgs, context: &Context) -> Result<()> {
     let config: IterativeSftConfig = settings(args)?;
     check(&config).map_err(usage)?;
     if args.dry_run {
-        return show_plan(&config, plan(&config)?, context);
+        let folder = tempfile::tempdir()?;
+        return show_plan(&config, plan(&sieved(&config, folder.path(), context)?)?, context);
     }
-    let choice = train(&config, context)?;
     let folder = &config.run.output_dir;
+    let config = sieved(&config, &folder.join("data"), context)?;
+    let choice = train(&config, context)?;
     let outcome = Outcome {
         checkpoint: folder.join(CHOSEN_FOLDER),
         top_scored: folder.join(TOP_SCORED_FILE),
@@ -57,6 +64,35 @@ pub(crate) fn run(args: &RecipeArgs, context: &Context) -> Result<()> {
     context.output.show(&outcome, |outcome| {
         format!("{}\n{}", outcome.checkpoint.display(), super::choose::describe(&outcome.choice))
     })
+}
+
+/// The settings with what can be used of the data set. What cannot is beside it, each line with its reason: both are in
+/// `folder`, if there is any.
+fn sieved(
+    config: &IterativeSftConfig,
+    folder: &Path,
+    context: &Context,
+) -> Result<IterativeSftConfig> {
+    let (dataset, mut config) = (&config.run.dataset, config.clone());
+    // Distillation answers anew.
+    let needs = if config.rounds.distill.is_some() { Needs::Answer } else { Needs::Response };
+    let sieved = Sieved::read(dataset, None, needs)?;
+    if sieved.quarantined.is_empty() {
+        return Ok(config);
+    }
+    let (num, num_lines) = (sieved.quarantined.len(), sieved.num_lines);
+    let place = folder.join(QUARANTINE_FILE);
+    context.progress.warn(&format!(
+        "{}: {num} of {num_lines} lines cannot be used: {}",
+        dataset.display(),
+        place.display()
+    ));
+    std::fs::create_dir_all(folder).with_context(|| folder.display().to_string())?;
+    ::data::write_lines(&place, &sieved.quarantined)?;
+    config.run.dataset = folder.join(SAMPLES_FILE);
+    let images = dataset.parent().unwrap_or(Path::new(""));
+    ::data::write_lines(&config.run.dataset, sieved.samples(images))?;
+    Ok(config)
 }
 
 /// The plan of every stage.

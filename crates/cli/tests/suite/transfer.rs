@@ -236,6 +236,28 @@ fn a_dry_run_plans_every_round() {
 }
 
 #[test]
+fn lines_that_cannot_be_used_are_set_aside_and_the_run_goes_on() {
+    let folder = tempfile::tempdir().unwrap();
+    let (model, data) = (plain_vlm(folder.path()), data(folder.path()));
+    let out = folder.path().join("out");
+    let mut bytes = fs::read(&data).unwrap();
+    bytes.extend(b"{\"messages\": \xff}\n{\"messages\": [\n{\"messages\": []}\n");
+    fs::write(&data, bytes).unwrap();
+    let keys = [&rounds(&model, &data, &out)[..], &["--num_rounds", "1"]].concat();
+    let plan: Value = succeed_json(&[&keys[..], &["--dry-run"]].concat());
+    assert_eq!(plan["plan"]["num_samples"], 4);
+    assert!(!out.exists());
+    succeed(&keys);
+    let flaws: Vec<Value> = lines(&out.join("data/quarantine.jsonl"));
+    let flaws: Vec<_> = flaws.iter().map(|one| (&one["line"], &one["flaw"])).collect();
+    let want = [(5, "not_utf8"), (6, "not_a_sample"), (7, "no_question")];
+    let want = want.map(|(line, flaw)| (json!(line), json!(flaw)));
+    assert!(flaws.iter().copied().eq(want.iter().map(|(line, flaw)| (line, flaw))), "{flaws:?}");
+    // The same command finds all done.
+    succeed(&keys);
+}
+
+#[test]
 fn what_a_round_sets_itself_is_refused_before_anything_is_trained() {
     let folder = tempfile::tempdir().unwrap();
     let (model, data) = (plain_vlm(folder.path()), data(folder.path()));

@@ -1,6 +1,6 @@
 //! Lines, images and settings that cannot be used.
 
-use distill::{DistillConfig, Flaw, Items, distill};
+use distill::{DistillConfig, Flaw, Items, Needs, Sieved, distill};
 use judge::{Request, Scripted};
 use serde_json::json;
 
@@ -67,6 +67,46 @@ fn bad_lines_are_set_aside_with_a_reason_and_counted() {
     assert_eq!((flaw(19), flaw(20)), (json!("not_utf8"), json!("not_a_sample")));
     assert_eq!(report.flaws[&Flaw::Image], 4);
     assert!(quarantined.iter().all(|q| !q["reason"].as_str().unwrap().is_empty()));
+}
+
+#[test]
+fn a_conversation_to_learn_from_needs_no_answer_that_a_rule_checks() {
+    let folder = tempfile::tempdir().unwrap();
+    let told = |number: usize, text: &str, answer: serde_json::Value| {
+        let mut line = line(number);
+        line["answer"] = answer;
+        let said = json!({ "role": "assistant", "content": text });
+        line["messages"].as_array_mut().unwrap().push(said);
+        line["id"] = json!(format!("{number} {text}"));
+        line
+    };
+    let prose = "It has been a long day. ".repeat(1000);
+    let path = dataset(
+        folder.path(),
+        &[
+            told(1, &prose, json!(null)),
+            told(1, "Two descriptions of one picture are no contradiction.", json!(null)),
+            told(2, "<think>\n2\n</think>\n\n\\boxed{3}", json!("3")),
+            line(3),
+            told(4, "  ", json!("5")),
+            told(5, "\\boxed{5}", json!("7")),
+            told(6, "\\boxed{7}", json!("7")),
+            told(6, "\\boxed{8}", json!("8")),
+        ],
+    );
+    let sieved = Sieved::read(&path, None, Needs::Response).unwrap();
+    let flaws: Vec<_> = sieved.quarantined.iter().map(|one| (one.line, one.flaw)).collect();
+    let want = [
+        (4, Flaw::NoResponse),
+        (5, Flaw::NoResponse),
+        (6, Flaw::Contradiction),
+        (7, Flaw::Contradiction),
+        (8, Flaw::Contradiction),
+    ];
+    assert_eq!((sieved.num_lines, &flaws[..]), (8, &want[..]));
+    let samples: Vec<_> = sieved.samples(folder.path()).collect();
+    assert_eq!(samples.len(), 3);
+    assert!(std::path::Path::new(&samples[0].images[0]).is_absolute());
 }
 
 #[test]

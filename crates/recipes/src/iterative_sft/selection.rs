@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::path::Path;
 
-use data::{Dataset, absolute};
+use data::{Dataset, absolute, response_of};
 use schema::Sample;
 use serde_json::json;
 
@@ -59,6 +59,22 @@ impl Selection<'_> {
         });
         Ok(data::write_lines(path, lines)?)
     }
+}
+
+/// Writes the samples of a data set, then those of its source that it lacks and that could be learned as they are.
+///
+/// # Errors
+/// When the file cannot be written.
+pub(super) fn write_all(path: &Path, dataset: &Dataset, source: &Dataset) -> Result<(), Error> {
+    let present: BTreeSet<&str> =
+        dataset.samples.iter().filter_map(|sample| sample.id.as_deref()).collect();
+    let left_out = source.samples.iter().enumerate().filter(|(index, sample)| {
+        let id = sample.id.clone().unwrap_or_else(|| source.line(*index).to_string());
+        !present.contains(id.as_str()) && sample.answer.is_some() && response_of(sample).is_some()
+    });
+    let there = dataset.samples.iter().map(|sample| absolute(sample.clone(), dataset.folder()));
+    let left_out = left_out.map(|(_, sample)| absolute(sample.clone(), source.folder()));
+    Ok(data::write_lines(path, there.chain(left_out))?)
 }
 
 /// Writes the samples with a known answer that score at least `top`.

@@ -237,6 +237,38 @@ fn each_stage_may_have_its_data_made_anew() {
 }
 
 #[test]
+fn mistakes_are_looked_for_in_what_a_new_data_set_leaves_out_too() {
+    let place = place().with("num_rounds", 1).with("score_thresholds", "[4]");
+    let mut refresh = |refresh: &Refresh<'_>| {
+        let path = make_anew(&place, refresh, 2);
+        let all: Vec<Value> = lines(&path);
+        let numbered = all.into_iter().enumerate().map(|(index, mut line)| {
+            line["id"] = json!((index + 1).to_string());
+            line
+        });
+        // Two that nobody answers rightly, and one that somebody may.
+        let left = numbered.filter(|line| ![0, 2, 5].contains(&line["quality"].as_u64().unwrap()));
+        fs::write(&path, left.map(|line| format!("{line}\n")).collect::<String>()).unwrap();
+        Ok(path)
+    };
+    let config: IterativeSftConfig = place.config(&[]);
+    let watch = &mut Watch::nobody;
+    let callers = Callers { scorer: None, judge: None, refresh: Some(&mut refresh), watch };
+    iterative_sft(&config, callers).unwrap();
+    assert_eq!(ids(&place, "out/stage-1/data/new.jsonl", |_| true), BTreeSet::from([1, 3, 4]));
+    let train = "out/round-1/train.jsonl";
+    let learned = ids(&place, train, |_| true);
+    assert!(learned.is_superset(&BTreeSet::from([2, 4, 5])), "{learned:?}");
+    // A high score does nothing for what is left out.
+    assert!(ids(&place, train, |line| line["misclassified"] == false).is_subset(&[4].into()));
+    let lines: Vec<Value> = lines(&place.path(train));
+    let of = |quality: u64| lines.iter().find(|line| line["quality"] == quality).unwrap();
+    let asked = |quality: u64| of(quality)["messages"][0]["content"].as_str().unwrap().to_owned();
+    assert!(asked(4).ends_with("Sum??") && asked(5).ends_with("Sum?"), "{}", asked(5));
+    assert_eq!((&of(4)["score"], &of(5)["score"]), (&json!(4.0), &Value::Null));
+}
+
+#[test]
 fn a_round_that_is_taken_up_again_keeps_the_data_it_began_with() {
     let place = place().with("num_rounds", 1);
     let keys = [("judge".to_owned(), "{model_name_or_path = 'a judge'}".to_owned())];
