@@ -1,6 +1,8 @@
 //! `sightline reward`: reward models scored with, compared with, trained and measured.
 
+use std::collections::BTreeSet;
 use std::fmt;
+use std::path::Path;
 
 use anyhow::{Context as _, Result, bail};
 use model::feature_cache::FeatureCache;
@@ -63,6 +65,34 @@ fn open(args: &ModelArgs, context: &Context) -> Result<Judge> {
     };
     let processor = Processor::load(&args.model)?;
     Ok(Judge::new(model, processor, FeatureCache::new(None, FEATURE_BYTES), MAX_ROWS))
+}
+
+/// Responses that say little about a model: scored as they are, but never unseen.
+#[derive(Default, Serialize)]
+struct Doubtful {
+    /// Responses without a word.
+    num_empty: usize,
+    /// Prompts with two responses that are the same.
+    num_identical: usize,
+}
+
+impl Doubtful {
+    /// Counts the responses to one prompt.
+    fn count(&mut self, responses: &[&str]) {
+        self.num_empty += responses.iter().filter(|text| text.trim().is_empty()).count();
+        let distinct: BTreeSet<&str> = responses.iter().map(|text| text.trim()).collect();
+        self.num_identical += usize::from(distinct.len() < responses.len());
+    }
+
+    fn tell(&self, path: &Path, context: &Context) {
+        let Self { num_empty, num_identical } = self;
+        if num_empty + num_identical > 0 {
+            context.progress.warn(&format!(
+                "{}: {num_empty} empty responses, {num_identical} prompts with identical ones; scored as they are",
+                path.display()
+            ));
+        }
+    }
 }
 
 /// Finite scores, or an error: a score that is none is not to be used.

@@ -8,6 +8,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use anyhow::{Context as _, Result};
 use engine::{Event, StepReport};
 use recipes::config::{Recipe, resolved};
+use recipes::mpo::BEST_FOLDER;
 use recipes::run::{Notice, Watch};
 use serde::Serialize;
 
@@ -65,7 +66,7 @@ struct Outcome {
     output_dir: PathBuf,
     /// Steps taken in all.
     steps: u64,
-    /// The newest checkpoint.
+    /// The best checkpoint where held-out data told which, else the newest.
     checkpoint: Option<PathBuf>,
     /// Of the last step.
     metrics: BTreeMap<String, f64>,
@@ -114,21 +115,19 @@ impl Spectator {
         self.seen().meter.take().into_iter().for_each(Meter::finish);
     }
 
-    /// The newest checkpoint.
+    /// The checkpoint that the run ended with: the best where held-out data told which, else the newest.
     pub(super) fn checkpoint(&self) -> Option<PathBuf> {
-        self.seen().checkpoint.clone()
+        let newest = self.seen().checkpoint.clone()?;
+        let best = newest.with_file_name(BEST_FOLDER);
+        Some(if best.is_dir() { best } else { newest })
     }
 
     /// Prints how the run ended.
     pub(super) fn conclude(&self, output_dir: PathBuf, context: &Context) -> Result<()> {
         self.finish();
-        let seen = self.seen();
-        let outcome = Outcome {
-            output_dir,
-            steps: seen.steps,
-            checkpoint: seen.checkpoint.clone(),
-            metrics: seen.metrics.clone(),
-        };
+        let checkpoint = self.checkpoint();
+        let Seen { steps, metrics, .. } = &*self.seen();
+        let outcome = Outcome { output_dir, steps: *steps, checkpoint, metrics: metrics.clone() };
         context.output.show(&outcome, |outcome| {
             let steps = format!("{}: {} steps", outcome.output_dir.display(), outcome.steps);
             let metrics: String = outcome
@@ -138,7 +137,7 @@ impl Spectator {
                 .collect();
             let place = outcome.checkpoint.as_ref().map(|path| path.display().to_string());
             match place {
-                Some(place) => format!("{steps}, newest checkpoint {place}{metrics}"),
+                Some(place) => format!("{steps}, checkpoint {place}{metrics}"),
                 None => format!("{steps}{metrics}"),
             }
         })

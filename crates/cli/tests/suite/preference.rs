@@ -72,6 +72,14 @@ fn pairs_are_built_trained_on_and_built_again() {
     let trained = succeed_json(&mpo);
     assert_eq!(trained["steps"], 4);
     assert!(trained["metrics"]["rewards/margins"].as_f64().unwrap() > 0.0, "{trained}");
+    // Where held-out pairs tell which checkpoint is the best, the run ends in that one.
+    let held_out = folder.path().join("held-out");
+    let place = ["--dataset", text(&file), "--output_dir", text(&held_out), "--max_steps", "4"];
+    let measured = [&["mpo"][..], &own, &batch, &place, &["--eval_dataset", text(&file)]].concat();
+    for _ in 0..2 {
+        let trained = succeed_json(&measured);
+        assert_eq!(trained["checkpoint"], text(&held_out.join("best")), "{trained}");
+    }
 
     let table = "{num_generations = 8, max_completion_length = 4, require_format = false}";
     let place = ["--dataset", text(&data), "--output_dir", text(&rounds), "--num_rounds", "2"];

@@ -219,6 +219,27 @@ fn a_reward_model_is_described_and_its_training_planned() {
 }
 
 #[test]
+fn responses_that_say_little_are_scored_and_counted() {
+    let folder = tempfile::tempdir().unwrap();
+    let (input, output) = (folder.path().join("in.jsonl"), folder.path().join("out.jsonl"));
+    let model = model();
+    let on = |command: &'static str| {
+        let places = ["--model", text(&model), "--input", text(&input), "--output", text(&output)];
+        succeed_json(&[&["reward", command][..], &places].concat())
+    };
+    let question = json!({"role": "user", "content": "Why?"});
+    let told = |answer: &str| json!({"messages": [question, {"role": "assistant", "content": answer}]});
+    write_lines(&input, &[told("So."), told(" ")]);
+    let said = on("score");
+    assert_eq!((&said["num_scores"], &said["num_empty"]), (&json!(2), &json!(1)));
+    std::fs::remove_file(&output).unwrap();
+    let group = |responses: [&str; 3]| json!({"messages": [question], "responses": responses});
+    write_lines(&input, &[group(["So.", "", "Yes."]), group(["So.", "So.", "Yes."])]);
+    let said = on("compare");
+    assert_eq!((&said["num_empty"], &said["num_identical"]), (&json!(1), &json!(1)));
+}
+
+#[test]
 fn lines_that_cannot_be_scored_are_named() {
     let folder = tempfile::tempdir().unwrap();
     let (input, output) = (folder.path().join("in.jsonl"), folder.path().join("out.jsonl"));

@@ -8,7 +8,7 @@ use eval::{RankingItem, RankingSummary, read_benchmark};
 use rollout::Judge;
 use serde::{Deserialize, Serialize};
 
-use super::{BATCH, finite, open};
+use super::{BATCH, Doubtful, finite, open};
 use crate::Context;
 use crate::args::RewardEvalArgs;
 use crate::commands::generate::identity;
@@ -27,9 +27,21 @@ struct Ranked {
     correct: bool,
 }
 
+/// What a benchmark says, and how many of its responses say little.
+#[derive(Serialize)]
+struct Measured {
+    #[serde(flatten)]
+    summary: RankingSummary,
+    #[serde(flatten)]
+    doubtful: Doubtful,
+}
+
 /// Measures a model on a benchmark.
 pub(super) fn run(args: &RewardEvalArgs, context: &Context) -> Result<()> {
     let items = read_benchmark(args.benchmark, &args.input)?;
+    let mut doubtful = Doubtful::default();
+    items.iter().for_each(|item| doubtful.count(&[&item.preferred, &item.other]));
+    doubtful.tell(&args.input, context);
     let settings =
         format!("{:?}\n{}\n{}", args.benchmark, identity(&args.model), fingerprint(&args.input));
     let mut output = Growing::open(&args.output, &settings, 1)?;
@@ -48,7 +60,7 @@ pub(super) fn run(args: &RewardEvalArgs, context: &Context) -> Result<()> {
     let margins =
         ranked.iter().map(|(_, one)| f64::from(one.score_preferred) - f64::from(one.score_other));
     let summary = RankingSummary::new(&items, &margins.collect::<Vec<_>>());
-    context.output.show(&summary, table)
+    context.output.show(&Measured { summary, doubtful }, |measured| table(&measured.summary))
 }
 
 fn rank(judge: &mut Judge, items: &[RankingItem], folder: &Path) -> Result<Vec<Ranked>> {

@@ -10,7 +10,7 @@ use schema::Sample;
 use serde::Serialize;
 use serde_json::{Map, Value, json};
 
-use super::{BATCH, finite, open};
+use super::{BATCH, Doubtful, finite, open};
 use crate::Context;
 use crate::args::RewardCompareArgs;
 use crate::commands::generate::identity;
@@ -38,6 +38,8 @@ struct Group {
 struct Written<'a> {
     output: &'a Path,
     num_prompts: usize,
+    #[serde(flatten)]
+    doubtful: Doubtful,
     /// Of pairs: how often the chosen response scores higher, and by how much.
     #[serde(skip_serializing_if = "Option::is_none")]
     pairs: Option<PairwiseSummary>,
@@ -51,6 +53,9 @@ pub(super) fn run(args: &RewardCompareArgs, context: &Context) -> Result<()> {
     {
         context.progress.warn(&format!("{}: {}", args.input.display(), pairs.report));
     }
+    let mut doubtful = Doubtful::default();
+    (0..input.len()).for_each(|index| doubtful.count(&input.item(index).1));
+    doubtful.tell(&args.input, context);
     let text = std::fs::read_to_string(&args.input)?;
     let mut output = Growing::open(&args.output, &format!("{}\n{text}", identity(&args.model)), 1)?;
     let mut judge = open(&args.model, context)?;
@@ -65,7 +70,7 @@ pub(super) fn run(args: &RewardCompareArgs, context: &Context) -> Result<()> {
     meter.finish();
     output.commit()?;
     let pairs = input.summary(&args.output)?;
-    let written = Written { output: &args.output, num_prompts: total, pairs };
+    let written = Written { output: &args.output, num_prompts: total, doubtful, pairs };
     context.output.show(&written, |written| {
         let place = format!("{}: {} prompts", written.output.display(), written.num_prompts);
         match written.pairs {

@@ -9,7 +9,7 @@ use schema::{Content, Part, Role, Sample};
 use serde::Serialize;
 use serde_json::{Map, Value};
 
-use super::{BATCH, finite, open};
+use super::{BATCH, Doubtful, finite, open};
 use crate::Context;
 use crate::args::RewardScoreArgs;
 use crate::commands::generate::identity;
@@ -29,6 +29,7 @@ struct Line {
 struct Written<'a> {
     output: &'a Path,
     num_scores: usize,
+    num_empty: usize,
 }
 
 /// Lines whose responses answer one prompt.
@@ -41,9 +42,11 @@ struct Group {
 /// Scores a file.
 pub(super) fn run(args: &RewardScoreArgs, context: &Context) -> Result<()> {
     let input = Input::read(&args.input)?;
+    let mut doubtful = Doubtful::default();
     for index in 0..input.len() {
-        response(&input, index)?;
+        doubtful.count(&[&response(&input, index)?]);
     }
+    doubtful.tell(&args.input, context);
     let lines = serde_json::to_string(&input.lines)?;
     let settings = format!("{}\n{lines}", identity(&args.model));
     let mut output = Growing::open(&args.output, &settings, 1)?;
@@ -58,7 +61,8 @@ pub(super) fn run(args: &RewardScoreArgs, context: &Context) -> Result<()> {
     }
     meter.finish();
     output.commit()?;
-    let written = Written { output: &args.output, num_scores: input.len() };
+    let Doubtful { num_empty, .. } = doubtful;
+    let written = Written { output: &args.output, num_scores: input.len(), num_empty };
     context.output.show(&written, |written| {
         format!("{}: {} scores", written.output.display(), written.num_scores)
     })
