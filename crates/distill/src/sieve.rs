@@ -102,7 +102,7 @@ impl Sieved {
         for line in lines::<Sample>(path)?.take(limit.unwrap_or(usize::MAX)) {
             sieved.num_lines += 1;
             let read = match line {
-                Ok((line, sample)) => usable(line, sample, (folder, needs)),
+                Ok((line, sample)) => usable(line, sample, folder, needs),
                 Err(error) => Err(bad_line(error)?),
             };
             match read {
@@ -174,8 +174,12 @@ fn bad_line(error: DataError) -> Result<Quarantined, Error> {
     Ok(Quarantined { line, id: None, flaw, reason: error.to_string() })
 }
 
-fn usable(line: usize, sample: Sample, how: (&Path, Needs)) -> Result<Kept, Quarantined> {
-    let (folder, needs) = how;
+fn usable(
+    line: usize,
+    sample: Sample,
+    folder: &Path,
+    needs: Needs,
+) -> Result<Kept, Quarantined> {
     let id = sample.id.clone().unwrap_or_else(|| line.to_string());
     let refuse = |flaw, reason: String| Quarantined { line, id: sample.id.clone(), flaw, reason };
     let mut prompt = prompt_of(&sample);
