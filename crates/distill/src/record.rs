@@ -4,9 +4,9 @@ use judge::{Correct, Failure, Response};
 use serde::{Deserialize, Serialize};
 
 use crate::clarity::Clarity;
-use crate::sieve::Flaw;
 use crate::penalty::Scores;
 use crate::questions::{Integration, Relevance, TextGrades};
+use crate::sieve::Flaw;
 
 /// The stages, in the order of the pipeline.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]

@@ -9,8 +9,8 @@ use stages::Spending;
 
 use crate::Error;
 use crate::calibration::Calibration;
-use crate::sieve::{Flaw, Quarantined};
 use crate::penalty::Drlc;
+use crate::sieve::{Flaw, Quarantined};
 use crate::table::Row;
 
 /// Counts, spending and calibration of a run.

@@ -10,11 +10,11 @@ use stages::{Entry, Keyed, Store, key};
 use crate::clarity::Clarity;
 use crate::config::{AnswerCheck, DistillConfig};
 use crate::item::Item;
-use crate::sieve::Flaw;
 use crate::penalty::{Scores, min_max, repetition_penalty, rounded};
 use crate::questions::{IntegrationOf, RelevanceOf, Rewrite, TextOf};
 use crate::record::{Outcome, Record, Stage, necessity};
 use crate::requests::{ablation, generation};
+use crate::sieve::Flaw;
 use crate::{Error, pattern};
 
 /// How far a stage is.

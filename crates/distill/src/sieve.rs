@@ -174,12 +174,7 @@ fn bad_line(error: DataError) -> Result<Quarantined, Error> {
     Ok(Quarantined { line, id: None, flaw, reason: error.to_string() })
 }
 
-fn usable(
-    line: usize,
-    sample: Sample,
-    folder: &Path,
-    needs: Needs,
-) -> Result<Kept, Quarantined> {
+fn usable(line: usize, sample: Sample, folder: &Path, needs: Needs) -> Result<Kept, Quarantined> {
     let id = sample.id.clone().unwrap_or_else(|| line.to_string());
     let refuse = |flaw, reason: String| Quarantined { line, id: sample.id.clone(), flaw, reason };
     let mut prompt = prompt_of(&sample);

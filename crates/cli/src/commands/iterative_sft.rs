@@ -2,9 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use ::distill::{
-    DISTILLED_FILE, ITEMS_FILE, Needs, QUARANTINE_FILE, REPORT_FILE, Report, Sieved,
-};
+use ::distill::{DISTILLED_FILE, ITEMS_FILE, Needs, QUARANTINE_FILE, REPORT_FILE, Report, Sieved};
 use anyhow::{Context as _, Result, bail};
 use judge::Respond;
 use recipes::Error;

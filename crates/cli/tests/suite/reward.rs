@@ -228,7 +228,8 @@ fn responses_that_say_little_are_scored_and_counted() {
         succeed_json(&[&["reward", command][..], &places].concat())
     };
     let question = json!({"role": "user", "content": "Why?"});
-    let told = |answer: &str| json!({"messages": [question, {"role": "assistant", "content": answer}]});
+    let told =
+        |answer: &str| json!({"messages": [question, {"role": "assistant", "content": answer}]});
     write_lines(&input, &[told("So."), told(" ")]);
     let said = on("score");
     assert_eq!((&said["num_scores"], &said["num_empty"]), (&json!(2), &json!(1)));
