@@ -20,6 +20,8 @@ def verdicts(folder):
 
 
 def main():
+    if len(sys.argv) < 4:
+        sys.exit(__doc__)
     one, other, *folders = sys.argv[1:]
     won = lost = right = right_before = items = 0
     for folder in map(Path, folders):

@@ -3,8 +3,9 @@
 use std::collections::{HashMap, HashSet};
 use std::path::Path;
 
-use data::{Error as DataError, absolute, lines, num_image_tags, prompt_of};
+use data::{Error as DataError, absolute, lines, num_image_tags, prompt_of, response_of};
 use preprocess::ImageFile;
+use rayon::iter::{IntoParallelIterator as _, ParallelIterator as _};
 use reward::Why;
 use schema::{Content, Role, Sample};
 use serde::{Deserialize, Serialize};
@@ -69,6 +70,7 @@ pub(crate) struct Kept {
     pub line: usize,
     /// The author's name for it, or its line.
     pub id: String,
+    /// The whole conversation, its image paths absolute.
     pub sample: Sample,
     /// The turns up to the question.
     pub prompt: Sample,
@@ -98,14 +100,15 @@ impl Sieved {
     /// When the file cannot be read; bad lines are no error.
     pub fn read(path: &Path, limit: Option<usize>, needs: Needs) -> Result<Self, Error> {
         let folder = path.parent().unwrap_or(Path::new(""));
-        let mut sieved = Self::default();
-        for line in lines::<Sample>(path)?.take(limit.unwrap_or(usize::MAX)) {
-            sieved.num_lines += 1;
-            let read = match line {
-                Ok((line, sample)) => usable(line, sample, folder, needs),
-                Err(error) => Err(bad_line(error)?),
-            };
-            match read {
+        let lines: Vec<_> = lines::<Sample>(path)?.take(limit.unwrap_or(usize::MAX)).collect();
+        let mut sieved = Self { num_lines: lines.len(), ..Self::default() };
+        // Every image is read.
+        let read = lines.into_par_iter().map(|line| match line {
+            Ok((line, sample)) => Ok(usable(line, sample, folder, needs)),
+            Err(error) => bad_line(error).map(Err),
+        });
+        for line in read.collect::<Result<Vec<_>, Error>>()? {
+            match line {
                 Ok(kept) => sieved.kept.push(kept),
                 Err(flawed) => sieved.quarantined.push(flawed),
             }
@@ -116,9 +119,9 @@ impl Sieved {
         Ok(sieved)
     }
 
-    /// The samples that can be used, relative image paths starting at `folder`: where the file that was read lies.
-    pub fn samples(self, folder: &Path) -> impl Iterator<Item = Sample> {
-        self.kept.into_iter().map(move |kept| absolute(kept.sample, folder))
+    /// The samples that can be used, their image paths absolute.
+    pub fn samples(self) -> impl Iterator<Item = Sample> {
+        self.kept.into_iter().map(|kept| kept.sample)
     }
 
     /// Samples that ask the same and have different answers: nobody knows which of them is right.
@@ -179,10 +182,7 @@ fn usable(line: usize, sample: Sample, folder: &Path, needs: Needs) -> Result<Ke
     let refuse = |flaw, reason: String| Quarantined { line, id: sample.id.clone(), flaw, reason };
     let mut prompt = prompt_of(&sample);
     prompt.answer = None;
-    let has_question = prompt.messages.last().is_some_and(|last| {
-        last.role == Role::User && !text_of(&last.content).replace("<image>", "").trim().is_empty()
-    });
-    if !has_question {
+    if !asks(&prompt, needs) {
         return Err(refuse(Flaw::NoQuestion, "there is no question".to_owned()));
     }
     let gold = gold(&sample, needs).map_err(|(flaw, reason)| refuse(flaw, reason))?;
@@ -201,39 +201,58 @@ fn usable(line: usize, sample: Sample, folder: &Path, needs: Needs) -> Result<Ke
         Needs::Answer => gold.clone(),
         Needs::Response => told(&sample),
     };
+    let sample = absolute(sample, folder);
     let hash = hex(&asked.clone().chain_update(answered.unwrap_or_default()).finalize());
     Ok(Kept { line, id, prompt, gold, hash, asked: hex(&asked.finalize()), sample })
 }
 
+/// Whether a prompt ends in a question: in words, or, where a response is learned, by a picture alone.
+fn asks(prompt: &Sample, needs: Needs) -> bool {
+    let Some(last) = prompt.messages.last().filter(|last| last.role == Role::User) else {
+        return false;
+    };
+    let has_words = !text_of(&last.content).replace("<image>", "").trim().is_empty();
+    has_words || (needs == Needs::Response && prompt.image_sources().next().is_some())
+}
+
 /// What the assistant's last turn says, if anything.
 fn told(sample: &Sample) -> Option<String> {
-    let told = sample.messages.last().filter(|last| last.role == Role::Assistant);
-    told.map(|last| text_of(&last.content)).filter(|text| !text.trim().is_empty())
+    response_of(sample).filter(|text| !text.trim().is_empty())
 }
 
 /// The known answer: the column, or what the assistant's turn answers where an answer is needed.
 fn gold(sample: &Sample, needs: Needs) -> Result<Option<String>, (Flaw, String)> {
-    let column = sample.answer.as_ref().filter(|answer| !answer.trim().is_empty());
-    let gold = match (column, told(sample), needs) {
-        (Some(answer), Some(told), _) if differ(answer, &told) => {
-            let reason =
-                format!("the answer is {answer:?}, but the assistant's turn answers otherwise");
-            return Err((Flaw::Contradiction, reason));
-        }
-        (_, None, Needs::Response) => {
-            return Err((Flaw::NoResponse, "the assistant says nothing".to_owned()));
-        }
-        (Some(answer), ..) => answer.clone(),
-        (None, Some(_), Needs::Response) => return Ok(None),
-        (None, Some(told), Needs::Answer) => told,
-        (None, None, Needs::Answer) => {
-            return Err((Flaw::NoAnswer, "there is no known answer".to_owned()));
-        }
+    let told = told(sample);
+    if needs == Needs::Response && told.is_none() {
+        return Err((Flaw::NoResponse, "the assistant says nothing".to_owned()));
+    }
+    let column = match needs {
+        // A turn stands in for a column without a word.
+        Needs::Answer => sample.answer.clone().filter(|answer| !answer.trim().is_empty()),
+        Needs::Response => sample.answer.clone(),
     };
-    match reward::verify(&gold, &gold).why {
-        Why::NoGold => Err((Flaw::NoAnswer, "the known answer says nothing".to_owned())),
-        Why::TooLong => Err((Flaw::NoAnswer, "the known answer is too long to be one".to_owned())),
-        _ => Ok(Some(gold)),
+    if let (Some(answer), Some(told)) = (&column, &told)
+        && differ(answer, told)
+    {
+        let reason =
+            format!("the answer is {answer:?}, but the assistant's turn answers otherwise");
+        return Err((Flaw::Contradiction, reason));
+    }
+    let gold = match needs {
+        Needs::Answer => column.or(told),
+        Needs::Response => column,
+    };
+    let no_answer = |reason: &str| Err((Flaw::NoAnswer, reason.to_owned()));
+    match (gold, needs) {
+        (None, Needs::Answer) => no_answer("there is no known answer"),
+        (None, Needs::Response) => Ok(None),
+        (Some(gold), _) => match (reward::verify(&gold, &gold).why, needs) {
+            (Why::NoGold, _) => no_answer("the known answer says nothing"),
+            (Why::TooLong, Needs::Answer) => no_answer("the known answer is too long to be one"),
+            // Prose: nothing contradicts it.
+            (Why::TooLong, Needs::Response) => Ok(None),
+            _ => Ok(Some(gold)),
+        },
     }
 }
 

@@ -23,7 +23,8 @@ table: base_url and model, or model_name_or_path), by a reward model whose score
 score_quantiles map, or by score_column. With `distill`, a table of that command's keys, the data set is\n\
 distilled anew before each stage. The same command run again goes on where it stopped. Writes into\n\
 output_dir: config.toml, stage-1/ and round-<t>/ with sft/, answers and train.jsonl, scores, rounds.jsonl,\n\
-choice.json (which checkpoint, and why), chosen/, and top_scored.jsonl for grpo."
+choice.json (which checkpoint, and why), chosen/, top_scored.jsonl for grpo, and, where lines cannot be\n\
+used, data/quarantine.jsonl with the reason of each and data/samples.jsonl."
 )]
 pub(crate) struct IterativeSftArgs {
     /// Where the settings come from.

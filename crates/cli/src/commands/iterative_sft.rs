@@ -88,8 +88,7 @@ fn sieved(
     std::fs::create_dir_all(folder).with_context(|| folder.display().to_string())?;
     ::data::write_lines(&place, &sieved.quarantined)?;
     config.run.dataset = folder.join(SAMPLES_FILE);
-    let images = dataset.parent().unwrap_or(Path::new(""));
-    ::data::write_lines(&config.run.dataset, sieved.samples(images))?;
+    ::data::write_lines(&config.run.dataset, sieved.samples())?;
     Ok(config)
 }
 

@@ -81,6 +81,9 @@ fn a_conversation_to_learn_from_needs_no_answer_that_a_rule_checks() {
         line
     };
     let prose = "It has been a long day. ".repeat(1000);
+    // A picture alone asks for its description.
+    let mut picture = told(7, "A digit.", json!(null));
+    picture["messages"][0]["content"] = json!("<image>");
     let path = dataset(
         folder.path(),
         &[
@@ -92,6 +95,9 @@ fn a_conversation_to_learn_from_needs_no_answer_that_a_rule_checks() {
             told(5, "\\boxed{5}", json!("7")),
             told(6, "\\boxed{7}", json!("7")),
             told(6, "\\boxed{8}", json!("8")),
+            picture,
+            told(8, "It is red.", json!(" ")),
+            told(9, "It is red.", json!(prose)),
         ],
     );
     let sieved = Sieved::read(&path, None, Needs::Response).unwrap();
@@ -102,10 +108,11 @@ fn a_conversation_to_learn_from_needs_no_answer_that_a_rule_checks() {
         (6, Flaw::Contradiction),
         (7, Flaw::Contradiction),
         (8, Flaw::Contradiction),
+        (10, Flaw::NoAnswer),
     ];
-    assert_eq!((sieved.num_lines, &flaws[..]), (8, &want[..]));
-    let samples: Vec<_> = sieved.samples(folder.path()).collect();
-    assert_eq!(samples.len(), 3);
+    assert_eq!((sieved.num_lines, &flaws[..]), (11, &want[..]));
+    let samples: Vec<_> = sieved.samples().collect();
+    assert_eq!(samples.len(), 5);
     assert!(std::path::Path::new(&samples[0].images[0]).is_absolute());
 }
 
