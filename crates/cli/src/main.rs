@@ -20,7 +20,6 @@ mod failure;
 mod output;
 mod progress;
 mod lines;
-mod lock;
 mod loaded;
 mod scorers;
 mod local_model;

@@ -72,6 +72,7 @@ mod parameters;
 mod schedule;
 mod optimizer;
 mod step;
+mod lock;
 mod checkpoint;
 mod tensorboard;
 mod metrics;
@@ -79,6 +80,7 @@ mod run;
 
 pub use checkpoint::{CheckpointConfig, Checkpoints, SavedFile, TaskState, config_hash};
 pub use error::{Error, TaskError};
+pub use lock::LockedFile;
 pub use optimizer::OptimizerConfig;
 pub use parameters::Parameters;
 pub use run::{Event, Observer, Resumed, Run, RunParts, Start};

@@ -5,10 +5,11 @@
 //! ```
 
 use std::collections::BTreeMap;
-use std::fs::{File, OpenOptions, TryLockError};
+use std::fs::OpenOptions;
 use std::io::Write;
 use std::path::{Path, PathBuf};
 
+use engine::LockedFile;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::{Map, Value};
@@ -25,8 +26,7 @@ pub(crate) trait Numbered {
 /// An open journal.
 pub(crate) struct Journal<E> {
     path: PathBuf,
-    /// Locked: the system releases it however the process ends.
-    file: File,
+    file: LockedFile,
     /// What is known, by number.
     pub entries: BTreeMap<usize, E>,
 }
@@ -42,13 +42,7 @@ impl<E: Numbered + Serialize + DeserializeOwned> Journal<E> {
         let file = std::fs::create_dir_all(folder)
             .and_then(|()| OpenOptions::new().create(true).append(true).open(path))
             .map_err(io)?;
-        match file.try_lock() {
-            Ok(()) => {}
-            Err(TryLockError::WouldBlock) => {
-                return Err(engine::Error::InUse { path: folder.to_owned() }.into());
-            }
-            Err(TryLockError::Error(source)) => return Err(io(source)),
-        }
+        let file = LockedFile::new(file, path)?;
         let bytes = std::fs::read(path).map_err(io)?;
         let mut journal =
             Self { path: path.to_owned(), file, entries: BTreeMap::<usize, E>::new() };

@@ -6,6 +6,7 @@ use ::distill::{
     DISTILLED_FILE, DistillConfig, Plan, Report, Row, Teachers, distill, export, read_rows,
 };
 use anyhow::{Context as _, Result, bail};
+use engine::LockedFile;
 use judge::TeacherConfig;
 use recipes::Error;
 use recipes::config::{Part, Recipe};
@@ -13,7 +14,6 @@ use serde::{Deserialize, Serialize};
 
 use super::training::{keep_settings, settings, show_plan};
 use crate::args::DistillArgs;
-use crate::lock::lock;
 use crate::output::Table;
 use crate::progress::Steps;
 use crate::{Context, teachers};
@@ -84,7 +84,7 @@ struct Done {
 pub(super) fn run_pipeline(recipe: &DistillRecipe, context: &Context) -> Result<Report> {
     let config = &recipe.0;
     let folder = &config.output_dir;
-    let _lock = lock(folder, LOCK_FILE)?;
+    let _lock = LockedFile::in_folder(folder, LOCK_FILE)?;
     keep_settings(recipe, folder)?;
     let open = |name: &str, teacher: &TeacherConfig| {
         teachers::open_in(folder, name, teacher, &context.progress)

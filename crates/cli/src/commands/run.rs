@@ -13,13 +13,13 @@ use std::time::Instant;
 
 use ::eval::{Summary, table};
 use anyhow::{Context as _, Result};
+use engine::LockedFile;
 use serde::Serialize;
 use serde_json::Value;
 
 use super::choose;
 use crate::Context;
 use crate::args::RunArgs;
-use crate::lock::lock;
 use crate::output::{Output, Table};
 
 mod recipe;
@@ -44,7 +44,7 @@ pub(crate) fn run(args: &RunArgs, context: &Context) -> Result<()> {
     if args.dry_run {
         return plan::show(&pipeline, &planned, context);
     }
-    let _lock = lock(&pipeline.output_dir, LOCK_FILE)?;
+    let _lock = LockedFile::in_folder(&pipeline.output_dir, LOCK_FILE)?;
     let mut lines = Vec::new();
     let total = planned.len();
     for (number, stage) in (1..).zip(&planned) {

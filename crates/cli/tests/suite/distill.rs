@@ -185,9 +185,9 @@ fn a_second_process_is_kept_out_of_the_folder() {
     std::fs::create_dir(&out).expect("a folder");
     let first = File::create(out.join(".distill.lock")).expect("a file");
     first.lock().expect("nobody holds it");
-    fail(&distill, 1, &[text(&out), "another run holds it"]);
+    fail(&distill, 1, &[text(&out), "another run is writing to"]);
     assert!(server.num_requests() == 0 && !out.join("config.toml").exists());
-    drop(first);
+    first.unlock().expect("it was locked");
     succeed(&distill);
 }
 

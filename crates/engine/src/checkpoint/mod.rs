@@ -13,7 +13,6 @@ mod contents;
 mod folder;
 mod safetensors_file;
 
-use std::fs::{File, TryLockError};
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
@@ -21,7 +20,7 @@ use serde::{Deserialize, Serialize};
 pub(crate) use contents::{Loaded, TrainerState};
 pub use contents::{SavedFile, TaskState};
 
-use crate::{Engine, Error};
+use crate::{Engine, Error, LockedFile};
 use folder::{FolderReader, hidden_sibling};
 
 const PREFIX: &str = "checkpoint-";
@@ -57,8 +56,7 @@ pub struct Checkpoints {
     folder: PathBuf,
     config: CheckpointConfig,
     weights_file: String,
-    /// Held for its lock, which the system releases however the process ends.
-    _lock: File,
+    _lock: LockedFile,
 }
 
 impl Checkpoints {
@@ -74,8 +72,7 @@ impl Checkpoints {
         weights_file: &str,
     ) -> Result<Self, Error> {
         config.validate()?;
-        std::fs::create_dir_all(folder).map_err(Error::io("create", folder))?;
-        let lock = lock(folder)?;
+        let lock = LockedFile::in_folder(folder, ".lock")?;
         remove_leftovers(folder)?;
         Ok(Self {
             folder: folder.to_path_buf(),
@@ -177,16 +174,6 @@ fn entries(folder: &Path) -> Result<Vec<PathBuf>, Error> {
         std::fs::read_dir(folder)?.map(|entry| Ok(entry?.path())).collect::<std::io::Result<_>>()
     };
     read().map_err(Error::io("list", folder))
-}
-
-fn lock(folder: &Path) -> Result<File, Error> {
-    let path = folder.join(".lock");
-    let file = File::create(&path).map_err(Error::io("create", &path))?;
-    match file.try_lock() {
-        Ok(()) => Ok(file),
-        Err(TryLockError::WouldBlock) => Err(Error::InUse { path: folder.to_path_buf() }),
-        Err(TryLockError::Error(source)) => Err(Error::Io { action: "lock", path, source }),
-    }
 }
 
 fn remove_leftovers(folder: &Path) -> Result<(), Error> {
