@@ -1,38 +1,39 @@
 //! The running batch: which prompts and samples hold cache rows, and one step of all of them.
 //!
 //! ```text
-//! prompts ─► begin: rows for the prompt and one completion ─► prefill, all samples draw once
+//! add ─► waiting ─► begin: rows for the prompt and one completion ─► prefill, all samples draw once
 //!                                                                     │
 //!            pending (drawn once, no rows yet) ◄──────────────────────┤
 //!                │ rows come free                                     ▼
 //!                └──────────────────────────────► running ─► one step: embed, extend, draw ─┐
 //!                                                    ▲                                      │
 //!                                                    └───────── not finished ◄──────────────┤
-//!                                            results, rows given back ◄── finished ─────────┘
+//!                                             told of, rows given back ◄── finished ────────┘
 //! ```
 //!
 //! A prompt's rows are computed once and named as `past` by each of its samples. Rows for the
 //! longest possible completion are set aside when a sample begins, so no sample ever has to be
 //! thrown out again, and a completion's rows are consecutive.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 use std::ops::Range;
+use std::sync::Arc;
 
 use model::cache::KvCache;
 use model::layout::Layout;
 use model::pack::ImageSlot;
 use model::vlm::Vlm;
-use preprocess::Tokenizer;
 use rayon::prelude::*;
 use schema::Completion;
 use tensor::{Device, Span, Tensor, ops};
 
 use crate::Error;
-use crate::generate::{GenerateConfig, Progress};
+use crate::drawing::Drawing;
+use crate::generate::Progress;
 use crate::prompt::Prompt;
 use crate::rows::FreeRows;
 use crate::sampler::{Choice, Sampler};
-use crate::sequence::{Sequence, StopRules};
+use crate::sequence::Sequence;
 
 mod prefill;
 
@@ -41,86 +42,161 @@ const PREFILL_ROWS: usize = 1024;
 /// Rows whose logits are held at the same time.
 const LOGIT_ROWS: usize = 64;
 
-/// The running batch and everything that waits for it.
-pub(crate) struct Batch<'a> {
+/// The running batch and everything that waits for it. Prompts may be added while it runs, each with settings of its
+/// own: their completions are the same whatever else is in the batch.
+pub struct Batch<'a> {
     vlm: &'a Vlm,
-    prompts: &'a [Prompt],
-    config: &'a GenerateConfig,
-    stop: StopRules<'a>,
-    banned: Vec<u32>,
     cache: KvCache,
+    num_rows: usize,
     free: FreeRows,
-    groups: Vec<Group>,
+    /// Prompts of which not everything is known yet, by their numbers.
+    groups: BTreeMap<usize, Group<'a>>,
     /// Cache rows of the text that all prompts open with, such as a system turn.
     opening: Range<usize>,
-    /// Prompts before this one have begun.
-    next: usize,
+    /// Prompts that have not begun, in the order they came.
+    waiting: VecDeque<usize>,
     /// Samples that have drawn their first token and wait for cache rows.
     pending: VecDeque<Sequence<'a>>,
     running: Vec<Sequence<'a>>,
-    finished: Vec<Finished>,
-    /// How many of them were told of.
-    num_told: usize,
-    /// Tokens drawn since the last time they were told of: prompt, sample, token.
-    drawn: Vec<(usize, usize, u32)>,
-    num_tokens: usize,
-    num_total: usize,
+    /// Tokens drawn and completions that ended since the last time they were told of.
+    news: News,
+    num_added: usize,
+    progress: Progress,
 }
 
 /// A prompt within the batch.
-struct Group {
+struct Group<'a> {
+    prompt: Prompt,
+    drawing: Arc<Drawing<'a>>,
     slots: Vec<ImageSlot>,
-    /// Cache rows of the prompt after the common opening, while any of its samples is open.
+    /// Cache rows of the prompt after the common opening, once it has begun.
     rows: Range<usize>,
     num_open: usize,
 }
 
-struct Finished {
-    prompt: usize,
-    sample: usize,
-    completion: Completion,
+impl Group<'_> {
+    /// The samples that are drawn.
+    fn samples(&self) -> impl Iterator<Item = usize> {
+        samples(&self.prompt, &self.drawing)
+    }
+
+    /// The most tokens of a completion.
+    fn limit(&self) -> usize {
+        self.drawing.config.limit(self.prompt.ids.len())
+    }
+}
+
+/// What has happened in a batch.
+#[derive(Debug, Default)]
+pub struct News {
+    /// Tokens drawn: prompt, sample, and the token.
+    pub drawn: Vec<(usize, usize, u32)>,
+    /// Completions that have ended: prompt, sample, and the completion.
+    pub finished: Vec<(usize, usize, Completion)>,
 }
 
 impl<'a> Batch<'a> {
-    /// Checks all prompts and sets the cache aside; nothing runs yet.
-    pub(crate) fn new(
-        vlm: &'a Vlm,
-        tokenizer: &'a Tokenizer,
-        prompts: &'a [Prompt],
-        config: &'a GenerateConfig,
-    ) -> Result<Self, Error> {
-        let num_rows = num_cache_rows(vlm, prompts, config)?;
-        let mut free = FreeRows::new(num_rows);
-        let opening = free.take(num_alike(vlm, prompts)).expect("room for a prompt and more");
-        let group = |(i, prompt): (usize, &Prompt)| {
-            let slots = prompt.slots(vlm, i)?;
-            Ok(Group { slots, rows: 0..0, num_open: samples(prompt, config).count() })
-        };
-        let groups = prompts.iter().enumerate().map(group).collect::<Result<Vec<_>, Error>>()?;
-        let num_total = groups.iter().map(|group| group.num_open).sum();
-        Ok(Self {
+    /// An empty batch with a key/value cache of so many rows, one for each token that is remembered.
+    pub fn new(vlm: &'a Vlm, num_rows: usize) -> Self {
+        Self {
             vlm,
-            prompts,
-            config,
-            stop: StopRules::new(config, tokenizer),
-            banned: config.banned_ids.iter().copied().chain(vlm.image_token).collect(),
             cache: KvCache::new(vlm.llm.config(), num_rows),
-            free,
-            groups,
-            opening,
-            next: 0,
+            num_rows,
+            free: FreeRows::new(num_rows),
+            groups: BTreeMap::new(),
+            opening: 0..0,
+            waiting: VecDeque::new(),
             pending: VecDeque::new(),
             running: Vec::new(),
-            finished: Vec::new(),
-            num_told: 0,
-            drawn: Vec::new(),
-            num_tokens: 0,
-            num_total,
-        })
+            news: News::default(),
+            num_added: 0,
+            progress: Progress::default(),
+        }
+    }
+
+    /// Adds a prompt, which begins as soon as there is room; its number, counted from 0.
+    ///
+    /// # Errors
+    ///
+    /// When it is empty, longer than the context or too large for the cache, or its features do not match its image
+    /// rows.
+    pub fn add(&mut self, prompt: Prompt, drawing: &Arc<Drawing<'a>>) -> Result<usize, Error> {
+        let number = self.num_added;
+        self.check(number, &prompt, drawing)?;
+        let slots = prompt.slots(self.vlm, number)?;
+        let num_open = samples(&prompt, drawing).count();
+        self.num_added += 1;
+        self.progress.num_total += num_open;
+        if num_open > 0 {
+            self.waiting.push_back(number);
+            let drawing = drawing.clone();
+            self.groups.insert(number, Group { prompt, drawing, slots, rows: 0..0, num_open });
+        }
+        Ok(number)
+    }
+
+    fn check(&self, prompt: usize, one: &Prompt, drawing: &Drawing<'_>) -> Result<(), Error> {
+        let (length, context) = (one.ids.len(), drawing.config.context_length);
+        if length == 0 {
+            return Err(Error::EmptyPrompt { prompt });
+        }
+        if length > context {
+            return Err(Error::PromptTooLong { prompt, length, context });
+        }
+        let needed = length + drawing.config.limit(length).saturating_sub(1);
+        if needed > self.num_rows {
+            let bytes = needed * KvCache::bytes_per_row(self.vlm.llm.config());
+            return Err(Error::CacheTooSmall { prompt, needed, bytes, rows: self.num_rows });
+        }
+        Ok(())
+    }
+
+    /// Forgets a prompt: none of its completions will end.
+    pub fn cancel(&mut self, prompt: usize) {
+        let Some(group) = self.groups.remove(&prompt) else { return };
+        self.progress.num_total -= group.num_open;
+        self.free.give(group.rows);
+        self.waiting.retain(|&waiting| waiting != prompt);
+        self.pending.retain(|sequence| sequence.prompt != prompt);
+        for sequence in self.running.extract_if(.., |sequence| sequence.prompt == prompt) {
+            self.free.give(sequence.rows);
+        }
+    }
+
+    /// Computes what all prompts open with once for all of them. Nothing has begun, and nothing may be added after.
+    pub(crate) fn share_opening(&mut self) {
+        let prompts: Vec<&Prompt> = self.groups.values().map(|group| &group.prompt).collect();
+        let num_alike = num_alike(self.vlm, &prompts);
+        self.opening = self.free.take(num_alike).expect("room for a prompt and more");
+    }
+
+    /// Lets in what there is room for, and draws a token for each running sample. Returns whether any is left.
+    ///
+    /// # Errors
+    ///
+    /// When logits are not finite.
+    pub fn step(&mut self) -> Result<bool, Error> {
+        self.admit()?;
+        self.progress.num_running = self.running.len();
+        if self.running.is_empty() {
+            return Ok(false);
+        }
+        let ids: Vec<u32> = self.running.iter().map(Sequence::last).collect();
+        let x = self.vlm.embed(&ids, &[], None)?;
+        let hidden = self.vlm.llm.extend(x, &self.layout(), &mut self.cache);
+        let mut running = std::mem::take(&mut self.running);
+        self.draw(&hidden, &mut running)?;
+        for sequence in running {
+            match sequence.is_finished() {
+                true => self.finish(sequence)?,
+                false => self.running.push(sequence),
+            }
+        }
+        Ok(true)
     }
 
     /// Fills the free rows: samples that wait first, then further prompts.
-    pub(crate) fn admit(&mut self) -> Result<(), Error> {
+    fn admit(&mut self) -> Result<(), Error> {
         loop {
             while let Some(sequence) = self.pending.front() {
                 let Some(rows) = self.free.take(sequence.num_rows()) else { return Ok(()) };
@@ -140,19 +216,21 @@ impl<'a> Batch<'a> {
     /// may sit in the cache without being able to go on.
     fn begin(&mut self) -> Vec<usize> {
         let (mut begun, mut room, mut num_rows) = (Vec::new(), Vec::new(), 0);
-        while self.next < self.prompts.len() && num_rows < PREFILL_ROWS {
-            let length = self.prompts[self.next].ids.len();
-            let Some(rows) = self.free.take(length - self.opening.len()) else { break };
-            let longest = self.config.limit(length).saturating_sub(1);
-            let Some(sample) = self.free.take(longest) else {
+        while num_rows < PREFILL_ROWS
+            && let Some(&next) = self.waiting.front()
+        {
+            let group = self.groups.get_mut(&next).expect("what waits is known");
+            let num_own = group.prompt.ids.len() - self.opening.len();
+            let Some(rows) = self.free.take(num_own) else { break };
+            let Some(sample) = self.free.take(group.limit().saturating_sub(1)) else {
                 self.free.give(rows);
                 break;
             };
-            self.groups[self.next].rows = rows;
+            group.rows = rows;
             room.push(sample);
-            begun.push(self.next);
-            num_rows += length - self.opening.len();
-            self.next += 1;
+            begun.push(next);
+            num_rows += num_own;
+            self.waiting.pop_front();
         }
         room.into_iter().for_each(|rows| self.free.give(rows));
         begun
@@ -161,14 +239,19 @@ impl<'a> Batch<'a> {
     /// Shows prompts to the model and draws the first token of each of their samples.
     fn prefill(&mut self, begun: &[usize]) -> Result<(), Error> {
         let hidden = self.extend_by_prompts(begun)?;
-        let of = begun.iter().flat_map(|&prompt| {
-            samples(&self.prompts[prompt], self.config).map(move |sample| (prompt, sample))
-        });
-        let (full, mut sequences): (Vec<_>, Vec<_>) = of
-            .map(|(prompt, sample)| self.sequence(prompt, sample))
-            .partition(Sequence::is_finished);
-        // The prompts begun are consecutive, their hidden states likewise.
-        let rows: Vec<usize> = sequences.iter().map(|s| s.prompt - begun[0]).collect();
+        let (mut full, mut sequences, mut rows) = (Vec::new(), Vec::new(), Vec::new());
+        for (row, prompt) in begun.iter().enumerate() {
+            for sample in self.groups[prompt].samples() {
+                let sequence = self.sequence(*prompt, sample);
+                match sequence.is_finished() {
+                    true => full.push(sequence),
+                    false => {
+                        sequences.push(sequence);
+                        rows.push(row);
+                    }
+                }
+            }
+        }
         self.draw(&ops::gather_rows(&hidden, &rows), &mut sequences)?;
         sequences.extend(full);
         for sequence in sequences {
@@ -177,22 +260,16 @@ impl<'a> Batch<'a> {
                 false => self.pending.push_back(sequence),
             }
         }
-        // A prompt of which everything is known has nothing to wait for.
-        for &prompt in begun {
-            let group = &mut self.groups[prompt];
-            if group.num_open == 0 {
-                self.free.give(std::mem::take(&mut group.rows));
-            }
-        }
         Ok(())
     }
 
     fn sequence(&self, prompt: usize, sample: usize) -> Sequence<'a> {
-        let Prompt { ids, stream, .. } = &self.prompts[prompt];
-        let stream = stream.wrapping_mul(self.config.num_samples as u64) + sample as u64;
-        let limit = self.config.limit(ids.len());
-        let mut sequence = Sequence::new((prompt, sample), limit, stream, &self.stop);
-        if self.penalises() {
+        let group = &self.groups[&prompt];
+        let Prompt { ids, stream, .. } = &group.prompt;
+        let stream = stream.wrapping_mul(group.drawing.config.num_samples as u64) + sample as u64;
+        let mut sequence =
+            Sequence::new((prompt, sample), group.limit(), stream, group.drawing.clone());
+        if group.drawing.penalises() {
             sequence.seen = ids.clone();
             sequence.seen.sort_unstable();
             sequence.seen.dedup();
@@ -200,41 +277,21 @@ impl<'a> Batch<'a> {
         sequence
     }
 
-    /// Shows the last token of every running sequence to the model and draws the next. Returns
-    /// whether there was anything to do.
-    pub(crate) fn step(&mut self) -> Result<bool, Error> {
-        if self.running.is_empty() {
-            return Ok(false);
-        }
-        let ids: Vec<u32> = self.running.iter().map(Sequence::last).collect();
-        let x = self.vlm.embed(&ids, &[], None)?;
-        let hidden = self.vlm.llm.extend(x, &self.layout(), &mut self.cache);
-        let mut running = std::mem::take(&mut self.running);
-        self.draw(&hidden, &mut running)?;
-        for sequence in running {
-            match sequence.is_finished() {
-                true => self.finish(sequence)?,
-                false => self.running.push(sequence),
-            }
-        }
-        Ok(true)
-    }
-
     /// One new row for each running sequence, which sees its prompt and itself.
     fn layout(&self) -> Layout {
         let mut layout = Layout::default();
         let mut places = Vec::with_capacity(self.running.len());
         for (i, sequence) in self.running.iter().enumerate() {
-            let prompt = &self.groups[sequence.prompt].rows;
+            let Group { prompt, rows, .. } = &self.groups[&sequence.prompt];
             let num_before = sequence.len() - 1;
             let slot = sequence.rows.start + num_before;
-            let index = self.opening.len() + prompt.len() + num_before;
+            let index = self.opening.len() + rows.len() + num_before;
             layout.positions.push(position(index));
-            places.push(self.prompts[sequence.prompt].place(index));
+            places.push(prompt.place(index));
             layout.slots.push(slot);
             layout.spans.push(Span {
                 queries: i..i + 1,
-                past: present([&self.opening, prompt]),
+                past: present([&self.opening, rows]),
                 own: sequence.rows.start..slot + 1,
                 causal: true,
             });
@@ -248,85 +305,67 @@ impl<'a> Batch<'a> {
         let rows: Vec<usize> = (0..sequences.len()).collect();
         for (rows, sequences) in rows.chunks(LOGIT_ROWS).zip(sequences.chunks_mut(LOGIT_ROWS)) {
             let logits = self.vlm.llm.logits(&ops::gather_rows(hidden, rows)).to(&Device::Cpu);
-            let choices = self.choices(&logits, sequences);
+            let choices = choices(&logits, sequences);
             for (sequence, choice) in sequences.iter_mut().zip(choices) {
                 let choice = choice?;
-                sequence.push(choice, &self.stop)?;
-                self.drawn.push((sequence.prompt, sequence.sample, choice.token));
-                if self.penalises() {
-                    sequence.mark_seen(choice.token);
-                }
+                sequence.push(choice)?;
+                self.news.drawn.push((sequence.prompt, sequence.sample, choice.token));
             }
-            self.num_tokens += sequences.len();
+            self.progress.num_tokens += sequences.len();
         }
         Ok(())
-    }
-
-    /// One choice a row; the rows are independent, so threads change nothing.
-    fn choices(&self, logits: &Tensor, sequences: &[Sequence<'a>]) -> Vec<Result<Choice, Error>> {
-        let wanted: Vec<_> = sequences.iter().map(|s| (s.draw(), s.seen.as_slice())).collect();
-        let sampler = || Sampler::new(&self.config.sampling, &self.banned);
-        wanted
-            .par_iter()
-            .enumerate()
-            .map_init(sampler, |sampler, (i, (draw, seen))| {
-                sampler.choose(logits.row(i), seen, *draw)
-            })
-            .collect()
-    }
-
-    fn penalises(&self) -> bool {
-        self.config.sampling.repetition_penalty != 1.0
     }
 
     /// Keeps a finished completion; gives its rows back, and its prompt's with the last of a group.
     fn finish(&mut self, sequence: Sequence<'a>) -> Result<(), Error> {
         let (prompt, sample) = (sequence.prompt, sequence.sample);
         self.free.give(sequence.rows.clone());
-        let group = &mut self.groups[prompt];
+        let group = self.groups.get_mut(&prompt).expect("one of its samples was open");
         group.num_open -= 1;
         if group.num_open == 0 {
-            self.free.give(std::mem::take(&mut group.rows));
+            let group = self.groups.remove(&prompt).expect("it was there");
+            self.free.give(group.rows);
         }
-        let completion = sequence.complete(&self.stop)?;
-        self.finished.push(Finished { prompt, sample, completion });
+        self.news.finished.push((prompt, sample, sequence.complete()?));
+        self.progress.num_done += 1;
         Ok(())
     }
 
-    pub(crate) fn progress(&self) -> Progress {
-        Progress {
-            num_tokens: self.num_tokens,
-            num_done: self.finished.len(),
-            num_total: self.num_total,
-            num_running: self.running.len(),
-        }
+    /// How far it is.
+    pub fn progress(&self) -> Progress {
+        self.progress
     }
 
-    /// Tokens drawn since the last call: prompt, sample, and the token.
-    pub(crate) fn newly_drawn(&mut self) -> Vec<(usize, usize, u32)> {
-        std::mem::take(&mut self.drawn)
-    }
-
-    /// Completions that have ended since the last call: prompt, sample, and the completion.
-    pub(crate) fn newly_finished(&mut self) -> impl Iterator<Item = (usize, usize, &Completion)> {
-        let first = std::mem::replace(&mut self.num_told, self.finished.len());
-        self.finished[first..].iter().map(|f| (f.prompt, f.sample, &f.completion))
-    }
-
-    /// The completions, grouped by prompt, in order.
-    pub(crate) fn into_results(mut self) -> Vec<Vec<Completion>> {
-        self.finished.sort_by_key(|finished| (finished.prompt, finished.sample));
-        let mut results = vec![Vec::with_capacity(self.config.num_samples); self.prompts.len()];
-        for Finished { prompt, completion, .. } in self.finished {
-            results[prompt].push(completion);
-        }
-        results
+    /// What has happened since the last call.
+    pub fn news(&mut self) -> News {
+        std::mem::take(&mut self.news)
     }
 }
 
+/// One choice a row; the rows are independent, so threads change nothing.
+fn choices(logits: &Tensor, sequences: &[Sequence<'_>]) -> Vec<Result<Choice, Error>> {
+    sequences
+        .par_iter()
+        .enumerate()
+        .map_init(Sampler::default, |sampler, (i, sequence)| {
+            sampler.choose(logits.row(i), &sequence.rules())
+        })
+        .collect()
+}
+
 /// The samples of a prompt that are drawn.
-fn samples(prompt: &Prompt, config: &GenerateConfig) -> impl Iterator<Item = usize> {
-    (0..config.num_samples).filter(|sample| !prompt.known.contains(sample))
+fn samples(prompt: &Prompt, drawing: &Drawing<'_>) -> impl Iterator<Item = usize> {
+    (0..drawing.config.num_samples).filter(|sample| !prompt.known.contains(sample))
+}
+
+/// Rows of a cache that holds these prompts and all their completions.
+pub(crate) fn rows_of_all(prompts: &[Prompt], drawing: &Drawing<'_>) -> usize {
+    let rows = |prompt: &Prompt| {
+        let length = prompt.ids.len();
+        let sample = drawing.config.limit(length).saturating_sub(1);
+        length + sample * samples(prompt, drawing).count().max(1)
+    };
+    prompts.iter().map(rows).sum()
 }
 
 /// Those of some key rows that there are.
@@ -337,41 +376,16 @@ fn present<const N: usize>(rows: [&Range<usize>; N]) -> Vec<Range<usize>> {
 /// How many tokens before the first image all prompts open with; none for a single prompt, whose
 /// samples share all of it anyway. Attention makes no difference of it: a prompt's numbers are the
 /// same with and without company.
-fn num_alike(vlm: &Vlm, prompts: &[Prompt]) -> usize {
+fn num_alike(vlm: &Vlm, prompts: &[&Prompt]) -> usize {
     let [first, rest @ ..] = prompts else { return 0 };
-    let alike = |prompt: &Prompt| {
+    let alike = |prompt: &&Prompt| {
         let pairs = first.ids.iter().zip(&prompt.ids);
         pairs.take_while(|(a, b)| a == b && Some(**a) != vlm.image_token).count()
     };
     // The last token of a prompt is answered for, so it is the prompt's own.
-    let most = |prompt: &Prompt| alike(prompt).min(prompt.ids.len().saturating_sub(1));
+    let most = |prompt: &&Prompt| alike(prompt).min(prompt.ids.len().saturating_sub(1));
     let most_rest = rest.iter().map(most).min().unwrap_or(0);
     most_rest.min(first.ids.len().saturating_sub(1))
-}
-
-/// Rows of a cache that fits the prompts within the allowed bytes.
-fn num_cache_rows(vlm: &Vlm, prompts: &[Prompt], config: &GenerateConfig) -> Result<usize, Error> {
-    let bytes_per_row = KvCache::bytes_per_row(vlm.llm.config());
-    let rows = config.cache_bytes / bytes_per_row;
-    let mut wanted = 0;
-    for (prompt, one) in prompts.iter().enumerate() {
-        let ids = &one.ids;
-        let (length, context) = (ids.len(), config.context_length);
-        if length == 0 {
-            return Err(Error::EmptyPrompt { prompt });
-        }
-        if length > context {
-            return Err(Error::PromptTooLong { prompt, length, context });
-        }
-        let sample = config.limit(length).saturating_sub(1);
-        let needed = length + sample;
-        if needed > rows {
-            let bytes = needed * bytes_per_row;
-            return Err(Error::CacheTooSmall { prompt, needed, bytes, rows });
-        }
-        wanted += length + sample * samples(one, config).count();
-    }
-    Ok(wanted.min(rows))
 }
 
 fn position(row: usize) -> u32 {

@@ -3,13 +3,17 @@
 //! This file says what is asked for; the running batch is `batch`, the rules that end a completion
 //! are `sequence`.
 
+use std::sync::Arc;
+
+use model::cache::KvCache;
 use model::vlm::Vlm;
 use preprocess::{Processor, Tokenizer};
 use schema::Completion;
 use serde::{Deserialize, Serialize};
 
 use crate::Error;
-use crate::batch::Batch;
+use crate::batch::{Batch, rows_of_all};
+use crate::drawing::Drawing;
 use crate::prompt::Prompt;
 use crate::sampler::Sampling;
 
@@ -148,20 +152,30 @@ pub fn generate_heard(
     config: &GenerateConfig,
     hear: &mut dyn FnMut(Heard<'_>),
 ) -> Result<Vec<Vec<Completion>>, Error> {
-    config.validate()?;
-    let mut batch = Batch::new(vlm, tokenizer, prompts, config)?;
-    loop {
-        batch.admit()?;
+    let drawing = Arc::new(Drawing::new(config.clone(), tokenizer, vlm)?);
+    let num_rows = config.cache_bytes / KvCache::bytes_per_row(vlm.llm.config());
+    let mut batch = Batch::new(vlm, num_rows.min(rows_of_all(prompts, &drawing)));
+    for prompt in prompts {
+        batch.add(prompt.clone(), &drawing)?;
+    }
+    batch.share_opening();
+    let mut finished = Vec::new();
+    let mut goes_on = true;
+    while goes_on {
+        goes_on = batch.step()?;
         hear(Heard::Progress(batch.progress()));
-        let goes_on = batch.step()?;
-        for (prompt, sample, id) in batch.newly_drawn() {
+        let news = batch.news();
+        for (prompt, sample, id) in news.drawn {
             hear(Heard::Token { prompt, sample, id });
         }
-        for (prompt, sample, completion) in batch.newly_finished() {
+        for (prompt, sample, completion) in &news.finished {
+            let (prompt, sample) = (*prompt, *sample);
             hear(Heard::Completion { prompt, sample, completion });
         }
-        if !goes_on {
-            return Ok(batch.into_results());
-        }
+        finished.extend(news.finished);
     }
+    finished.sort_by_key(|&(prompt, sample, _)| (prompt, sample));
+    let mut groups = vec![Vec::with_capacity(config.num_samples); prompts.len()];
+    finished.into_iter().for_each(|(prompt, _, completion)| groups[prompt].push(completion));
+    Ok(groups)
 }

@@ -45,12 +45,15 @@ pub mod error;
 pub mod prompt;
 pub mod sampler;
 pub mod generate;
+mod drawing;
 mod batch;
 mod rows;
 mod sequence;
 pub mod score;
 pub mod judge;
 
+pub use batch::{Batch, News};
+pub use drawing::Drawing;
 pub use error::Error;
 pub use generate::{CACHE_BYTES, GenerateConfig, Heard, Progress, generate, generate_heard};
 pub use judge::{Candidates, Judge, JudgedPass, judge};

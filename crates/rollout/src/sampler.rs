@@ -85,48 +85,53 @@ pub struct Choice {
     pub logprob: f32,
 }
 
+/// What one token is chosen by.
+#[derive(Clone, Copy, Debug)]
+pub struct Rules<'a> {
+    /// The filters, and the seed of the draw.
+    pub sampling: &'a Sampling,
+    /// Tokens that are never chosen.
+    pub banned: &'a [u32],
+    /// The distinct tokens of prompt and output, which the repetition penalty knows.
+    pub seen: &'a [u32],
+    /// The name of the draw.
+    pub draw: Draw,
+}
+
 /// Chooses tokens; holds the scratch space that a choice needs.
-#[derive(Clone, Debug)]
-pub struct Sampler<'a> {
-    sampling: &'a Sampling,
-    banned: &'a [u32],
+#[derive(Clone, Debug, Default)]
+pub struct Sampler {
     /// Filtered logits, then unnormalised probabilities: one for each token of the vocabulary.
     weights: Vec<f32>,
     unordered: Vec<f32>,
     ranked: Vec<u32>,
 }
 
-impl<'a> Sampler<'a> {
-    /// A sampler that never chooses a token of `banned`.
-    pub fn new(sampling: &'a Sampling, banned: &'a [u32]) -> Self {
-        Self { sampling, banned, weights: Vec::new(), unordered: Vec::new(), ranked: Vec::new() }
-    }
-
-    /// Chooses one token from a row of logits; `seen` holds the distinct tokens of prompt and output.
+impl Sampler {
+    /// Chooses one token from a row of logits.
     ///
     /// Logits that are not finite, or a vocabulary that is banned as a whole, are an error.
-    pub fn choose(&mut self, logits: &[f32], seen: &[u32], draw: Draw) -> Result<Choice, Error> {
+    pub fn choose(&mut self, logits: &[f32], rules: &Rules<'_>) -> Result<Choice, Error> {
+        let Rules { sampling, banned, seen, draw } = *rules;
         let log_sum = log_sum_exp(logits);
         if !log_sum.is_finite() {
             return Err(Error::NotFinite { stream: draw.stream, position: draw.position });
         }
-        self.penalise_and_ban(logits, seen);
+        self.penalise(logits, seen, sampling.repetition_penalty);
+        self.ban(banned);
         let best = argmax(&self.weights).ok_or(Error::NothingToChoose)?;
-        let token = if self.sampling.temperature == 0.0 {
+        let token = if sampling.temperature == 0.0 {
             best
         } else {
-            self.keep_top_k();
-            let total = self.exponentiate(best);
-            let total = self.keep_top_p(total);
-            self.pick(draw.uniform(self.sampling.seed) * total)
+            let total = self.filter(sampling, best);
+            self.pick(draw.uniform(sampling.seed) * total)
         };
         Ok(Choice { token: token as u32, logprob: (f64::from(logits[token]) - log_sum) as f32 })
     }
 
-    fn penalise_and_ban(&mut self, logits: &[f32], seen: &[u32]) {
+    fn penalise(&mut self, logits: &[f32], seen: &[u32], penalty: f32) {
         self.weights.clear();
         self.weights.extend_from_slice(logits);
-        let penalty = self.sampling.repetition_penalty;
         if penalty != 1.0 {
             for &token in seen {
                 if let Some(z) = self.weights.get_mut(token as usize) {
@@ -134,15 +139,25 @@ impl<'a> Sampler<'a> {
                 }
             }
         }
-        for &token in self.banned {
+    }
+
+    fn ban(&mut self, banned: &[u32]) {
+        for &token in banned {
             if let Some(z) = self.weights.get_mut(token as usize) {
                 *z = f32::NEG_INFINITY;
             }
         }
     }
 
-    fn keep_top_k(&mut self) {
-        let (k, n) = (self.sampling.top_k, self.weights.len());
+    /// Turns logits into what the filters leave of the probabilities, times a constant; returns their sum.
+    fn filter(&mut self, sampling: &Sampling, best: usize) -> f64 {
+        self.keep_top_k(sampling.top_k);
+        let total = self.exponentiate(best, sampling.temperature);
+        self.keep_top_p(total, f64::from(sampling.top_p))
+    }
+
+    fn keep_top_k(&mut self, k: usize) {
+        let n = self.weights.len();
         if k == 0 || k >= n {
             return;
         }
@@ -152,8 +167,8 @@ impl<'a> Sampler<'a> {
     }
 
     /// Turns logits into probabilities times a constant; returns their sum.
-    fn exponentiate(&mut self, best: usize) -> f64 {
-        let (max, temperature) = (self.weights[best], self.sampling.temperature);
+    fn exponentiate(&mut self, best: usize, temperature: f32) -> f64 {
+        let max = self.weights[best];
         self.weights.iter_mut().for_each(|z| *z = ((*z - max) / temperature).exp());
         sum(&self.weights)
     }
@@ -162,8 +177,7 @@ impl<'a> Sampler<'a> {
     ///
     /// Holtzman et al., arXiv:1904.09751. A token stays while the tokens before it hold less than
     /// `top_p`, so the first always stays.
-    fn keep_top_p(&mut self, total: f64) -> f64 {
-        let top_p = f64::from(self.sampling.top_p);
+    fn keep_top_p(&mut self, total: f64, top_p: f64) -> f64 {
         if top_p >= 1.0 {
             return total;
         }
@@ -242,12 +256,10 @@ mod tests {
 
     /// The distribution that the filters leave over the tokens.
     fn filtered(sampling: &Sampling, seen: &[u32]) -> Vec<f64> {
-        let mut sampler = Sampler::new(sampling, &[]);
-        sampler.penalise_and_ban(&LOGITS, seen);
+        let mut sampler = Sampler::default();
+        sampler.penalise(&LOGITS, seen, sampling.repetition_penalty);
         let best = argmax(&sampler.weights).unwrap();
-        sampler.keep_top_k();
-        let total = sampler.exponentiate(best);
-        let total = sampler.keep_top_p(total);
+        let total = sampler.filter(sampling, best);
         sampler.weights.iter().map(|&w| f64::from(w) / total).collect()
     }
 
@@ -282,7 +294,7 @@ mod tests {
 
     fn choose(logits: &[f32], sampling: &Sampling, banned: &[u32], position: u64) -> Choice {
         let draw = Draw { stream: 3, position };
-        Sampler::new(sampling, banned).choose(logits, &[], draw).unwrap()
+        Sampler::default().choose(logits, &Rules { sampling, banned, seen: &[], draw }).unwrap()
     }
 
     #[test]
@@ -307,7 +319,8 @@ mod tests {
         assert!((0..500).all(|i| ![0, 7].contains(&choose(&LOGITS, &sampling, &[0, 7], i).token)));
         let all: Vec<u32> = (0..12).collect();
         let draw = Draw { stream: 0, position: 0 };
-        let result = Sampler::new(&sampling, &all).choose(&LOGITS, &[], draw);
+        let rules = Rules { sampling: &sampling, banned: &all, seen: &[], draw };
+        let result = Sampler::default().choose(&LOGITS, &rules);
         assert!(matches!(result, Err(Error::NothingToChoose)));
     }
 
@@ -339,9 +352,9 @@ mod tests {
         let far = [100.0, -100.0, 99.0];
         assert!(choose(&far, &Sampling::at_temperature(0.01, 0), &[], 0).logprob.is_finite());
         for broken in [f32::NAN, f32::INFINITY] {
-            let mut sampler = Sampler { weights: vec![], ..Sampler::new(&FLAT, &[]) };
             let draw = Draw { stream: 9, position: 4 };
-            let result = sampler.choose(&[0.0, broken, 1.0], &[], draw);
+            let rules = Rules { sampling: &FLAT, banned: &[], seen: &[], draw };
+            let result = Sampler::default().choose(&[0.0, broken, 1.0], &rules);
             assert!(matches!(result, Err(Error::NotFinite { stream: 9, position: 4 })));
         }
     }

@@ -1,32 +1,14 @@
 //! One completion while it grows: its tokens, and the rules that end it.
 
 use std::ops::Range;
+use std::sync::Arc;
 
-use preprocess::{TextStream, Tokenizer};
+use preprocess::TextStream;
 use schema::{Completion, FinishReason};
 
 use crate::Error;
-use crate::generate::GenerateConfig;
-use crate::sampler::{Choice, Draw};
-
-/// What ends a completion, besides its limit.
-#[derive(Debug)]
-pub(crate) struct StopRules<'a> {
-    tokenizer: &'a Tokenizer,
-    ids: Vec<u32>,
-    strings: Vec<&'a str>,
-}
-
-impl<'a> StopRules<'a> {
-    pub(crate) fn new(config: &'a GenerateConfig, tokenizer: &'a Tokenizer) -> Self {
-        let mut ids = config.stop_ids.clone();
-        // A special token leaves no text: as a stop string it can only be seen by its id.
-        let special = |text: &str| tokenizer.id(text).filter(|&id| tokenizer.is_special(id));
-        ids.extend(config.stop_strings.iter().filter_map(|text| special(text)));
-        let strings = config.stop_strings.iter().map(String::as_str).filter(|s| !s.is_empty());
-        Self { tokenizer, ids, strings: strings.collect() }
-    }
-}
+use crate::drawing::Drawing;
+use crate::sampler::{Choice, Draw, Rules};
 
 /// One sample of a prompt.
 #[derive(Debug)]
@@ -41,6 +23,7 @@ pub(crate) struct Sequence<'a> {
     pub(crate) seen: Vec<u32>,
     token_ids: Vec<u32>,
     logprobs: Vec<f32>,
+    drawing: Arc<Drawing<'a>>,
     limit: usize,
     stream: u64,
     spelled: Option<Spelled<'a>>,
@@ -60,9 +43,10 @@ impl<'a> Sequence<'a> {
         (prompt, sample): (usize, usize),
         limit: usize,
         stream: u64,
-        stop: &StopRules<'a>,
+        drawing: Arc<Drawing<'a>>,
     ) -> Self {
-        let spelled = Spelled { stream: stop.tokenizer.stream(), text: String::new() };
+        let spelled = Spelled { stream: drawing.tokenizer.stream(), text: String::new() };
+        let has_stops = drawing.stop_strings().next().is_some();
         Self {
             prompt,
             sample,
@@ -70,16 +54,19 @@ impl<'a> Sequence<'a> {
             seen: Vec::new(),
             token_ids: Vec::new(),
             logprobs: Vec::new(),
+            drawing,
             limit,
             stream,
-            spelled: (!stop.strings.is_empty()).then_some(spelled),
+            spelled: has_stops.then_some(spelled),
             finish: (limit == 0).then_some(FinishReason::Length),
         }
     }
 
-    /// Names the next draw.
-    pub(crate) fn draw(&self) -> Draw {
-        Draw { stream: self.stream, position: self.token_ids.len() as u64 }
+    /// What the next token is chosen by.
+    pub(crate) fn rules(&self) -> Rules<'_> {
+        let Drawing { config, banned, .. } = &*self.drawing;
+        let draw = Draw { stream: self.stream, position: self.token_ids.len() as u64 };
+        Rules { sampling: &config.sampling, banned, seen: &self.seen, draw }
     }
 
     /// Tokens so far.
@@ -103,10 +90,13 @@ impl<'a> Sequence<'a> {
     }
 
     /// Adds a token and applies the rules.
-    pub(crate) fn push(&mut self, choice: Choice, stop: &StopRules<'a>) -> Result<(), Error> {
+    pub(crate) fn push(&mut self, choice: Choice) -> Result<(), Error> {
         self.token_ids.push(choice.token);
         self.logprobs.push(choice.logprob);
-        if stop.ids.contains(&choice.token) || self.spells_a_stop(choice.token, stop)? {
+        if self.drawing.penalises() {
+            self.mark_seen(choice.token);
+        }
+        if self.drawing.stop_ids.contains(&choice.token) || self.spells_a_stop(choice.token)? {
             self.finish = Some(FinishReason::Stop);
         } else if self.token_ids.len() >= self.limit {
             self.finish = Some(FinishReason::Length);
@@ -115,20 +105,20 @@ impl<'a> Sequence<'a> {
     }
 
     /// Adds a token to those that the repetition penalty knows.
-    pub(crate) fn mark_seen(&mut self, token: u32) {
+    fn mark_seen(&mut self, token: u32) {
         if let Err(place) = self.seen.binary_search(&token) {
             self.seen.insert(place, token);
         }
     }
 
     /// Spells the token; cuts the text before the first stop string in it.
-    fn spells_a_stop(&mut self, token: u32, stop: &StopRules<'a>) -> Result<bool, Error> {
+    fn spells_a_stop(&mut self, token: u32) -> Result<bool, Error> {
         let Some(Spelled { stream, text }) = &mut self.spelled else { return Ok(false) };
         // A stop string that ends in the new piece begins at most its own length before it.
-        let longest = stop.strings.iter().map(|s| s.len()).max().unwrap_or(0);
+        let longest = self.drawing.stop_strings().map(str::len).max().unwrap_or(0);
         let from = text.floor_char_boundary(text.len().saturating_sub(longest));
         text.push_str(&stream.push(token)?);
-        let found = stop.strings.iter().filter_map(|s| text[from..].find(s)).min();
+        let found = self.drawing.stop_strings().filter_map(|s| text[from..].find(s)).min();
         if let Some(place) = found {
             text.truncate(from + place);
         }
@@ -136,14 +126,15 @@ impl<'a> Sequence<'a> {
     }
 
     /// The finished completion. A stop token leaves no text, special or not.
-    pub(crate) fn complete(self, stop: &StopRules<'a>) -> Result<Completion, Error> {
+    pub(crate) fn complete(self) -> Result<Completion, Error> {
         let finish_reason = self.finish.unwrap_or(FinishReason::Length);
-        let stopped_by_id = self.token_ids.last().is_some_and(|id| stop.ids.contains(id));
+        let stopped_by_id =
+            self.token_ids.last().is_some_and(|id| self.drawing.stop_ids.contains(id));
         let text = match self.spelled {
             Some(spelled) if finish_reason == FinishReason::Stop && !stopped_by_id => spelled.text,
             _ => {
                 let num_text = self.token_ids.len() - usize::from(stopped_by_id);
-                stop.tokenizer.decode(&self.token_ids[..num_text])?
+                self.drawing.tokenizer.decode(&self.token_ids[..num_text])?
             }
         };
         Ok(Completion { text, token_ids: self.token_ids, logprobs: self.logprobs, finish_reason })

@@ -7,7 +7,7 @@ use model::pack::ImageSlot;
 use model::vlm::stack;
 use tensor::{Span, Tensor, ops};
 
-use super::{Batch, PREFILL_ROWS, axes, position, present};
+use super::{Batch, Group, PREFILL_ROWS, axes, position, present};
 use crate::Error;
 
 /// Consecutive tokens of a prompt.
@@ -25,7 +25,8 @@ impl Batch<'_> {
         if prompts.first() == Some(&0) {
             self.extend_by_opening()?;
         }
-        let lengths: Vec<_> = prompts.iter().map(|&p| (p, self.prompts[p].ids.len())).collect();
+        let length = |&prompt: &usize| (prompt, self.groups[&prompt].prompt.ids.len());
+        let lengths: Vec<_> = prompts.iter().map(length).collect();
         let mut ends = Vec::new();
         for pass in passes(&lengths, self.opening.len(), PREFILL_ROWS) {
             let (x, layout) = self.rows_of(&pass)?;
@@ -67,10 +68,11 @@ impl Batch<'_> {
         let (mut outputs, mut places) = (Vec::with_capacity(pass.len()), Vec::new());
         for Piece { prompt, tokens, .. } in pass {
             embedded.push(self.embed(*prompt, tokens)?);
-            let cached = self.groups[*prompt].rows.start;
+            let group = &self.groups[prompt];
+            let cached = group.rows.start;
             let first = layout.positions.len();
             layout.positions.extend(tokens.clone().map(position));
-            places.extend(tokens.clone().map(|token| self.prompts[*prompt].place(token)));
+            places.extend(tokens.clone().map(|token| group.prompt.place(token)));
             layout.slots.extend(tokens.clone().map(|token| cached + token - opening.len()));
             layout.spans.push(Span {
                 queries: first..first + tokens.len(),
@@ -87,10 +89,10 @@ impl Batch<'_> {
 
     /// Embeddings of a piece, with those image features projected that it shows.
     fn embed(&self, prompt: usize, tokens: &Range<usize>) -> Result<Tensor, Error> {
-        let slots = &self.groups[prompt].slots;
+        let Group { prompt, slots, .. } = &self.groups[&prompt];
         let shown: Vec<_> = slots.iter().filter(|slot| tokens.contains(&slot.row)).collect();
-        let ids = &self.prompts[prompt].ids[tokens.clone()];
-        let features = self.prompts[prompt].features.as_ref().filter(|_| !shown.is_empty());
+        let ids = &prompt.ids[tokens.clone()];
+        let features = prompt.features.as_ref().filter(|_| !shown.is_empty());
         let Some(features) = features else { return Ok(self.vlm.embed(ids, &[], None)?) };
         let rows: Vec<usize> = shown.iter().map(|slot| slot.feature).collect();
         let projected = self.vlm.project(&ops::gather_rows(features, &rows));
