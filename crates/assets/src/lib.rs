@@ -31,11 +31,12 @@ mod hub;
 mod wheel;
 mod onnx;
 mod dinov2;
+mod mnist;
 mod manifest;
 mod fetch;
 mod datasets;
 
-pub use catalog::{AssetKind, MNIST_TABLE};
+pub use catalog::{AssetKind, MNIST_60K_TABLE, MNIST_TABLE};
 pub use datasets::Dataset;
 pub use error::{Attempt, Error, Result};
 pub use fetch::{AssetState, AssetStatus, Assets};

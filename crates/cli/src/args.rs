@@ -15,7 +15,9 @@ mod preference;
 mod reward;
 mod run;
 
-pub(crate) use data::{ArithmeticArgs, DataCommand, DigitsArgs, EasyVqaArgs, Operators};
+pub(crate) use data::{
+    ArithmeticArgs, DataCommand, DigitSource, DigitsArgs, EasyVqaArgs, Operators,
+};
 pub(crate) use distill::DistillArgs;
 pub(crate) use evaluation::{EvalArgs, EvalCommand, EvalCompareArgs, EvalGateArgs};
 pub(crate) use iterative_sft::{ChooseArgs, IterativeSftArgs};

@@ -48,10 +48,18 @@ pub struct DigitTask {
     pub num_held_out: usize,
     /// Share of the bitmaps of each digit that only held-out images show.
     pub held_out_share: f64,
+    /// Samples of this seed that are passed over, because another data set has them: with what another data set of the
+    /// same seed and split has drawn, none of its pictures comes again.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub skip: usize,
     /// Questions whether a digit is in the picture, for each training sample; with any, as many as held-out samples
     /// become a probe.
     #[serde(default, skip_serializing_if = "is_none")]
     pub presence: f64,
+}
+
+fn is_zero(skip: &usize) -> bool {
+    *skip == 0
 }
 
 fn is_none(presence: &f64) -> bool {

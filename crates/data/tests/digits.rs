@@ -22,6 +22,7 @@ fn task() -> DigitTask {
         num_train: 40,
         num_held_out: 20,
         held_out_share: 0.25,
+        skip: 0,
         presence: 0.0,
     }
 }
@@ -165,6 +166,21 @@ fn the_same_seed_writes_the_same_bytes() {
     let longer = read(&DigitTask { num_train: 60, ..task() });
     assert!(longer.0.starts_with(&first.0), "a sample does not depend on how many there are");
     assert_eq!(longer.1, first.1);
+}
+
+#[test]
+fn what_another_data_set_has_is_skipped() {
+    let folder = tempfile::tempdir().unwrap();
+    let columns = |name: &str, task: DigitTask| {
+        let (_, train, held_out) = built(&task, &folder.path().join(name));
+        let column = |sample: Sample| (sample.id, sample.extra["bitmaps"].clone());
+        [train, held_out].map(|set| set.samples.into_iter().map(column).collect::<Vec<_>>())
+    };
+    let [train, held_out] = columns("all", task());
+    let [later_train, later_held_out] =
+        columns("later", DigitTask { num_train: 33, num_held_out: 13, skip: 7, ..task() });
+    assert_eq!(later_train, train[7..]);
+    assert_eq!(later_held_out, held_out[7..]);
 }
 
 #[test]

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use clap::{Args, Subcommand};
 use data::digits::{Operator, OperatorPlace, Paper, Thought};
 use data::easy_vqa::Questions;
+use serde::Deserialize;
 
 use super::{CacheArgs, named};
 
@@ -58,6 +59,12 @@ pub(crate) struct DigitsArgs {
     /// Share of the digit images kept for held-out items.
     #[arg(long)]
     pub held_out_share: Option<f64>,
+    /// Items of this seed to pass over, as many as another data set of the seed has: no picture of it comes again.
+    #[arg(long, default_value_t = 0)]
+    pub skip: usize,
+    /// The asset whose handwritten digits are drawn: `mnist` has 5,000, `mnist-60k` 60,000.
+    #[arg(long, default_value = "mnist", value_parser = named::<DigitSource>)]
+    pub bitmaps: DigitSource,
     /// Questions whether a digit is in the picture, for each training item; half ask for one that is not. Held-out ones
     /// go to probe.jsonl.
     #[arg(long)]
@@ -68,6 +75,17 @@ pub(crate) struct DigitsArgs {
     /// Where the digit images are.
     #[command(flatten)]
     pub cache: CacheArgs,
+}
+
+/// An asset of handwritten digits.
+#[derive(Clone, Copy, Debug, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum DigitSource {
+    /// 5,000.
+    Mnist,
+    /// 60,000.
+    #[serde(rename = "mnist_60k")]
+    Mnist60k,
 }
 
 /// `sightline data arithmetic`.

@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use ::assets::{AssetKind, MNIST_TABLE};
+use ::assets::{AssetKind, MNIST_60K_TABLE, MNIST_TABLE};
 use ::data::arithmetic::{self, ArithmeticTask};
 use ::data::digits::{self, DigitFiles, DigitTask};
 use ::data::easy_vqa::{self, EasyVqaFiles};
@@ -11,7 +11,9 @@ use serde::Serialize;
 
 use super::{assets, demo};
 use crate::Context;
-use crate::args::{ArithmeticArgs, CacheArgs, DataCommand, DigitsArgs, EasyVqaArgs, Operators};
+use crate::args::{
+    ArithmeticArgs, CacheArgs, DataCommand, DigitSource, DigitsArgs, EasyVqaArgs, Operators,
+};
 use crate::failure::usage;
 
 /// What was written.
@@ -48,7 +50,11 @@ pub(crate) fn run(command: &DataCommand, context: &Context) -> Result<()> {
 
 fn build_digits(args: &DigitsArgs, context: &Context) -> Result<Written> {
     let task = digit_task(args);
-    let table = fetch(&args.cache, AssetKind::Mnist, context)?.join(MNIST_TABLE);
+    let (kind, table) = match args.bitmaps {
+        DigitSource::Mnist => (AssetKind::Mnist, MNIST_TABLE),
+        DigitSource::Mnist60k => (AssetKind::Mnist60k, MNIST_60K_TABLE),
+    };
+    let table = fetch(&args.cache, kind, context)?.join(table);
     let files = digits::build(&task, &digits::read_table(&table)?, &args.output);
     let DigitFiles { train, held_out, probe, num_train, .. } = files.map_err(option_or_failure)?;
     let num_held_out = task.num_held_out;
@@ -71,6 +77,7 @@ fn digit_task(args: &DigitsArgs) -> DigitTask {
         num_train: args.train.unwrap_or(task.num_train),
         num_held_out: args.held_out.unwrap_or(task.num_held_out),
         held_out_share: args.held_out_share.unwrap_or(task.held_out_share),
+        skip: args.skip,
         presence: args.presence.unwrap_or(task.presence),
     }
 }

@@ -66,13 +66,13 @@ pub fn build(task: &DigitTask, table: &[Bitmap], output: &Path) -> Result<DigitF
         num_held_out_bitmaps: count(&held_out),
     };
     let writer = Writer { task, table, output };
-    let (num_train, num_held_out) = (task.num_train as u64, task.num_held_out as u64);
-    let num_presence = task.num_presence() as u64;
-    let mut samples = writer.samples(&train, "train", 0..num_train)?;
-    samples.extend(writer.presence(&train, "presence", 0..num_presence)?);
+    let after_skipped = |count: usize| task.skip as u64..(task.skip + count) as u64;
+    let mut samples = writer.samples(&train, "train", after_skipped(task.num_train))?;
+    samples.extend(writer.presence(&train, "presence", after_skipped(task.num_presence()))?);
     write_lines(&files.train, samples)?;
     // Held-out samples draw from streams of their own, so that their number and the training samples' do not meet.
-    let streams = FIRST_HELD_OUT_STREAM..FIRST_HELD_OUT_STREAM + num_held_out;
+    let Range { start, end } = after_skipped(task.num_held_out);
+    let streams = FIRST_HELD_OUT_STREAM + start..FIRST_HELD_OUT_STREAM + end;
     write_lines(&files.held_out, writer.samples(&held_out, "held-out", streams.clone())?)?;
     if let Some(probe) = &files.probe {
         write_lines(probe, writer.presence(&held_out, "probe", streams)?)?;
@@ -135,7 +135,7 @@ impl Writer<'_> {
                 (expression.value().to_string(), expression.thought(self.task.thought));
             Ok(pictured.asked(id, QUESTION.to_owned(), &thought, answer))
         };
-        streams.enumerate().map(of).collect()
+        (self.task.skip..).zip(streams).map(of).collect()
     }
 
     /// Questions whether a digit is in a picture, one for each stream, absent ones and present ones in turn.
@@ -157,7 +157,7 @@ impl Writer<'_> {
             sample.extra.insert("asked".to_owned(), json!(digit));
             Ok(sample)
         };
-        streams.enumerate().map(of).collect()
+        (self.task.skip..).zip(streams).map(of).collect()
     }
 
     /// Draws and writes a picture.

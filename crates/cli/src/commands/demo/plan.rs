@@ -217,6 +217,7 @@ fn task(seed: u64) -> DigitTask {
         num_train: 4000,
         num_held_out: 600,
         held_out_share: 0.2,
+        skip: 0,
         presence: 0.0,
     }
 }
