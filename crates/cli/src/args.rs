@@ -70,6 +70,8 @@ pub(crate) enum Command {
     Generate(GenerateArgs),
     /// Talk with a model about images.
     Chat(ChatArgs),
+    /// Answer over HTTP, as OpenAI does; or score, as vLLM does.
+    Serve(ServeArgs),
     /// Score given completions token by token.
     Logprobs(LogprobsArgs),
     /// Build data sets.
@@ -300,6 +302,42 @@ pub(crate) struct ChatArgs {
     /// How to sample.
     #[command(flatten)]
     pub sampling: SamplingArgs,
+}
+
+/// `sightline serve`.
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:\n  \
+    sightline serve --model vlm --adapter run/checkpoint-100\n  \
+    sightline serve --model reward-model --port 8001\n  \
+    SIGHTLINE_KEY=… sightline serve --model vlm --host 0.0.0.0 --api-key-env SIGHTLINE_KEY\n\n\
+A model that answers has POST /v1/chat/completions, with streams; a reward model has POST /score, /classify and\n\
+/pooling, as vLLM has them. Both have GET /v1/models and /health. Images come as data URLs. Requests join the\n\
+running batch while it runs; one whose client goes leaves it. Ctrl-C ends it when those under way are answered.")]
+pub(crate) struct ServeArgs {
+    /// Which model.
+    #[command(flatten)]
+    pub model: ModelArgs,
+    /// Address to listen on.
+    #[arg(long, default_value = "127.0.0.1")]
+    pub host: String,
+    /// Port to listen on; 0 takes a free one.
+    #[arg(long, default_value_t = 8000)]
+    pub port: u16,
+    /// The model's name in requests and replies; its folder's by default.
+    #[arg(long)]
+    pub served_model_name: Option<String>,
+    /// Variable of the environment that holds the key requests must bring.
+    #[arg(long, value_name = "VARIABLE")]
+    pub api_key_env: Option<String>,
+    /// Most tokens of a completion where a request does not say.
+    #[arg(long, default_value_t = 2048)]
+    pub max_new_tokens: usize,
+    /// Memory for keys and values, in bytes.
+    #[arg(long, default_value_t = rollout::CACHE_BYTES)]
+    pub kv_cache_memory_bytes: usize,
+    /// Requests that are answered or wait at once; further ones are refused.
+    #[arg(long, default_value_t = 256)]
+    pub max_requests: usize,
 }
 
 /// How completions are sampled.

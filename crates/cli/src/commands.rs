@@ -6,6 +6,7 @@ pub(crate) mod inspect;
 pub(crate) mod preprocess;
 pub(crate) mod generate;
 pub(crate) mod chat;
+pub(crate) mod serve;
 pub(crate) mod logprobs;
 pub(crate) mod data;
 mod plan;

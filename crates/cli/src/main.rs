@@ -86,6 +86,7 @@ pub(crate) fn dispatch(command: &Command, context: &Context) -> Result<()> {
         Command::Preprocess(args) => commands::preprocess::run(args, context),
         Command::Generate(args) => commands::generate::run(args, context),
         Command::Chat(args) => commands::chat::run(args, context),
+        Command::Serve(args) => commands::serve::run(args, context),
         Command::Logprobs(args) => commands::logprobs::run(args, context),
         Command::Data(command) => commands::data::run(command, context),
         Command::Distill(args) => commands::distill::run(args, context),

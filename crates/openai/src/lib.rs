@@ -40,6 +40,6 @@ pub use ledger::{Attempt, Ledger, Outcome};
 pub use parallel::in_parallel;
 pub use transport::{ApiKey, Patience, Transport, Trouble};
 pub use wire::{
-    ApiError, ChatReply, ChatRequest, Choice, Content, ErrorBody, FinishReason, ImageUrl, Message,
-    Part, Role, Stop, Usage,
+    ApiError, ChatChunk, ChatReply, ChatRequest, Choice, ChunkChoice, Content, Delta, ErrorBody,
+    FinishReason, ImageUrl, Message, Part, Role, Stop, StreamOptions, Usage,
 };

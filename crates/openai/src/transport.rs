@@ -34,6 +34,13 @@ impl ApiKey {
         let key = std::env::var(variable).ok().filter(|key| !key.is_empty());
         key.map(Self).ok_or_else(|| Error::NoKey { variable: variable.to_owned() })
     }
+
+    /// Whether the value of an `Authorization` header brings this key. It takes as long for any wrong key of a length.
+    pub fn is_borne_by(&self, header: &[u8]) -> bool {
+        let Some(given) = header.strip_prefix(b"Bearer ") else { return false };
+        let differences = given.iter().zip(self.0.as_bytes()).fold(0, |all, (a, b)| all | (a ^ b));
+        given.len() == self.0.len() && differences == 0
+    }
 }
 
 impl fmt::Debug for ApiKey {

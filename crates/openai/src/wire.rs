@@ -40,6 +40,17 @@ pub struct ChatRequest {
     /// Whether the reply comes in pieces.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub stream: Option<bool>,
+    /// What such a reply tells besides.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub stream_options: Option<StreamOptions>,
+}
+
+/// What a reply in pieces tells besides.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct StreamOptions {
+    /// Whether the last piece says what the reply took.
+    #[serde(default)]
+    pub include_usage: bool,
 }
 
 impl ChatRequest {
@@ -51,6 +62,11 @@ impl ChatRequest {
     /// Most tokens to generate, under whichever name.
     pub fn token_limit(&self) -> Option<u32> {
         self.max_completion_tokens.or(self.max_tokens)
+    }
+
+    /// Whether a reply in pieces is to say what it took.
+    pub fn wants_usage(&self) -> bool {
+        self.stream_options.is_some_and(|options| options.include_usage)
     }
 }
 
@@ -235,6 +251,61 @@ pub enum FinishReason {
     /// Another reason of the server's.
     #[serde(other)]
     Other,
+}
+
+impl From<schema::FinishReason> for FinishReason {
+    fn from(reason: schema::FinishReason) -> Self {
+        match reason {
+            schema::FinishReason::Stop => Self::Stop,
+            schema::FinishReason::Length => Self::Length,
+        }
+    }
+}
+
+/// A piece of a reply that comes in pieces.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct ChatChunk {
+    /// The server's name for the reply.
+    #[serde(default)]
+    pub id: String,
+    /// `chat.completion.chunk`.
+    #[serde(default)]
+    pub object: String,
+    /// When, in seconds since 1970.
+    #[serde(default)]
+    pub created: u64,
+    /// The model that speaks.
+    #[serde(default)]
+    pub model: String,
+    /// What is new of the completions; nothing in the piece that says what the reply took.
+    pub choices: Vec<ChunkChoice>,
+    /// What the reply took.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub usage: Option<Usage>,
+}
+
+/// What is new of one completion.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct ChunkChoice {
+    /// Which, from 0.
+    #[serde(default)]
+    pub index: u32,
+    /// What is new.
+    pub delta: Delta,
+    /// Why it ended, in its last piece.
+    #[serde(default)]
+    pub finish_reason: Option<FinishReason>,
+}
+
+/// More of a [`Message`].
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Delta {
+    /// Who speaks, in the first piece.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub role: Option<Role>,
+    /// More text.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub content: Option<String>,
 }
 
 /// What a request took.

@@ -202,7 +202,7 @@ fn merge(args: &AssembleArgs, model: &Path, adapter: &Path, context: &Context) -
 /// the head of.
 pub(super) fn write_merged(model: &Path, adapter: &Path, output: &Path, seed: u64) -> Result<()> {
     let stored = stored(model)?;
-    if is_reward_model(model, adapter)? {
+    if is_reward_model(model, Some(adapter))? {
         let mut judging = RewardModel::grow(model, DType::F32, seed)?;
         load_trained_head(&mut judging.vlm, &mut judging.head, adapter)?;
         judging.vlm.llm.merge_lora();
@@ -215,12 +215,14 @@ pub(super) fn write_merged(model: &Path, adapter: &Path, output: &Path, seed: u6
 }
 
 /// Whether the model has a value head, or the checkpoint brings one.
-fn is_reward_model(model: &Path, adapter: &Path) -> Result<bool> {
+pub(super) fn is_reward_model(model: &Path, adapter: Option<&Path>) -> Result<bool> {
     let heads = [HeadLayout::ValueHead, HeadLayout::Score];
-    let (model_tensors, trained) =
-        (Checkpoint::open(model)?, Checkpoint::open(&weights_file(adapter))?);
     let has = |checkpoint: &Checkpoint| heads.iter().any(|head| checkpoint.has_prefix(head.name()));
-    Ok(model.join(VALUE_HEAD_FILE).is_file() || has(&model_tensors) || has(&trained))
+    let trained = match adapter {
+        Some(adapter) => has(&Checkpoint::open(&weights_file(adapter))?),
+        None => false,
+    };
+    Ok(trained || model.join(VALUE_HEAD_FILE).is_file() || has(&Checkpoint::open(model)?))
 }
 
 /// The number format of most of a model's bytes, which its successor keeps; f32 where that is

@@ -48,7 +48,7 @@ pub(crate) fn run(command: &RewardCommand, context: &Context) -> Result<()> {
 }
 
 /// A reward model ready to be asked.
-fn open(args: &ModelArgs, context: &Context) -> Result<Judge> {
+pub(super) fn open(args: &ModelArgs, context: &Context) -> Result<Judge> {
     context.progress.note(&format!("loading {}", args.model.display()));
     let model = match &args.adapter {
         None => RewardModel::load(&args.model, args.dtype)?,

@@ -1,0 +1,217 @@
+//! `/v1/chat/completions`: what is asked, checked; what is answered, whole.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::mpsc::Sender;
+
+use axum::Json;
+use axum::body::Bytes;
+use axum::extract::State;
+use axum::response::{IntoResponse, Response};
+use openai::{ChatReply, ChatRequest, Choice, Message, Role, Stop, Usage};
+use preprocess::Processor;
+use reward::Opening;
+use rollout::{GenerateConfig, Sampling};
+use serde_json::Value;
+use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+
+use crate::conversation::sample;
+use crate::generator::{Event, Job, prompt};
+use crate::refusal::Refusal;
+use crate::server::now;
+use crate::settings::Settings;
+use crate::stream::stream;
+
+/// Fields that would change an answer and are not understood: better refused than ignored.
+const UNSUPPORTED: [&str; 11] = [
+    "audio",
+    "frequency_penalty",
+    "functions",
+    "logit_bias",
+    "logprobs",
+    "min_p",
+    "presence_penalty",
+    "response_format",
+    "tool_choice",
+    "tools",
+    "top_logprobs",
+];
+
+/// The most completions of one request.
+const MAX_SAMPLES: u32 = 128;
+
+/// What the routes share.
+pub(crate) struct Chats {
+    pub(crate) settings: Settings,
+    pub(crate) processor: Arc<Processor>,
+    /// Tokens of a prompt and its completion together that there is room for.
+    pub(crate) num_rows: usize,
+    pub(crate) jobs: Sender<Job>,
+    pub(crate) places: Arc<Semaphore>,
+    /// Requests so far, which name the draws of those without a seed.
+    pub(crate) num_asked: AtomicU64,
+}
+
+/// A request that is being answered.
+pub(crate) struct Asked {
+    /// Its name in replies.
+    pub(crate) id: String,
+    pub(crate) model: String,
+    pub(crate) num_samples: usize,
+    pub(crate) num_prompt_tokens: usize,
+    /// What stands in the prompt of the thought that the completions go on with.
+    pub(crate) opening: Opening,
+    pub(crate) events: UnboundedReceiver<Event>,
+    /// Given back when the request is answered or its client has gone.
+    _place: OwnedSemaphorePermit,
+}
+
+impl Asked {
+    pub(crate) fn usage(&self, num_tokens: usize) -> Usage {
+        let (prompt_tokens, completion_tokens) = (self.num_prompt_tokens as u64, num_tokens as u64);
+        Usage { prompt_tokens, completion_tokens, total_tokens: prompt_tokens + completion_tokens }
+    }
+}
+
+/// Answers a request.
+pub(crate) async fn answer(
+    State(chats): State<Arc<Chats>>,
+    body: Bytes,
+) -> Result<Response, Refusal> {
+    let request = read(&body)?;
+    let (is_streamed, with_usage) = (request.stream == Some(true), request.wants_usage());
+    let asked = chats.ask(request).await?;
+    match is_streamed {
+        true => Ok(stream(asked, with_usage).into_response()),
+        false => whole(asked).await.map(|reply| Json(reply).into_response()),
+    }
+}
+
+/// The request, if nothing in it would be ignored that changes the answer.
+fn read(body: &[u8]) -> Result<ChatRequest, Refusal> {
+    let wrong = |error: serde_json::Error| Refusal::invalid("body", format!("the body: {error}"));
+    let body: Value = serde_json::from_slice(body).map_err(wrong)?;
+    let is_set = |value: &Value| match value {
+        Value::Null | Value::Bool(false) => false,
+        Value::Number(number) => number.as_f64() != Some(0.0),
+        Value::Array(values) => !values.is_empty(),
+        Value::Object(fields) => fields.get("type") != Some(&Value::from("text")),
+        Value::Bool(true) | Value::String(_) => true,
+    };
+    let unsupported = UNSUPPORTED.into_iter().find(|&field| body.get(field).is_some_and(is_set));
+    match unsupported {
+        Some(field) => Err(Refusal::invalid(field, format!("{field} is not supported"))),
+        None => serde_json::from_value(body).map_err(wrong),
+    }
+}
+
+impl Chats {
+    /// Puts a request in the queue.
+    async fn ask(&self, request: ChatRequest) -> Result<Asked, Refusal> {
+        let Settings { name, max_requests, .. } = &self.settings;
+        if !request.model.is_empty() && request.model != *name {
+            return Err(Refusal::unknown_model(&request.model, name));
+        }
+        let place = self.places.clone().try_acquire_owned();
+        let place = place.map_err(|_| Refusal::busy(*max_requests))?;
+        let conversation = sample(&request.messages)?;
+        let processor = self.processor.clone();
+        let prompt = tokio::task::spawn_blocking(move || prompt(&processor, &conversation)).await;
+        let prompt = prompt.map_err(|error| Refusal::failed(error.to_string()))?;
+        let prompt = prompt.map_err(|error| Refusal::invalid("messages", error.to_string()))?;
+        let config = self.config(&request, prompt.ids.len())?;
+        let number = self.num_asked.fetch_add(1, Ordering::Relaxed);
+        let (sender, events) = unbounded_channel();
+        let asked = Asked {
+            id: format!("chatcmpl-{number}"),
+            model: name.clone(),
+            num_samples: config.num_samples,
+            num_prompt_tokens: prompt.ids.len(),
+            opening: match prompt.opens_thought() {
+                true => Opening::InPrompt,
+                false => Opening::InCompletion,
+            },
+            events,
+            _place: place,
+        };
+        // Equal requests with a seed are answered alike.
+        let stream = if request.seed.is_some() { 0 } else { number };
+        let job = Job { prompt, stream, config, events: sender };
+        self.jobs.send(job).map_err(|_| Refusal::failed("the model has stopped"))?;
+        Ok(asked)
+    }
+
+    /// How a prompt of `length` tokens is answered.
+    fn config(&self, request: &ChatRequest, length: usize) -> Result<GenerateConfig, Refusal> {
+        let context = self.processor.context_length.min(self.num_rows);
+        if length >= context {
+            let message = format!("the prompt has {length} tokens, the context {context}");
+            return Err(Refusal::invalid("messages", message));
+        }
+        let num_samples = request.n.unwrap_or(1);
+        if !(1..=MAX_SAMPLES).contains(&num_samples) {
+            return Err(Refusal::invalid("n", format!("n is {num_samples}, expected 1 to 128")));
+        }
+        let sampling = Sampling {
+            temperature: request.temperature.unwrap_or(1.0) as f32,
+            top_k: request.top_k.unwrap_or(0) as usize,
+            top_p: request.top_p.unwrap_or(1.0) as f32,
+            repetition_penalty: request.repetition_penalty.unwrap_or(1.0) as f32,
+            seed: request.seed.unwrap_or(0),
+        };
+        let asked = request.token_limit().map(|limit| limit as usize);
+        let max_new_tokens = asked.unwrap_or(self.settings.max_new_tokens);
+        let config = GenerateConfig {
+            num_samples: num_samples as usize,
+            context_length: context,
+            stop_strings: match &request.stop {
+                None => Vec::new(),
+                Some(Stop::One(stop)) => vec![stop.clone()],
+                Some(Stop::Several(stops)) => stops.clone(),
+            },
+            cache_bytes: self.settings.cache_bytes,
+            ..GenerateConfig::new(&self.processor, sampling, max_new_tokens)
+        };
+        let out_of_range = |error: rollout::Error| match &error {
+            rollout::Error::Setting { key, .. } => {
+                let field = if *key == "max_new_tokens" { "max_tokens" } else { key };
+                Refusal::invalid(field, error.to_string())
+            }
+            _ => Refusal::invalid("body", error.to_string()),
+        };
+        config.validate().map_err(out_of_range)?;
+        Ok(config)
+    }
+}
+
+/// The reply, when all completions have ended.
+async fn whole(mut asked: Asked) -> Result<ChatReply, Refusal> {
+    let mut texts = vec![String::new(); asked.num_samples];
+    let mut reasons = vec![None; asked.num_samples];
+    let mut num_tokens = 0;
+    while reasons.contains(&None) {
+        match asked.events.recv().await {
+            Some(Event::Text { sample, text }) => texts[sample].push_str(&text),
+            Some(Event::End { sample, num_tokens: more, reason }) => {
+                reasons[sample] = Some(reason.into());
+                num_tokens += more;
+            }
+            Some(Event::Failed { reason }) => return Err(Refusal::failed(reason)),
+            None => return Err(Refusal::failed("the model has stopped")),
+        }
+    }
+    let choice = |(index, (text, finish_reason)): (usize, (String, _))| Choice {
+        index: index as u32,
+        message: Message::text(Role::Assistant, asked.opening.response(&text)),
+        finish_reason,
+    };
+    Ok(ChatReply {
+        id: asked.id.clone(),
+        object: "chat.completion".to_owned(),
+        created: now(),
+        model: asked.model.clone(),
+        choices: texts.into_iter().zip(reasons).enumerate().map(choice).collect(),
+        usage: Some(asked.usage(num_tokens)),
+    })
+}

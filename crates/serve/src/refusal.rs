@@ -1,0 +1,63 @@
+//! Why a request is not answered, as OpenAI's clients read it.
+
+use axum::Json;
+use axum::http::StatusCode;
+use axum::response::{IntoResponse, Response};
+use openai::{ApiError, ErrorBody};
+
+/// A status with its reason.
+#[derive(Debug)]
+pub(crate) struct Refusal {
+    status: StatusCode,
+    error: ApiError,
+}
+
+impl Refusal {
+    /// The request makes no sense; `param` is the field at fault.
+    pub(crate) fn invalid(param: &str, message: impl Into<String>) -> Self {
+        let mut refusal = Self::new(StatusCode::BAD_REQUEST, "invalid_request_error", message);
+        refusal.error.param = Some(param.to_owned());
+        refusal
+    }
+
+    /// There is no such model.
+    pub(crate) fn unknown_model(asked: &str, name: &str) -> Self {
+        let message = format!("there is no model {asked:?} here, but {name:?}");
+        let mut refusal = Self::new(StatusCode::NOT_FOUND, "not_found_error", message);
+        refusal.error.param = Some("model".to_owned());
+        refusal
+    }
+
+    /// The key is missing or another.
+    pub(crate) fn unauthorised() -> Self {
+        let message = "the key is missing or wrong: send it as `Authorization: Bearer KEY`";
+        Self::new(StatusCode::UNAUTHORIZED, "authentication_error", message)
+    }
+
+    /// As many requests as are allowed are being answered.
+    pub(crate) fn busy(most: usize) -> Self {
+        let message = format!("{most} requests are being answered already: try again later");
+        Self::new(StatusCode::TOO_MANY_REQUESTS, "rate_limit_error", message)
+    }
+
+    /// The model failed.
+    pub(crate) fn failed(message: impl Into<String>) -> Self {
+        Self::new(StatusCode::INTERNAL_SERVER_ERROR, "server_error", message)
+    }
+
+    fn new(status: StatusCode, kind: &str, message: impl Into<String>) -> Self {
+        let (message, kind) = (message.into(), Some(kind.to_owned()));
+        Self { status, error: ApiError { message, kind, ..ApiError::default() } }
+    }
+
+    /// The body.
+    pub(crate) fn into_body(self) -> ErrorBody {
+        ErrorBody { error: self.error }
+    }
+}
+
+impl IntoResponse for Refusal {
+    fn into_response(self) -> Response {
+        (self.status, Json(self.into_body())).into_response()
+    }
+}
