@@ -9,7 +9,7 @@ use openai::{ApiError, ErrorBody};
 #[derive(Debug)]
 pub(crate) struct Refusal {
     status: StatusCode,
-    error: ApiError,
+    error: Box<ApiError>,
 }
 
 impl Refusal {
@@ -47,12 +47,12 @@ impl Refusal {
 
     fn new(status: StatusCode, kind: &str, message: impl Into<String>) -> Self {
         let (message, kind) = (message.into(), Some(kind.to_owned()));
-        Self { status, error: ApiError { message, kind, ..ApiError::default() } }
+        Self { status, error: Box::new(ApiError { message, kind, ..ApiError::default() }) }
     }
 
     /// The body.
     pub(crate) fn into_body(self) -> ErrorBody {
-        ErrorBody { error: self.error }
+        ErrorBody { error: *self.error }
     }
 }
 

@@ -84,20 +84,22 @@ pub(crate) async fn score(State(scores): State<Arc<Scores>>, body: Body<Query>) 
     let turn = Message { role: Role::User, content: Some(content), reasoning_content: None };
     let found = scores.of(&[turn], responses).await?;
     let item = |(index, score)| json!({ "index": index, "object": "score", "score": score });
-    Ok(scores.list("score", found.into_iter().enumerate().map(item).collect()))
+    let items: Vec<Value> = found.into_iter().enumerate().map(item).collect();
+    Ok(scores.list("score", &items))
 }
 
 /// `/classify`: a response, as the one class of a model that has one.
 pub(crate) async fn classify(State(scores): State<Arc<Scores>>, body: Body<Conversation>) -> Reply {
     let score = scores.of_conversation(read(body)?).await?;
     let item = json!({ "index": 0, "label": "LABEL_0", "probs": [score], "num_classes": 1 });
-    Ok(scores.list("classify", vec![item]))
+    Ok(scores.list("classify", &[item]))
 }
 
 /// `/pooling`: a response, by the value at its end.
 pub(crate) async fn pooling(State(scores): State<Arc<Scores>>, body: Body<Conversation>) -> Reply {
     let score = scores.of_conversation(read(body)?).await?;
-    Ok(scores.list("pool", vec![json!({ "index": 0, "object": "pooling", "data": [score] })]))
+    let item = json!({ "index": 0, "object": "pooling", "data": [score] });
+    Ok(scores.list("pool", &[item]))
 }
 
 fn read<T>(body: Body<T>) -> Result<T, Refusal> {
@@ -147,7 +149,7 @@ impl Scores {
         scores.map_err(|reason| Refusal::invalid("messages", reason))
     }
 
-    fn list(&self, kind: &str, data: Vec<Value>) -> Json<Value> {
+    fn list(&self, kind: &str, data: &[Value]) -> Json<Value> {
         let Settings { name, .. } = &self.settings;
         let created = now();
         Json(json!({

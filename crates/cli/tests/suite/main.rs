@@ -6,6 +6,7 @@ mod run;
 mod models;
 mod commands;
 mod chat;
+mod serve;
 mod assemble;
 mod training;
 mod curate;

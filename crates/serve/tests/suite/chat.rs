@@ -17,26 +17,33 @@ const ROUTE: &str = "/v1/chat/completions";
 
 fn start(settings: Settings) -> Server {
     let folder = golden("model/tests/golden/internvl-six-b");
-    let vlm = Vlm::load(&folder, DType::F32).unwrap();
-    Server::start(Served::chat(vlm, Processor::load(&folder).unwrap()), settings)
+    let vlm = Vlm::load(&folder, DType::F32).expect("the checkpoint loads");
+    Server::start(
+        Served::chat(vlm, Processor::load(&folder).expect("the tokenizer loads")),
+        settings,
+    )
 }
 
 fn text_request(text: &str, settings: &Value) -> Value {
     let mut request = json!({ "messages": [{ "role": "user", "content": text }] });
-    let fields = settings.as_object().unwrap().clone();
-    request.as_object_mut().unwrap().extend(fields);
+    let fields = settings.as_object().expect("as the API has it").clone();
+    request.as_object_mut().expect("as the API has it").extend(fields);
     request
 }
 
 fn contents(reply: &Value) -> Vec<&str> {
     let choices = reply["choices"].as_array().unwrap_or_else(|| panic!("{reply}"));
-    choices.iter().map(|choice| choice["message"]["content"].as_str().unwrap()).collect()
+    choices
+        .iter()
+        .map(|choice| choice["message"]["content"].as_str().expect("as the API has it"))
+        .collect()
 }
 
 /// The request of the reference: an image of three tiles and a question.
 fn picture_request() -> (Value, Value) {
     let reference = testkit::json(golden("model/tests/golden/internvl-six-b/reference.json"));
-    let question = reference["question"].as_str().unwrap().replace("<image>\n", "");
+    let question =
+        reference["question"].as_str().expect("as the API has it").replace("<image>\n", "");
     let image = data_url(&golden("preprocess/tests/golden/internvl-six-b/image.png"));
     let request = json!({
         "messages": [{ "role": "user", "content": [
@@ -90,10 +97,10 @@ fn streamed(server: &Server, request: &Value) -> Streamed {
         usage: Value::Null,
     };
     for event in events {
-        let chunk: Value = serde_json::from_str(event).unwrap();
+        let chunk: Value = serde_json::from_str(event).expect("as the API has it");
         assert_eq!(chunk["object"], "chat.completion.chunk");
-        for choice in chunk["choices"].as_array().unwrap() {
-            let index = choice["index"].as_u64().unwrap() as usize;
+        for choice in chunk["choices"].as_array().expect("as the API has it") {
+            let index = choice["index"].as_u64().expect("as the API has it") as usize;
             assert!(streamed.reasons[index].is_null(), "{index} goes on after its end: {text}");
             streamed.contents[index] += choice["delta"]["content"].as_str().unwrap_or_default();
             streamed.reasons[index] = choice["finish_reason"].clone();

@@ -26,13 +26,14 @@ struct Server {
 
 impl Server {
     fn start(served: Served, settings: Settings) -> Self {
-        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-        let address = listener.local_addr().unwrap();
+        let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
+        let address = listener.local_addr().expect("an address");
         let (end, ended) = channel();
         let until = async move {
             let _: Result<(), _> = ended.await;
         };
-        let work = move || serve_until(listener, served, settings, until).unwrap();
+        let work =
+            move || serve_until(listener, served, settings, until).expect("the server ends well");
         Self { address, end: Some(end), thread: Some(std::thread::spawn(work)) }
     }
 
@@ -54,13 +55,13 @@ impl Server {
         let request = agent().post(self.url(path)).content_type("application/json");
         let request =
             headers.iter().fold(request, |request, (name, value)| request.header(*name, *value));
-        let mut reply = request.send(body).unwrap();
-        (reply.status().as_u16(), reply.body_mut().read_to_string().unwrap())
+        let mut reply = request.send(body).expect("a reply");
+        (reply.status().as_u16(), reply.body_mut().read_to_string().expect("a body"))
     }
 
     fn get(&self, path: &str) -> (u16, String) {
-        let mut reply = agent().get(self.url(path)).call().unwrap();
-        (reply.status().as_u16(), reply.body_mut().read_to_string().unwrap())
+        let mut reply = agent().get(self.url(path)).call().expect("a reply");
+        (reply.status().as_u16(), reply.body_mut().read_to_string().expect("a body"))
     }
 }
 
@@ -82,5 +83,5 @@ fn agent() -> Agent {
 
 /// The file as a data URL.
 fn data_url(path: &Path) -> String {
-    openai::data_url(path.to_str().unwrap(), Path::new("")).unwrap()
+    openai::data_url(path.to_str().expect("plain text"), Path::new("")).expect("an image")
 }

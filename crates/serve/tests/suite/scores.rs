@@ -17,8 +17,8 @@ use super::{Server, golden};
 
 fn start(settings: Settings) -> Server {
     let folder = golden("model/tests/golden/reward-tiny");
-    let model = RewardModel::load(&folder, DType::F32).unwrap();
-    let processor = Processor::load(&folder).unwrap();
+    let model = RewardModel::load(&folder, DType::F32).expect("a golden file");
+    let processor = Processor::load(&folder).expect("the tokenizer loads");
     let judge = Judge::new(model, processor, FeatureCache::new(None, 1 << 20), 4096);
     Server::start(Served::reward(judge), settings)
 }
@@ -34,16 +34,16 @@ fn cases() -> Vec<Case> {
     let reference = testkit::json(golden("model/tests/golden/reward-tiny/reference.json"));
     let case = |case: &Value| {
         let prompt = json!({
-            "messages": [{ "role": "user", "content": format!("<image>{}", case["question"].as_str().unwrap()) }],
+            "messages": [{ "role": "user", "content": format!("<image>{}", case["question"].as_str().expect("a golden file")) }],
             "images": [case["image"]],
         });
         Case {
-            prompt: serde_json::from_value(prompt).unwrap(),
-            responses: serde_json::from_value(case["responses"].clone()).unwrap(),
-            scores: serde_json::from_value(case["scores"].clone()).unwrap(),
+            prompt: serde_json::from_value(prompt).expect("a golden file"),
+            responses: serde_json::from_value(case["responses"].clone()).expect("a golden file"),
+            scores: serde_json::from_value(case["scores"].clone()).expect("a golden file"),
         }
     };
-    reference["cases"].as_array().unwrap().iter().map(case).collect()
+    reference["cases"].as_array().expect("a golden file").iter().map(case).collect()
 }
 
 #[test]
