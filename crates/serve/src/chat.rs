@@ -41,6 +41,9 @@ const UNSUPPORTED: [&str; 11] = [
 /// The most completions of one request.
 const MAX_SAMPLES: u32 = 128;
 
+/// The most texts that end a completion: each is looked for after every token.
+const MAX_STOPS: usize = 16;
+
 /// What the routes share.
 pub(crate) struct Chats {
     pub(crate) settings: Settings,
@@ -153,6 +156,15 @@ impl Chats {
         if !(1..=MAX_SAMPLES).contains(&num_samples) {
             return Err(Refusal::invalid("n", format!("n is {num_samples}, expected 1 to 128")));
         }
+        let stop_strings = match &request.stop {
+            None => Vec::new(),
+            Some(Stop::One(stop)) => vec![stop.clone()],
+            Some(Stop::Several(stops)) => stops.clone(),
+        };
+        if stop_strings.len() > MAX_STOPS {
+            let message = format!("{} texts, expected at most {MAX_STOPS}", stop_strings.len());
+            return Err(Refusal::invalid("stop", message));
+        }
         let sampling = Sampling {
             temperature: request.temperature.unwrap_or(1.0) as f32,
             top_k: request.top_k.unwrap_or(0) as usize,
@@ -165,11 +177,7 @@ impl Chats {
         let config = GenerateConfig {
             num_samples: num_samples as usize,
             context_length: context,
-            stop_strings: match &request.stop {
-                None => Vec::new(),
-                Some(Stop::One(stop)) => vec![stop.clone()],
-                Some(Stop::Several(stops)) => stops.clone(),
-            },
+            stop_strings,
             cache_bytes: self.settings.cache_bytes,
             ..GenerateConfig::new(&self.processor, sampling, max_new_tokens)
         };

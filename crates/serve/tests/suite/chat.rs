@@ -200,6 +200,7 @@ fn what_cannot_be_answered_is_refused_with_its_field() {
         (with(json!({ "n": 0 })), 400, "n"),
         (with(json!({ "n": 1000 })), 400, "n"),
         (with(json!({ "temperature": -1 })), 400, "temperature"),
+        (with(json!({ "stop": vec!["x"; 17] })), 400, "stop"),
         (with(json!({ "top_p": 0 })), 400, "top_p"),
         (with(json!({ "max_tokens": 0 })), 400, "max_tokens"),
         (with(json!({ "tools": [{ "type": "function" }] })), 400, "tools"),
