@@ -164,10 +164,12 @@ impl<'a> Batch<'a> {
     }
 
     /// Computes what all prompts open with once for all of them. Nothing has begun, and nothing may be added after.
-    pub(crate) fn share_opening(&mut self) {
+    pub(crate) fn share_opening(&mut self) -> Result<(), Error> {
+        let Some((&first, _)) = self.groups.first_key_value() else { return Ok(()) };
         let prompts: Vec<&Prompt> = self.groups.values().map(|group| &group.prompt).collect();
         let num_alike = num_alike(self.vlm, &prompts);
         self.opening = self.free.take(num_alike).expect("room for a prompt and more");
+        self.extend_by_opening(first)
     }
 
     /// Lets in what there is room for, and draws a token for each running sample. Returns whether any is left.

@@ -158,7 +158,7 @@ pub fn generate_heard(
     for prompt in prompts {
         batch.add(prompt.clone(), &drawing)?;
     }
-    batch.share_opening();
+    batch.share_opening()?;
     let mut finished = Vec::new();
     let mut goes_on = true;
     while goes_on {

@@ -1,14 +1,17 @@
 //! Generation against the reference, against scoring, and against itself in other company, on a
 //! checkpoint of 345,000 parameters in the InternVL layout.
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use model::cache::KvCache;
 use model::feature_cache::FeatureCache;
 use model::vlm::Vlm;
 use preprocess::Processor;
 use rollout::{
-    Error, GenerateConfig, Group, ImageEncoder, Progress, Prompt, Sampling, generate, score,
+    Batch, Drawing, Error, GenerateConfig, Group, ImageEncoder, Progress, Prompt, Sampling,
+    generate, score,
 };
 use schema::{Completion, FinishReason};
 use tensor::DType;
@@ -288,13 +291,89 @@ fn what_is_known_of_a_group_is_not_drawn_and_changes_no_bit_of_the_rest() {
     config.num_samples = 4;
     let prompt = |i: u64| model.picture(i);
     let whole = model.generate(&[prompt(0), prompt(1), prompt(2)], &config).unwrap();
-    let known = |i: u64, known: &[usize]| Prompt { known: known.to_vec(), ..prompt(i) };
-    let some = [known(0, &[0, 3]), known(1, &[0, 1, 2, 3]), known(2, &[2])];
-    let rest = model.generate(&some, &config).unwrap();
-    let pick = |group: usize, samples: &[usize]| -> Vec<Completion> {
-        samples.iter().map(|&sample| whole[group][sample].clone()).collect()
+    // Each group in turn has nothing to draw, the first one too, with which the others share how they open.
+    let cases: [[&[usize]; 3]; 3] = [
+        [&[0, 3], &[0, 1, 2, 3], &[2]],
+        [&[0, 1, 2, 3], &[0, 3], &[2]],
+        [&[0, 1, 2, 3], &[0, 1, 2, 3], &[0, 1, 2, 3]],
+    ];
+    for known in cases {
+        let some: Vec<Prompt> =
+            (0..3).map(|i| Prompt { known: known[i].to_vec(), ..prompt(i as u64) }).collect();
+        let rest = model.generate(&some, &config).unwrap();
+        for (group, (rest, known)) in rest.iter().zip(known).enumerate() {
+            let drawn = (0..4).filter(|sample| !known.contains(sample));
+            let expected: Vec<_> = drawn.map(|sample| whole[group][sample].clone()).collect();
+            assert_eq!(*rest, expected, "{known:?}");
+        }
+    }
+}
+
+/// Runs a batch until nothing is left of it; its completions by prompt and sample.
+fn finish(batch: &mut Batch<'_>) -> BTreeMap<(usize, usize), Completion> {
+    let mut finished = BTreeMap::new();
+    while batch.step().unwrap() {
+        let news = batch.news().finished;
+        finished.extend(news.into_iter().map(|(prompt, sample, it)| ((prompt, sample), it)));
+    }
+    let news = batch.news().finished;
+    finished.extend(news.into_iter().map(|(prompt, sample, it)| ((prompt, sample), it)));
+    finished
+}
+
+#[test]
+fn prompts_that_join_a_running_batch_are_answered_as_alone() {
+    let model = Model::load();
+    let penalty = Sampling { repetition_penalty: 1.3, ..Sampling::at_temperature(0.7, 5) };
+    let stops = GenerateConfig {
+        stop_strings: vec!["e".to_owned()],
+        ..model.config(Sampling::at_temperature(1.0, 2), 20)
     };
-    assert_eq!(rest, [pick(0, &[1, 2]), vec![], pick(2, &[0, 1, 3])]);
+    let several = GenerateConfig { num_samples: 3, ..model.config(penalty, 9) };
+    let cases = [
+        (model.picture(0), model.config(Sampling::greedy(), 12)),
+        (model.text("a", 3), several),
+        (model.text("b", 4), stops),
+    ];
+    let mut batch = Batch::new(&model.vlm, 1000);
+    for (prompt, config) in &cases {
+        let drawing = Drawing::new(config.clone(), &model.processor.tokenizer, &model.vlm).unwrap();
+        batch.add(prompt.clone(), &Arc::new(drawing)).unwrap();
+        // The next one joins in the middle of this one.
+        (0..3).for_each(|_| assert!(batch.step().unwrap()));
+    }
+    let found = finish(&mut batch);
+    for (number, (prompt, config)) in cases.iter().enumerate() {
+        let alone = model.generate(std::slice::from_ref(prompt), config).unwrap();
+        for (sample, expected) in alone[0].iter().enumerate() {
+            assert_eq!(found.get(&(number, sample)), Some(expected), "{number} {sample}");
+        }
+    }
+}
+
+#[test]
+fn a_cancelled_prompt_leaves_its_room_to_the_next() {
+    let model = Model::load();
+    let config =
+        GenerateConfig { num_samples: 3, ..model.config(Sampling::at_temperature(1.0, 1), 50) };
+    let drawing =
+        Arc::new(Drawing::new(config.clone(), &model.processor.tokenizer, &model.vlm).unwrap());
+    let prompt = model.text("a", 0);
+    // Room for one completion at a time: one runs, two are pending, and another prompt waits.
+    let mut batch = Batch::new(&model.vlm, prompt.ids.len() + 49);
+    let first = batch.add(prompt.clone(), &drawing).unwrap();
+    let second = batch.add(prompt.clone(), &drawing).unwrap();
+    (0..2).for_each(|_| assert!(batch.step().unwrap()));
+    batch.cancel(first);
+    batch.cancel(first);
+    let third = batch.add(prompt.clone(), &drawing).unwrap();
+    batch.cancel(third);
+    let found = finish(&mut batch);
+    let expected = model.generate(&[prompt], &config).unwrap();
+    let of_second = (0..3).map(|sample| found[&(second, sample)].clone());
+    assert_eq!((of_second.collect::<Vec<_>>(), found.len()), (expected[0].clone(), 3));
+    let Progress { num_done, num_total, .. } = batch.progress();
+    assert_eq!((num_done, num_total), (3, 3));
 }
 
 #[test]

@@ -22,9 +22,6 @@ impl Batch<'_> {
     /// Writes the prompts into their cache rows; the hidden state of each prompt's last token, in
     /// order.
     pub(super) fn extend_by_prompts(&mut self, prompts: &[usize]) -> Result<Tensor, Error> {
-        if prompts.first() == Some(&0) {
-            self.extend_by_opening()?;
-        }
         let length = |&prompt: &usize| (prompt, self.groups[&prompt].prompt.ids.len());
         let lengths: Vec<_> = prompts.iter().map(length).collect();
         let mut ends = Vec::new();
@@ -37,12 +34,12 @@ impl Batch<'_> {
         Ok(stack(&ends.iter().collect::<Vec<_>>()))
     }
 
-    /// Writes what all prompts open with, once.
-    fn extend_by_opening(&mut self) -> Result<(), Error> {
+    /// Writes what all prompts open with, which is how `prompt` does.
+    pub(super) fn extend_by_opening(&mut self, prompt: usize) -> Result<(), Error> {
         let first = self.opening.start;
-        for pass in passes(&[(0, self.opening.len())], 0, PREFILL_ROWS) {
+        for pass in passes(&[(prompt, self.opening.len())], 0, PREFILL_ROWS) {
             let tokens = &pass[0].tokens;
-            let x = self.embed(0, tokens)?;
+            let x = self.embed(prompt, tokens)?;
             let layout = Layout {
                 positions: tokens.clone().map(position).collect(),
                 slots: tokens.clone().map(|token| first + token).collect(),
