@@ -330,13 +330,13 @@ pub(crate) struct ServeArgs {
     #[arg(long, value_name = "VARIABLE")]
     pub api_key_env: Option<String>,
     /// Most tokens of a completion where a request does not say.
-    #[arg(long, default_value_t = 2048)]
+    #[arg(long, default_value_t = serve::MAX_NEW_TOKENS)]
     pub max_new_tokens: usize,
     /// Memory for keys and values, in bytes.
     #[arg(long, default_value_t = rollout::CACHE_BYTES)]
     pub kv_cache_memory_bytes: usize,
     /// Requests that are answered or wait at once; further ones are refused.
-    #[arg(long, default_value_t = 256)]
+    #[arg(long, default_value_t = serve::MAX_REQUESTS)]
     pub max_requests: usize,
 }
 

@@ -48,8 +48,8 @@ pub struct DigitTask {
     pub num_held_out: usize,
     /// Share of the bitmaps of each digit that only held-out images show.
     pub held_out_share: f64,
-    /// Samples of this seed that are passed over, because another data set has them: with what another data set of the
-    /// same seed and split has drawn, none of its pictures comes again.
+    /// Samples of this seed that are passed over. Where another data set of the same seed and split has as many, no
+    /// picture of it comes again.
     #[serde(default, skip_serializing_if = "is_zero")]
     pub skip: usize,
     /// Questions whether a digit is in the picture, for each training sample; with any, as many as held-out samples
@@ -57,6 +57,9 @@ pub struct DigitTask {
     #[serde(default, skip_serializing_if = "is_none")]
     pub presence: f64,
 }
+
+/// More would reach the draws of held-out samples.
+const MOST_SKIPPED: usize = 1 << 32;
 
 fn is_zero(skip: &usize) -> bool {
     *skip == 0
@@ -128,6 +131,9 @@ impl DigitTask {
             Self { max_digit: n, .. } if *n > 9 => wrong("max_digit", n.to_string(), "0 to 9"),
             Self { tile: n, .. } if !(14..=1024).contains(n) => {
                 wrong("tile", n.to_string(), "14 to 1024 pixels")
+            }
+            Self { skip: n, .. } if *n > MOST_SKIPPED => {
+                wrong("skip", n.to_string(), "at most 4294967296")
             }
             Self { presence: p, .. } if !(0.0..=1.0).contains(p) => {
                 wrong("presence", p.to_string(), "0 to 1")

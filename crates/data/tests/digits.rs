@@ -191,6 +191,10 @@ fn options_that_make_no_sense() {
         (DigitTask { num_digits: 4, ..task() }, "num_digits is 4, expected 1 to 3"),
         (DigitTask { max_digit: 10, ..task() }, "max_digit is 10, expected 0 to 9"),
         (DigitTask { tile: 2000, ..task() }, "tile is 2000, expected 14 to 1024 pixels"),
+        (
+            DigitTask { skip: usize::MAX, ..task() },
+            "skip is 18446744073709551615, expected at most 4294967296",
+        ),
         (DigitTask { presence: 1.5, ..task() }, "presence is 1.5, expected 0 to 1"),
         (
             DigitTask { presence: 0.5, max_digit: 0, ..task() },

@@ -41,5 +41,5 @@ pub use parallel::in_parallel;
 pub use transport::{ApiKey, Patience, Transport, Trouble};
 pub use wire::{
     ApiError, ChatChunk, ChatReply, ChatRequest, Choice, ChunkChoice, Content, Delta, ErrorBody,
-    FinishReason, ImageUrl, Message, Part, Role, Stop, StreamOptions, Usage,
+    FinishReason, ImageUrl, Message, Part, Reply, Role, Stop, StreamOptions, Usage,
 };

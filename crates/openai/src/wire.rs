@@ -1,6 +1,7 @@
 //! What travels: requests and replies of `/chat/completions`, as OpenAI, vLLM and our own server write them.
 
 use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
 
 /// The body of a request. Fields that are `None` are not sent.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -22,9 +23,9 @@ pub struct ChatRequest {
     /// Nucleus.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub top_p: Option<f64>,
-    /// The most likely tokens (an extension of vLLM).
+    /// The most likely tokens; all of them at 0 or -1 (an extension of vLLM).
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub top_k: Option<u32>,
+    pub top_k: Option<i64>,
     /// CTRL repetition penalty over prompt and completion (an extension of vLLM).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub repetition_penalty: Option<f64>,
@@ -43,6 +44,9 @@ pub struct ChatRequest {
     /// What such a reply tells besides.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub stream_options: Option<StreamOptions>,
+    /// Fields this program does not know.
+    #[serde(flatten)]
+    pub extra: Map<String, Value>,
 }
 
 /// What a reply in pieces tells besides.
@@ -185,12 +189,18 @@ pub struct ImageUrl {
 }
 
 /// The body of a reply.
+pub type ChatReply = Reply<Choice>;
+
+/// A piece of a reply that comes in pieces; the one that says what the reply took has no choices.
+pub type ChatChunk = Reply<ChunkChoice>;
+
+/// What replies and their pieces have in common.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct ChatReply {
-    /// The server's name for it.
+pub struct Reply<C> {
+    /// The server's name for the reply.
     #[serde(default)]
     pub id: String,
-    /// `chat.completion`.
+    /// `chat.completion`, or `chat.completion.chunk`.
     #[serde(default)]
     pub object: String,
     /// When, in seconds since 1970.
@@ -199,8 +209,8 @@ pub struct ChatReply {
     /// The model that spoke.
     #[serde(default)]
     pub model: String,
-    /// The completions.
-    pub choices: Vec<Choice>,
+    /// The completions, or what is new of them.
+    pub choices: Vec<C>,
     /// What it took.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub usage: Option<Usage>,
@@ -262,28 +272,6 @@ impl From<schema::FinishReason> for FinishReason {
     }
 }
 
-/// A piece of a reply that comes in pieces.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct ChatChunk {
-    /// The server's name for the reply.
-    #[serde(default)]
-    pub id: String,
-    /// `chat.completion.chunk`.
-    #[serde(default)]
-    pub object: String,
-    /// When, in seconds since 1970.
-    #[serde(default)]
-    pub created: u64,
-    /// The model that speaks.
-    #[serde(default)]
-    pub model: String,
-    /// What is new of the completions; nothing in the piece that says what the reply took.
-    pub choices: Vec<ChunkChoice>,
-    /// What the reply took.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub usage: Option<Usage>,
-}
-
 /// What is new of one completion.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct ChunkChoice {
@@ -342,12 +330,12 @@ pub struct ApiError {
     pub param: Option<String>,
     /// For programs: a word, or a number on some servers.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub code: Option<serde_json::Value>,
+    pub code: Option<Value>,
 }
 
 #[cfg(test)]
 mod tests {
-    use serde_json::{Value, json};
+    use serde_json::json;
 
     use super::*;
 

@@ -2,7 +2,6 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::mpsc::Sender;
 
 use axum::Json;
 use axum::body::Bytes;
@@ -13,29 +12,25 @@ use preprocess::Processor;
 use reward::Opening;
 use rollout::{GenerateConfig, Sampling};
 use serde_json::Value;
+use tokio::sync::OwnedSemaphorePermit;
 use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
-use crate::conversation::sample;
+use crate::conversation::{read, sample};
 use crate::generator::{Event, Job, prompt};
+use crate::queue::Queue;
 use crate::refusal::Refusal;
 use crate::server::now;
-use crate::settings::Settings;
 use crate::stream::stream;
 
-/// Fields that would change an answer and are not understood: better refused than ignored.
-const UNSUPPORTED: [&str; 11] = [
-    "audio",
-    "frequency_penalty",
-    "functions",
-    "logit_bias",
-    "logprobs",
-    "min_p",
-    "presence_penalty",
-    "response_format",
-    "tool_choice",
-    "tools",
-    "top_logprobs",
+/// Fields that are not understood and change no answer. Others are refused: better than ignored.
+const HARMLESS: [&str; 7] = [
+    "metadata",
+    "parallel_tool_calls",
+    "prompt_cache_key",
+    "safety_identifier",
+    "service_tier",
+    "store",
+    "user",
 ];
 
 /// The most completions of one request.
@@ -44,14 +39,12 @@ const MAX_SAMPLES: u32 = 128;
 /// The most texts that end a completion: each is looked for after every token.
 const MAX_STOPS: usize = 16;
 
-/// What the routes share.
+/// What the route knows.
 pub(crate) struct Chats {
-    pub(crate) settings: Settings,
+    pub(crate) queue: Queue<Job>,
     pub(crate) processor: Arc<Processor>,
     /// Tokens of a prompt and its completion together that there is room for.
     pub(crate) num_rows: usize,
-    pub(crate) jobs: Sender<Job>,
-    pub(crate) places: Arc<Semaphore>,
     /// Requests so far, which name the draws of those without a seed.
     pub(crate) num_asked: AtomicU64,
 }
@@ -82,7 +75,7 @@ pub(crate) async fn answer(
     State(chats): State<Arc<Chats>>,
     body: Bytes,
 ) -> Result<Response, Refusal> {
-    let request = read(&body)?;
+    let request = understood(&body)?;
     let (is_streamed, with_usage) = (request.stream == Some(true), request.wants_usage());
     let asked = chats.ask(request).await?;
     match is_streamed {
@@ -92,32 +85,34 @@ pub(crate) async fn answer(
 }
 
 /// The request, if nothing in it would be ignored that changes the answer.
-fn read(body: &[u8]) -> Result<ChatRequest, Refusal> {
-    let wrong = |error: serde_json::Error| Refusal::invalid("body", format!("the body: {error}"));
-    let body: Value = serde_json::from_slice(body).map_err(wrong)?;
-    let is_set = |value: &Value| match value {
+fn understood(body: &[u8]) -> Result<ChatRequest, Refusal> {
+    let request: ChatRequest = read(body)?;
+    let is_known = |field: &String| HARMLESS.contains(&field.as_str());
+    match request.extra.iter().find(|(field, value)| !is_known(field) && is_set(value)) {
+        Some((field, _)) => Err(Refusal::invalid(field, format!("{field} is not supported"))),
+        None => Ok(request),
+    }
+}
+
+/// Whether a field says something else than that there is nothing.
+fn is_set(value: &Value) -> bool {
+    match value {
         Value::Null | Value::Bool(false) => false,
+        Value::Bool(true) => true,
         Value::Number(number) => number.as_f64() != Some(0.0),
+        Value::String(text) => text != "none",
         Value::Array(values) => !values.is_empty(),
-        Value::Object(fields) => fields.get("type") != Some(&Value::from("text")),
-        Value::Bool(true) | Value::String(_) => true,
-    };
-    let unsupported = UNSUPPORTED.into_iter().find(|&field| body.get(field).is_some_and(is_set));
-    match unsupported {
-        Some(field) => Err(Refusal::invalid(field, format!("{field} is not supported"))),
-        None => serde_json::from_value(body).map_err(wrong),
+        Value::Object(fields) => {
+            // A `response_format` of plain text.
+            !fields.is_empty() && fields.get("type") != Some(&Value::from("text"))
+        }
     }
 }
 
 impl Chats {
     /// Puts a request in the queue.
     async fn ask(&self, request: ChatRequest) -> Result<Asked, Refusal> {
-        let Settings { name, max_requests, .. } = &self.settings;
-        if !request.model.is_empty() && request.model != *name {
-            return Err(Refusal::unknown_model(&request.model, name));
-        }
-        let place = self.places.clone().try_acquire_owned();
-        let place = place.map_err(|_| Refusal::busy(*max_requests))?;
+        let place = self.queue.enter(&request.model)?;
         let conversation = sample(&request.messages)?;
         let processor = self.processor.clone();
         let prompt = tokio::task::spawn_blocking(move || prompt(&processor, &conversation)).await;
@@ -128,7 +123,7 @@ impl Chats {
         let (sender, events) = unbounded_channel();
         let asked = Asked {
             id: format!("chatcmpl-{number}"),
-            model: name.clone(),
+            model: self.queue.settings.name.clone(),
             num_samples: config.num_samples,
             num_prompt_tokens: prompt.ids.len(),
             opening: match prompt.opens_thought() {
@@ -141,7 +136,7 @@ impl Chats {
         // Equal requests with a seed are answered alike.
         let stream = if request.seed.is_some() { 0 } else { number };
         let job = Job { prompt, stream, config, events: sender };
-        self.jobs.send(job).map_err(|_| Refusal::failed("the model has stopped"))?;
+        self.queue.send(job)?;
         Ok(asked)
     }
 
@@ -158,18 +153,17 @@ impl Chats {
         }
         let sampling = Sampling {
             temperature: request.temperature.unwrap_or(1.0) as f32,
-            top_k: request.top_k.unwrap_or(0) as usize,
+            top_k: request.top_k.unwrap_or(0).try_into().unwrap_or(0),
             top_p: request.top_p.unwrap_or(1.0) as f32,
             repetition_penalty: request.repetition_penalty.unwrap_or(1.0) as f32,
             seed: request.seed.unwrap_or(0),
         };
         let asked = request.token_limit().map(|limit| limit as usize);
-        let max_new_tokens = asked.unwrap_or(self.settings.max_new_tokens);
+        let max_new_tokens = asked.unwrap_or(self.queue.settings.max_new_tokens);
         let config = GenerateConfig {
             num_samples: num_samples as usize,
             context_length: context,
             stop_strings: stop_strings(request)?,
-            cache_bytes: self.settings.cache_bytes,
             ..GenerateConfig::new(&self.processor, sampling, max_new_tokens)
         };
         config.validate().map_err(|error| out_of_range(&error))?;
@@ -212,8 +206,8 @@ async fn whole(mut asked: Asked) -> Result<ChatReply, Refusal> {
                 reasons[sample] = Some(reason.into());
                 num_tokens += more;
             }
-            Some(Event::Failed { reason }) => return Err(Refusal::failed(reason)),
-            None => return Err(Refusal::failed("the model has stopped")),
+            Some(Event::Failed(refusal)) => return Err(refusal),
+            None => return Err(Refusal::stopped()),
         }
     }
     let choice = |(index, (text, finish_reason)): (usize, (String, _))| Choice {

@@ -2,8 +2,15 @@
 
 use openai::{Content, ImageUrl, Message, Part, Role};
 use schema::Sample;
+use serde::de::DeserializeOwned;
 
 use crate::refusal::Refusal;
+
+/// A body of this form.
+pub(crate) fn read<T: DeserializeOwned>(body: &[u8]) -> Result<T, Refusal> {
+    serde_json::from_slice(body)
+        .map_err(|error| Refusal::invalid("body", format!("the body: {error}")))
+}
 
 /// The conversation. Its images are data URLs: nothing else is looked up for a client.
 pub(crate) fn sample(messages: &[Message]) -> Result<Sample, Refusal> {

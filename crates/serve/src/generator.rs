@@ -13,6 +13,8 @@ use rollout::{Batch, Drawing, Error, GenerateConfig, ImageEncoder, Prompt};
 use schema::{Completion, FinishReason};
 use tokio::sync::mpsc::UnboundedSender;
 
+use crate::refusal::Refusal;
+
 /// Features held in memory, for requests that share an image.
 const FEATURE_BYTES: u64 = 1 << 30;
 
@@ -35,7 +37,7 @@ pub(crate) enum Event {
     /// A completion has ended.
     End { sample: usize, num_tokens: usize, reason: FinishReason },
     /// Nothing more will come.
-    Failed { reason: String },
+    Failed(Refusal),
 }
 
 /// The model and what it takes to ask it.
@@ -53,25 +55,29 @@ impl Generator {
 
     /// Answers until no more requests can come.
     pub(crate) fn work(&self, jobs: &Receiver<Job>) {
-        let mut encoder = ImageEncoder::new(&self.vlm, FeatureCache::new(None, FEATURE_BYTES));
-        loop {
-            let Ok(first) = jobs.recv() else { return };
-            let mut running = Running {
-                generator: self,
-                batch: Batch::new(&self.vlm, self.num_rows()),
-                open: HashMap::new(),
-            };
-            running.join(first, &mut encoder);
-            if let Err(error) = running.finish(jobs, &mut encoder) {
+        let mut running = Running {
+            generator: self,
+            encoder: ImageEncoder::new(&self.vlm, FeatureCache::new(None, FEATURE_BYTES)),
+            batch: self.batch(),
+            open: HashMap::new(),
+        };
+        while let Ok(first) = jobs.recv() {
+            running.join(first);
+            if let Err(error) = running.finish(jobs) {
                 running.fail(&error);
             }
         }
+    }
+
+    fn batch(&self) -> Batch<'_> {
+        Batch::new(&self.vlm, self.num_rows())
     }
 }
 
 /// A batch under way.
 struct Running<'a> {
     generator: &'a Generator,
+    encoder: ImageEncoder,
     batch: Batch<'a>,
     /// Requests by the numbers of their prompts.
     open: HashMap<usize, Open<'a>>,
@@ -95,11 +101,9 @@ struct Text<'a> {
 
 impl<'a> Running<'a> {
     /// Runs until all requests are answered.
-    fn finish(&mut self, jobs: &Receiver<Job>, encoder: &mut ImageEncoder) -> Result<(), Error> {
+    fn finish(&mut self, jobs: &Receiver<Job>) -> Result<(), Error> {
         while !self.open.is_empty() {
-            while let Ok(job) = jobs.try_recv() {
-                self.join(job, encoder);
-            }
+            jobs.try_iter().for_each(|job| self.join(job));
             self.batch.step()?;
             let news = self.batch.news();
             // A stop string ends within a token: what it leaves of the last one, only the completion knows.
@@ -119,12 +123,12 @@ impl<'a> Running<'a> {
     }
 
     /// Lets a request in; one that cannot be answered is told so, and harms no other.
-    fn join(&mut self, job: Job, encoder: &mut ImageEncoder) {
+    fn join(&mut self, job: Job) {
         let events = job.events.clone();
         let held_back = job.config.stop_strings.iter().map(|stop| stop.len().saturating_sub(1));
         let held_back = held_back.max().unwrap_or(0);
         let num_left = job.config.num_samples;
-        match self.add(job, encoder) {
+        match self.add(job) {
             Ok(prompt) => {
                 let text = || Text {
                     stream: self.generator.processor.tokenizer.stream(),
@@ -134,13 +138,16 @@ impl<'a> Running<'a> {
                 let texts = (0..num_left).map(|_| text()).collect();
                 self.open.insert(prompt, Open { events, texts, held_back, num_left });
             }
-            Err(error) => tell(&events, Event::Failed { reason: error.to_string() }),
+            Err(error) => {
+                let refusal = Refusal::invalid("messages", error.to_string());
+                tell(&events, Event::Failed(refusal));
+            }
         }
     }
 
-    fn add(&mut self, job: Job, encoder: &mut ImageEncoder) -> Result<usize, Error> {
+    fn add(&mut self, job: Job) -> Result<usize, Error> {
         let Generator { vlm, processor, .. } = self.generator;
-        let features = encoder.encode(vlm, &job.prompt.images)?;
+        let features = self.encoder.encode(vlm, &job.prompt.images)?;
         let drawing = Arc::new(Drawing::new(job.config, &processor.tokenizer, vlm)?);
         self.batch.add(Prompt::new(&job.prompt, features, job.stream), &drawing)
     }
@@ -181,11 +188,12 @@ impl<'a> Running<'a> {
         }
     }
 
-    fn fail(&self, error: &Error) {
-        let failed = |open: &Open<'_>| {
-            tell(&open.events, Event::Failed { reason: error.to_string() });
-        };
-        self.open.values().for_each(failed);
+    /// Tells all that the model failed, and begins anew.
+    fn fail(&mut self, error: &Error) {
+        for (_, open) in self.open.drain() {
+            tell(&open.events, Event::Failed(Refusal::failed(error.to_string())));
+        }
+        self.batch = self.generator.batch();
     }
 }
 

@@ -3,7 +3,7 @@
 use std::path::Path;
 use std::sync::mpsc::Receiver;
 
-use reward::{Asked, Scorer as _};
+use reward::{Asked, ScoreError, Scorer as _};
 use rollout::Judge;
 use schema::Sample;
 use tokio::sync::oneshot::Sender;
@@ -16,7 +16,7 @@ pub(crate) struct Job {
     pub(crate) prompt: Sample,
     pub(crate) responses: Vec<String>,
     /// One score for each response, or why there are none.
-    pub(crate) scores: Sender<Result<Vec<f64>, String>>,
+    pub(crate) scores: Sender<Result<Vec<f64>, ScoreError>>,
 }
 
 impl Job {
@@ -56,6 +56,6 @@ fn scored_together(judge: &mut Judge, jobs: &[Job]) -> Option<Vec<Vec<f64>>> {
 
 fn answer_alone(judge: &mut Judge, job: Job) {
     let asked = Asked { prompt: &job.prompt, folder: Path::new("") };
-    let scores = judge.scores(&asked, &job.texts()).map_err(|error| error.to_string());
+    let scores = judge.scores(&asked, &job.texts());
     let _ = job.scores.send(scores);
 }

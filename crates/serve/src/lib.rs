@@ -25,6 +25,7 @@
 mod error;
 mod settings;
 mod refusal;
+mod queue;
 mod conversation;
 mod chat;
 mod stream;
@@ -35,4 +36,4 @@ mod server;
 
 pub use error::Error;
 pub use server::{Served, serve, serve_until};
-pub use settings::Settings;
+pub use settings::{MAX_NEW_TOKENS, MAX_REQUESTS, Settings};

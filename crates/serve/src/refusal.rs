@@ -40,6 +40,11 @@ impl Refusal {
         Self::new(StatusCode::TOO_MANY_REQUESTS, "rate_limit_error", message)
     }
 
+    /// The thread that had the model is gone.
+    pub(crate) fn stopped() -> Self {
+        Self::failed("the model has stopped")
+    }
+
     /// The model failed.
     pub(crate) fn failed(message: impl Into<String>) -> Self {
         Self::new(StatusCode::INTERNAL_SERVER_ERROR, "server_error", message)

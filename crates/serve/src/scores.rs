@@ -3,30 +3,26 @@
 //! The numbers are the model's own: a request for another activation is refused.
 
 use std::sync::Arc;
-use std::sync::mpsc::Sender;
 
 use axum::Json;
+use axum::body::Bytes;
 use axum::extract::State;
-use axum::extract::rejection::JsonRejection;
 use openai::{Content, Message, Part, Role};
+use reward::ScoreError;
 use serde::Deserialize;
 use serde_json::{Value, json};
-use tokio::sync::{Semaphore, oneshot};
+use tokio::sync::{OwnedSemaphorePermit, oneshot};
 
-use crate::conversation::sample;
+use crate::conversation::{read, sample};
 use crate::judge::Job;
+use crate::queue::Queue;
 use crate::refusal::Refusal;
 use crate::server::now;
 use crate::settings::Settings;
 
-/// What the routes share.
-pub(crate) struct Scores {
-    pub(crate) settings: Settings,
-    pub(crate) jobs: Sender<Job>,
-    pub(crate) places: Arc<Semaphore>,
-}
+/// What the routes know.
+pub(crate) struct Scores(pub(crate) Queue<Job>);
 
-type Body<T> = Result<Json<T>, JsonRejection>;
 type Reply = Result<Json<Value>, Refusal>;
 
 /// A conversation that ends in the response, for `/classify` and `/pooling`.
@@ -67,8 +63,8 @@ enum Texts {
 }
 
 /// `/score`: each response to a question.
-pub(crate) async fn score(State(scores): State<Arc<Scores>>, body: Body<Query>) -> Reply {
-    let Query { model, text_1, text_2, use_activation } = read(body)?;
+pub(crate) async fn score(State(scores): State<Arc<Scores>>, body: Bytes) -> Reply {
+    let Query { model, text_1, text_2, use_activation } = read(&body)?;
     let content = match text_1 {
         Text::Plain(text) => Content::Text(text),
         Text::Parts { content } => Content::Parts(content),
@@ -80,7 +76,7 @@ pub(crate) async fn score(State(scores): State<Arc<Scores>>, body: Body<Query>) 
     if responses.is_empty() {
         return Err(Refusal::invalid("text_2", "there is nothing to score"));
     }
-    scores.check(&model, use_activation)?;
+    let _place = scores.enter(&model, use_activation)?;
     let turn = Message { role: Role::User, content: Some(content), reasoning_content: None };
     let found = scores.of(&[turn], responses).await?;
     let item = |(index, score)| json!({ "index": index, "object": "score", "score": score });
@@ -89,41 +85,30 @@ pub(crate) async fn score(State(scores): State<Arc<Scores>>, body: Body<Query>) 
 }
 
 /// `/classify`: a response, as the one class of a model that has one.
-pub(crate) async fn classify(State(scores): State<Arc<Scores>>, body: Body<Conversation>) -> Reply {
-    let score = scores.of_conversation(read(body)?).await?;
+pub(crate) async fn classify(State(scores): State<Arc<Scores>>, body: Bytes) -> Reply {
+    let score = scores.of_conversation(read(&body)?).await?;
     let item = json!({ "index": 0, "label": "LABEL_0", "probs": [score], "num_classes": 1 });
     Ok(scores.list("classify", &[item]))
 }
 
 /// `/pooling`: a response, by the value at its end.
-pub(crate) async fn pooling(State(scores): State<Arc<Scores>>, body: Body<Conversation>) -> Reply {
-    let score = scores.of_conversation(read(body)?).await?;
+pub(crate) async fn pooling(State(scores): State<Arc<Scores>>, body: Bytes) -> Reply {
+    let score = scores.of_conversation(read(&body)?).await?;
     let item = json!({ "index": 0, "object": "pooling", "data": [score] });
     Ok(scores.list("pool", &[item]))
 }
 
-fn read<T>(body: Body<T>) -> Result<T, Refusal> {
-    match body {
-        Ok(Json(body)) => Ok(body),
-        Err(rejection) => Err(Refusal::invalid("body", rejection.body_text())),
-    }
-}
-
 impl Scores {
-    fn check(&self, model: &str, use_activation: bool) -> Result<(), Refusal> {
-        let name = &self.settings.name;
-        if !model.is_empty() && model != name {
-            return Err(Refusal::unknown_model(model, name));
-        }
+    fn enter(&self, model: &str, use_activation: bool) -> Result<OwnedSemaphorePermit, Refusal> {
         match use_activation {
             true => Err(Refusal::invalid("use_activation", "a score is given as it is")),
-            false => Ok(()),
+            false => self.0.enter(model),
         }
     }
 
     async fn of_conversation(&self, body: Conversation) -> Result<f64, Refusal> {
         let Conversation { model, mut messages, use_activation } = body;
-        self.check(&model, use_activation)?;
+        let _place = self.enter(&model, use_activation)?;
         let response = messages.pop().filter(|last| last.role == Role::Assistant);
         let response = response.and_then(|last| match last.content {
             Some(Content::Text(text)) => Some(text),
@@ -140,17 +125,18 @@ impl Scores {
 
     /// One score for each response.
     async fn of(&self, turns: &[Message], responses: Vec<String>) -> Result<Vec<f64>, Refusal> {
-        let place = self.places.try_acquire();
-        let _place = place.map_err(|_| Refusal::busy(self.settings.max_requests))?;
         let (sender, scores) = oneshot::channel();
         let job = Job { prompt: sample(turns)?, responses, scores: sender };
-        self.jobs.send(job).map_err(|_| Refusal::failed("the model has stopped"))?;
-        let scores = scores.await.map_err(|_| Refusal::failed("the model has stopped"))?;
-        scores.map_err(|reason| Refusal::invalid("messages", reason))
+        self.0.send(job)?;
+        let scores = scores.await.map_err(|_| Refusal::stopped())?;
+        scores.map_err(|error| match error {
+            ScoreError::Failed(error) => Refusal::invalid("messages", error.to_string()),
+            error => Refusal::failed(error.to_string()),
+        })
     }
 
     fn list(&self, kind: &str, data: &[Value]) -> Json<Value> {
-        let Settings { name, .. } = &self.settings;
+        let Settings { name, .. } = &self.0.settings;
         let created = now();
         Json(json!({
             "id": format!("{kind}-{created}"),

@@ -19,11 +19,11 @@ use preprocess::Processor;
 use rollout::Judge;
 use serde_json::json;
 use tokio::runtime::{Builder, Runtime};
-use tokio::sync::Semaphore;
 
 use crate::chat::{self, Chats};
 use crate::generator::Generator;
 use crate::judge;
+use crate::queue::Queue;
 use crate::refusal::Refusal;
 use crate::scores::{self, Scores};
 use crate::{Error, Settings};
@@ -101,7 +101,6 @@ fn run(
 
 /// The routes of a model, and the thread that has it.
 fn routes(served: Served, settings: &Settings) -> Result<(Router, JoinHandle<()>), Error> {
-    let places = Arc::new(Semaphore::new(settings.max_requests));
     let settings = settings.clone();
     let builder = std::thread::Builder::new().name("model".to_owned());
     match served.0 {
@@ -112,7 +111,8 @@ fn routes(served: Served, settings: &Settings) -> Result<(Router, JoinHandle<()>
             let num_rows = generator.num_rows();
             let worker = builder.spawn(move || generator.work(&waiting))?;
             let num_asked = AtomicU64::new(0);
-            let chats = Chats { settings, processor, num_rows, jobs, places, num_asked };
+            let queue = Queue::new(settings, jobs);
+            let chats = Chats { queue, processor, num_rows, num_asked };
             let route = Router::new().route("/v1/chat/completions", post(chat::answer));
             Ok((route.with_state(Arc::new(chats)), worker))
         }
@@ -124,7 +124,7 @@ fn routes(served: Served, settings: &Settings) -> Result<(Router, JoinHandle<()>
                 .route("/v1/score", post(scores::score))
                 .route("/classify", post(scores::classify))
                 .route("/pooling", post(scores::pooling));
-            Ok((routes.with_state(Arc::new(Scores { settings, jobs, places })), worker))
+            Ok((routes.with_state(Arc::new(Scores(Queue::new(settings, jobs)))), worker))
         }
     }
 }

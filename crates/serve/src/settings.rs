@@ -2,6 +2,13 @@
 
 use openai::ApiKey;
 
+/// Most tokens of a completion by default.
+pub const MAX_NEW_TOKENS: usize = 2048;
+/// Requests at once by default.
+pub const MAX_REQUESTS: usize = 256;
+/// The largest body by default.
+const MAX_BODY_BYTES: usize = 64 << 20;
+
 /// What a server allows, and what it is called.
 #[derive(Clone, Debug)]
 pub struct Settings {
@@ -20,15 +27,15 @@ pub struct Settings {
 }
 
 impl Settings {
-    /// No key, 2,048 tokens, half a gibibyte of keys and values, 256 requests, bodies of 64 MiB.
+    /// No key, half a gibibyte of keys and values, bodies of 64 MiB.
     pub fn new(name: &str) -> Self {
         Self {
             name: name.to_owned(),
             api_key: None,
-            max_new_tokens: 2048,
+            max_new_tokens: MAX_NEW_TOKENS,
             cache_bytes: rollout::CACHE_BYTES,
-            max_requests: 256,
-            max_body_bytes: 64 << 20,
+            max_requests: MAX_REQUESTS,
+            max_body_bytes: MAX_BODY_BYTES,
         }
     }
 }

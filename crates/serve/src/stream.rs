@@ -69,8 +69,8 @@ impl Teller {
                     num_tokens += more;
                     num_left -= 1;
                 }
-                Some(Event::Failed { reason }) => return self.fail(reason),
-                None => return self.fail("the model has stopped".to_owned()),
+                Some(Event::Failed(refusal)) => return self.fail(refusal),
+                None => return self.fail(Refusal::stopped()),
             }
         }
         Ok(num_tokens)
@@ -98,8 +98,8 @@ impl Teller {
     }
 
     /// The status has long been sent: the last event says what went wrong.
-    fn fail(&self, reason: String) -> Result<usize, Gone> {
-        self.send(&Refusal::failed(reason).into_body())?;
+    fn fail(&self, refusal: Refusal) -> Result<usize, Gone> {
+        self.send(&refusal.into_body())?;
         Err(Gone)
     }
 

@@ -1,7 +1,7 @@
 //! `serve`: the binary listens, answers, and ends well when told to.
 
 use std::io::{BufRead, BufReader, Read, Write};
-use std::net::TcpStream;
+use std::net::{TcpListener, TcpStream};
 use std::process::{Child, Command, Stdio};
 
 use serde_json::{Value, json};
@@ -82,6 +82,9 @@ fn what_cannot_be_served_is_said() {
     let arguments = ["serve", "--model", text(&model)];
     let with = |more: &[&'static str]| [&arguments[..], more].concat();
     fail(&with(&["--api-key-env", "NO_SUCH_VARIABLE"]), 1, &["NO_SUCH_VARIABLE"]);
-    fail(&with(&["--host", "256.0.0.1"]), 1, &["cannot listen on 256.0.0.1:8000"]);
+    let taken = TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = taken.local_addr().unwrap().port().to_string();
+    let message = format!("cannot listen on 127.0.0.1:{port}");
+    fail(&[&arguments[..], &["--port", &port]].concat(), 1, &[&message]);
     fail(&["serve", "--port", "0", "--model", "/nonexistent"], 1, &["/nonexistent"]);
 }
