@@ -4,7 +4,7 @@ use anyhow::Result;
 use judge::{Decoding, Done, Failure, Request, Respond, Response};
 use preprocess::{Processor, Prompt};
 use rollout::{GenerateConfig, Sampling};
-use schema::FinishReason;
+use schema::{Completion, FinishReason};
 
 use crate::args::ModelArgs;
 use crate::commands::generate;
@@ -29,75 +29,62 @@ impl LocalModel {
         Ok(Self { args, processor, loaded: None, progress: progress.clone() })
     }
 
-    /// Completes requests of equal decoding, those whose prompts can be read.
+    /// Completes requests in one running batch, those whose prompts can be read.
     fn complete(&mut self, batch: &[(usize, &Request<'_>)], done: &mut Done<'_>) {
-        let decoding = batch[0].1.decoding;
-        let limit = self.processor.context_length;
-        let mut places = Vec::with_capacity(batch.len());
-        let mut prompts = Vec::with_capacity(batch.len());
+        let (mut places, mut asked) = (Vec::with_capacity(batch.len()), Vec::new());
         for (index, request) in batch {
-            match self.prompt(request, limit) {
-                Ok((length, prompt)) => {
-                    places.push((*index, length));
-                    prompts.push(prompt);
+            match self.asked(request) {
+                Ok(one) => {
+                    places.push(*index);
+                    asked.push(one);
                 }
                 Err(error) => done(*index, Err(failed(&error))),
             }
         }
-        match self.generate(&prompts, decoding, &places) {
+        match self.responses(&asked) {
             Ok(responses) => {
-                for ((index, _), response) in places.iter().zip(responses) {
-                    done(*index, Ok(response));
-                }
+                places.iter().zip(responses).for_each(|(&index, it)| done(index, Ok(it)));
             }
-            Err(error) => {
-                places.iter().for_each(|(index, _)| done(*index, Err(failed(&error))));
-            }
+            Err(error) => places.iter().for_each(|&index| done(index, Err(failed(&error)))),
         }
     }
 
-    fn prompt(&mut self, request: &Request<'_>, limit: usize) -> Result<(usize, rollout::Prompt)> {
+    /// The prompt, and how it is to be completed.
+    fn asked(&mut self, request: &Request<'_>) -> Result<(rollout::Prompt, GenerateConfig)> {
         let prompt: Prompt = self.processor.prompt(&request.prompt, request.folder)?;
-        let length = prompt.ids.len();
+        let (length, limit) = (prompt.ids.len(), self.processor.context_length);
         anyhow::ensure!(length < limit, "the prompt has {length} tokens, the context {limit}");
-        let features = self.loaded()?.features(&prompt.images)?;
-        Ok((length, rollout::Prompt::new(&prompt, features, request.stream)))
+        let Decoding { max_new_tokens, temperature, top_p, repetition_penalty, seed } =
+            request.decoding;
+        let sampling = Sampling {
+            temperature: temperature as f32,
+            top_k: 0,
+            top_p: top_p as f32,
+            repetition_penalty: repetition_penalty as f32,
+            seed,
+        };
+        let loaded = self.loaded()?;
+        let features = loaded.features(&prompt.images)?;
+        let rows = (length + max_new_tokens as usize).min(limit);
+        let cache_bytes = rollout::CACHE_BYTES.max(loaded.cache_bytes(rows));
+        let config = GenerateConfig::new(&self.processor, sampling, max_new_tokens as usize);
+        let prompt = rollout::Prompt::new(&prompt, features, request.stream);
+        Ok((prompt, GenerateConfig { cache_bytes, ..config }))
     }
 
-    fn generate(
-        &mut self,
-        prompts: &[rollout::Prompt],
-        decoding: Decoding,
-        places: &[(usize, usize)],
-    ) -> Result<Vec<Response>> {
-        let Some(longest) = places.iter().map(|(_, length)| *length).max() else {
-            return Ok(vec![]);
-        };
-        let sampling = Sampling {
-            temperature: decoding.temperature as f32,
-            top_k: 0,
-            top_p: decoding.top_p as f32,
-            repetition_penalty: decoding.repetition_penalty as f32,
-            seed: decoding.seed,
-        };
-        let max_new_tokens = decoding.max_new_tokens as usize;
-        let mut config = GenerateConfig::new(&self.processor, sampling, max_new_tokens);
-        let rows = (longest + max_new_tokens).min(config.context_length);
-        config.cache_bytes = config.cache_bytes.max(self.loaded()?.cache_bytes(rows));
+    fn responses(&self, asked: &[(rollout::Prompt, GenerateConfig)]) -> Result<Vec<Response>> {
+        let Some(Loaded { vlm, .. }) = &self.loaded else { return Ok(vec![]) };
         let model = self.args.model.display().to_string();
-        let tokenizer = &self.processor.tokenizer;
-        let vlm = &self.loaded.as_ref().expect("it was loaded above").vlm;
-        let groups = rollout::generate(vlm, tokenizer, prompts, &config, &mut |_| {})?;
-        let response =
-            |(completion, (_, length)): (schema::Completion, &(usize, usize))| Response {
-                is_cut: completion.finish_reason == FinishReason::Length,
-                model: model.clone(),
-                prompt_tokens: *length as u64,
-                completion_tokens: completion.token_ids.len() as u64,
-                cost: 0.0,
-                text: completion.text,
-            };
-        Ok(groups.into_iter().flatten().zip(places).map(response).collect())
+        let groups = rollout::generate_each(vlm, &self.processor.tokenizer, asked)?;
+        let response = |(completion, (prompt, _)): (Completion, &(rollout::Prompt, _))| Response {
+            is_cut: completion.finish_reason == FinishReason::Length,
+            model: model.clone(),
+            prompt_tokens: prompt.ids.len() as u64,
+            completion_tokens: completion.token_ids.len() as u64,
+            cost: 0.0,
+            text: completion.text,
+        };
+        Ok(groups.into_iter().flatten().zip(asked).map(response).collect())
     }
 
     fn loaded(&mut self) -> Result<&mut Loaded> {
@@ -114,14 +101,8 @@ impl Respond for LocalModel {
     }
 
     fn respond(&mut self, requests: &[Request<'_>], done: &mut Done<'_>) {
-        let mut order: Vec<(usize, &Request<'_>)> = requests.iter().enumerate().collect();
-        // One running batch has one penalty; the sort is stable, so equals stay in order.
-        order.sort_by(|(_, a), (_, b)| {
-            a.decoding.repetition_penalty.total_cmp(&b.decoding.repetition_penalty)
-        });
-        for equal in order.chunk_by(|(_, a), (_, b)| a.decoding == b.decoding) {
-            equal.chunks(BATCH).for_each(|batch| self.complete(batch, done));
-        }
+        let all: Vec<(usize, &Request<'_>)> = requests.iter().enumerate().collect();
+        all.chunks(BATCH).for_each(|batch| self.complete(batch, done));
     }
 }
 

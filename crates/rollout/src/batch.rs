@@ -361,13 +361,13 @@ fn samples(prompt: &Prompt, drawing: &Drawing<'_>) -> impl Iterator<Item = usize
 }
 
 /// Rows of a cache that holds these prompts and all their completions.
-pub(crate) fn rows_of_all(prompts: &[Prompt], drawing: &Drawing<'_>) -> usize {
-    let rows = |prompt: &Prompt| {
+pub(crate) fn rows_of_all(drawn: &[(&Prompt, Arc<Drawing<'_>>)]) -> usize {
+    let rows = |(prompt, drawing): &(&Prompt, Arc<Drawing<'_>>)| {
         let length = prompt.ids.len();
         let sample = drawing.config.limit(length).saturating_sub(1);
         length + sample * samples(prompt, drawing).count().max(1)
     };
-    prompts.iter().map(rows).sum()
+    drawn.iter().map(rows).sum()
 }
 
 /// Those of some key rows that there are.

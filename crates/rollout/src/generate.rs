@@ -3,6 +3,7 @@
 //! This file says what is asked for; the running batch is `batch`, the rules that end a completion
 //! are `sequence`.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use model::cache::KvCache;
@@ -153,13 +154,41 @@ pub fn generate_heard(
     hear: &mut dyn FnMut(Heard<'_>),
 ) -> Result<Vec<Vec<Completion>>, Error> {
     let drawing = Arc::new(Drawing::new(config.clone(), tokenizer, vlm)?);
-    let num_rows = config.cache_bytes / KvCache::bytes_per_row(vlm.llm.config());
-    let mut batch = Batch::new(vlm, num_rows.min(rows_of_all(prompts, &drawing)));
-    for prompt in prompts {
-        batch.add(prompt.clone(), &drawing)?;
+    let drawn: Vec<_> = prompts.iter().map(|prompt| (prompt, drawing.clone())).collect();
+    run(vlm, &drawn, hear)
+}
+
+/// As [`generate`], each prompt with settings of its own, in the memory of the most generous.
+///
+/// # Errors
+///
+/// As [`generate`].
+pub fn generate_each(
+    vlm: &Vlm,
+    tokenizer: &Tokenizer,
+    asked: &[(Prompt, GenerateConfig)],
+) -> Result<Vec<Vec<Completion>>, Error> {
+    let mut drawn = Vec::with_capacity(asked.len());
+    for (prompt, config) in asked {
+        drawn.push((prompt, Arc::new(Drawing::new(config.clone(), tokenizer, vlm)?)));
+    }
+    run(vlm, &drawn, &mut |_| {})
+}
+
+/// Runs one batch of prompts, each with how it is drawn, to its end.
+fn run(
+    vlm: &Vlm,
+    drawn: &[(&Prompt, Arc<Drawing<'_>>)],
+    hear: &mut dyn FnMut(Heard<'_>),
+) -> Result<Vec<Vec<Completion>>, Error> {
+    let cache_bytes = drawn.iter().map(|(_, drawing)| drawing.config.cache_bytes).max();
+    let num_rows = cache_bytes.unwrap_or(0) / KvCache::bytes_per_row(vlm.llm.config());
+    let mut batch = Batch::new(vlm, num_rows.min(rows_of_all(drawn)));
+    for (prompt, drawing) in drawn {
+        batch.add((*prompt).clone(), drawing)?;
     }
     batch.share_opening()?;
-    let mut finished = Vec::new();
+    let mut groups = vec![BTreeMap::new(); drawn.len()];
     let mut goes_on = true;
     while goes_on {
         goes_on = batch.step()?;
@@ -168,14 +197,10 @@ pub fn generate_heard(
         for (prompt, sample, id) in news.drawn {
             hear(Heard::Token { prompt, sample, id });
         }
-        for (prompt, sample, completion) in &news.finished {
-            let (prompt, sample) = (*prompt, *sample);
-            hear(Heard::Completion { prompt, sample, completion });
+        for (prompt, sample, completion) in news.finished {
+            hear(Heard::Completion { prompt, sample, completion: &completion });
+            groups[prompt].insert(sample, completion);
         }
-        finished.extend(news.finished);
     }
-    finished.sort_by_key(|&(prompt, sample, _)| (prompt, sample));
-    let mut groups = vec![Vec::with_capacity(config.num_samples); prompts.len()];
-    finished.into_iter().for_each(|(prompt, _, completion)| groups[prompt].push(completion));
-    Ok(groups)
+    Ok(groups.into_iter().map(|group| group.into_values().collect()).collect())
 }

@@ -55,7 +55,9 @@ pub mod judge;
 pub use batch::{Batch, News};
 pub use drawing::Drawing;
 pub use error::Error;
-pub use generate::{CACHE_BYTES, GenerateConfig, Heard, Progress, generate, generate_heard};
+pub use generate::{
+    CACHE_BYTES, GenerateConfig, Heard, Progress, generate, generate_each, generate_heard,
+};
 pub use judge::{Candidates, Judge, JudgedPass, judge};
 pub use prompt::{ImageEncoder, Prompt, TOGETHER};
 pub use sampler::Sampling;

@@ -11,7 +11,7 @@ use model::vlm::Vlm;
 use preprocess::Processor;
 use rollout::{
     Batch, Drawing, Error, GenerateConfig, Group, ImageEncoder, Progress, Prompt, Sampling,
-    generate, score,
+    generate, generate_each, score,
 };
 use schema::{Completion, FinishReason};
 use tensor::DType;
@@ -312,12 +312,12 @@ fn what_is_known_of_a_group_is_not_drawn_and_changes_no_bit_of_the_rest() {
 /// Runs a batch until nothing is left of it; its completions by prompt and sample.
 fn finish(batch: &mut Batch<'_>) -> BTreeMap<(usize, usize), Completion> {
     let mut finished = BTreeMap::new();
-    while batch.step().unwrap() {
-        let news = batch.news().finished;
-        finished.extend(news.into_iter().map(|(prompt, sample, it)| ((prompt, sample), it)));
+    let mut goes_on = true;
+    while goes_on {
+        goes_on = batch.step().expect("finite logits");
+        let news = batch.news().finished.into_iter();
+        finished.extend(news.map(|(prompt, sample, completion)| ((prompt, sample), completion)));
     }
-    let news = batch.news().finished;
-    finished.extend(news.into_iter().map(|(prompt, sample, it)| ((prompt, sample), it)));
     finished
 }
 
@@ -343,11 +343,13 @@ fn prompts_that_join_a_running_batch_are_answered_as_alone() {
         (0..3).for_each(|_| assert!(batch.step().unwrap()));
     }
     let found = finish(&mut batch);
+    let together = generate_each(&model.vlm, &model.processor.tokenizer, &cases).unwrap();
     for (number, (prompt, config)) in cases.iter().enumerate() {
         let alone = model.generate(std::slice::from_ref(prompt), config).unwrap();
         for (sample, expected) in alone[0].iter().enumerate() {
             assert_eq!(found.get(&(number, sample)), Some(expected), "{number} {sample}");
         }
+        assert_eq!(together[number], alone[0], "{number}");
     }
 }
 
