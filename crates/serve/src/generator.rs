@@ -1,4 +1,4 @@
-//! The thread that has the model: one running batch, which requests join and leave.
+//! The model at work: one running batch, which requests join and leave.
 
 use std::collections::{HashMap, HashSet};
 use std::path::Path;

@@ -1,4 +1,4 @@
-//! The thread that has the reward model: conversations that wait are scored together.
+//! The reward model at work: conversations that wait are scored together.
 
 use std::path::Path;
 use std::sync::mpsc::Receiver;

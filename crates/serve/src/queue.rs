@@ -1,4 +1,4 @@
-//! The way from a route to the thread that has the model.
+//! The way from a route to the model.
 
 use std::sync::Arc;
 use std::sync::mpsc::Sender;

@@ -40,7 +40,7 @@ impl Refusal {
         Self::new(StatusCode::TOO_MANY_REQUESTS, "rate_limit_error", message)
     }
 
-    /// The thread that had the model is gone.
+    /// The model is gone.
     pub(crate) fn stopped() -> Self {
         Self::failed("the model has stopped")
     }

@@ -1,10 +1,9 @@
-//! The routes, and the thread behind them.
+//! The routes, and the model behind them.
 
 use std::net::TcpListener;
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 use std::sync::mpsc::channel;
-use std::thread::JoinHandle;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use axum::extract::{DefaultBodyLimit, Request, State};
@@ -50,6 +49,9 @@ impl Served {
 
 /// Serves until the process is interrupted or told to end; requests under way are answered first.
 ///
+/// The model works on the thread that calls: it should be one of the pool's that kernels run in, which would else wait
+/// while the others work.
+///
 /// # Errors
 ///
 /// When the system refuses the socket, a thread or the signals.
@@ -77,7 +79,7 @@ pub fn serve_until(
 }
 
 fn runtime() -> std::io::Result<Runtime> {
-    // The model has a thread and the kernels' own; what is left is little.
+    // What the model does not do is little.
     Builder::new_multi_thread().worker_threads(2).enable_all().build()
 }
 
@@ -87,44 +89,45 @@ fn run(
     (served, settings): (Served, Settings),
     end: impl Future<Output = ()> + Send + 'static,
 ) -> Result<(), Error> {
-    let (routes, worker) = routes(served, &settings)?;
+    let (routes, work) = routes(served, &settings);
     let routes = guarded(routes, &settings);
-    runtime.block_on(async {
-        listener.set_nonblocking(true)?;
+    listener.set_nonblocking(true)?;
+    let serving = runtime.spawn(async move {
         let listener = tokio::net::TcpListener::from_std(listener)?;
         axum::serve(listener, routes).with_graceful_shutdown(end).await
-    })?;
-    // The routes are gone, and with them all who could ask.
-    let _ = worker.join();
-    Ok(())
+    });
+    // Until the routes are gone, and with them all who could ask.
+    work();
+    Ok(runtime.block_on(serving).map_err(std::io::Error::other)??)
 }
 
-/// The routes of a model, and the thread that has it.
-fn routes(served: Served, settings: &Settings) -> Result<(Router, JoinHandle<()>), Error> {
+/// What the model does until nobody can ask any more.
+type Work = Box<dyn FnOnce()>;
+
+/// The routes of a model, and its work.
+fn routes(served: Served, settings: &Settings) -> (Router, Work) {
     let settings = settings.clone();
-    let builder = std::thread::Builder::new().name("model".to_owned());
     match served.0 {
         Kind::Chat(vlm, processor) => {
             let (jobs, waiting) = channel();
             let cache_bytes = settings.cache_bytes;
             let generator = Generator { vlm: *vlm, processor: processor.clone(), cache_bytes };
             let num_rows = generator.num_rows();
-            let worker = builder.spawn(move || generator.work(&waiting))?;
             let num_asked = AtomicU64::new(0);
             let queue = Queue::new(settings, jobs);
             let chats = Chats { queue, processor, num_rows, num_asked };
             let route = Router::new().route("/v1/chat/completions", post(chat::answer));
-            Ok((route.with_state(Arc::new(chats)), worker))
+            (route.with_state(Arc::new(chats)), Box::new(move || generator.work(&waiting)))
         }
         Kind::Reward(mut judge) => {
             let (jobs, waiting) = channel();
-            let worker = builder.spawn(move || judge::work(&mut judge, &waiting))?;
             let routes = Router::new()
                 .route("/score", post(scores::score))
                 .route("/v1/score", post(scores::score))
                 .route("/classify", post(scores::classify))
-                .route("/pooling", post(scores::pooling));
-            Ok((routes.with_state(Arc::new(Scores(Queue::new(settings, jobs)))), worker))
+                .route("/pooling", post(scores::pooling))
+                .with_state(Arc::new(Scores(Queue::new(settings, jobs))));
+            (routes, Box::new(move || judge::work(&mut judge, &waiting)))
         }
     }
 }

@@ -32,8 +32,12 @@ impl Server {
         let until = async move {
             let _: Result<(), _> = ended.await;
         };
-        let work =
-            move || serve_until(listener, served, settings, until).expect("the server ends well");
+        // As the binary has it: by a worker of the kernels' pool, which may be the only one.
+        let pool = rayon::ThreadPoolBuilder::new().num_threads(1).build().expect("a pool");
+        let work = move || {
+            let serve = || serve_until(listener, served, settings, until);
+            pool.install(serve).expect("the server ends well");
+        };
         Self { address, end: Some(end), thread: Some(std::thread::spawn(work)) }
     }
 
