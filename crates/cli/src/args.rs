@@ -308,6 +308,7 @@ pub(crate) struct ChatArgs {
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:\n  \
     sightline serve --model vlm --adapter run/checkpoint-100\n  \
+    sightline serve --model vlm --separate-reasoning\n  \
     sightline serve --model reward-model --port 8001\n  \
     SIGHTLINE_KEY=… sightline serve --model vlm --host 0.0.0.0 --api-key-env SIGHTLINE_KEY\n\n\
 A model that answers has POST /v1/chat/completions, with streams; a reward model has POST /score, /classify and\n\
@@ -332,6 +333,9 @@ pub(crate) struct ServeArgs {
     /// Most tokens of a completion where a request does not say.
     #[arg(long, default_value_t = serve::MAX_NEW_TOKENS)]
     pub max_new_tokens: usize,
+    /// Tell a thought apart from the answer, as `reasoning_content`; without this both are content.
+    #[arg(long)]
+    pub separate_reasoning: bool,
     /// Memory for keys and values, in bytes.
     #[arg(long, default_value_t = rollout::CACHE_BYTES)]
     pub kv_cache_memory_bytes: usize,

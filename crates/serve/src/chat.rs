@@ -7,7 +7,7 @@ use axum::Json;
 use axum::body::Bytes;
 use axum::extract::State;
 use axum::response::{IntoResponse, Response};
-use openai::{ChatReply, ChatRequest, Choice, Message, Role, Stop, Usage};
+use openai::{ChatReply, ChatRequest, Choice, Content, FinishReason, Message, Role, Stop, Usage};
 use preprocess::Processor;
 use reward::Opening;
 use rollout::{GenerateConfig, Sampling};
@@ -21,6 +21,7 @@ use crate::queue::Queue;
 use crate::refusal::Refusal;
 use crate::server::now;
 use crate::stream::stream;
+use crate::thought::{Piece, Splitter};
 
 /// Fields that are not understood and change no answer. Others are refused: better than ignored.
 const HARMLESS: [&str; 7] = [
@@ -54,16 +55,50 @@ pub(crate) struct Asked {
     /// Its name in replies.
     pub(crate) id: String,
     pub(crate) model: String,
-    pub(crate) num_samples: usize,
-    pub(crate) num_prompt_tokens: usize,
+    num_prompt_tokens: usize,
     /// What stands in the prompt of the thought that the completions go on with.
-    pub(crate) opening: Opening,
-    pub(crate) events: UnboundedReceiver<Event>,
+    opening: Opening,
+    /// One for each completion.
+    splitters: Vec<Splitter>,
+    events: UnboundedReceiver<Event>,
     /// Given back when the request is answered or its client has gone.
     _place: OwnedSemaphorePermit,
 }
 
+/// What is new of a request.
+pub(crate) enum News {
+    /// More of a completion.
+    Piece { sample: usize, piece: Piece },
+    /// The last of a completion.
+    End { sample: usize, piece: Piece, num_tokens: usize, reason: FinishReason },
+}
+
 impl Asked {
+    pub(crate) fn num_samples(&self) -> usize {
+        self.splitters.len()
+    }
+
+    /// What of the completions stands in the prompt: it belongs to the answer.
+    pub(crate) fn openings(&mut self) -> Vec<Piece> {
+        let opening = self.opening.response("");
+        self.splitters.iter_mut().map(|splitter| splitter.push(&opening)).collect()
+    }
+
+    /// What comes next.
+    pub(crate) async fn next(&mut self) -> Result<News, Refusal> {
+        match self.events.recv().await {
+            Some(Event::Text { sample, text }) => {
+                Ok(News::Piece { sample, piece: self.splitters[sample].push(&text) })
+            }
+            Some(Event::End { sample, num_tokens, reason }) => {
+                let piece = self.splitters[sample].finish();
+                Ok(News::End { sample, piece, num_tokens, reason: reason.into() })
+            }
+            Some(Event::Failed(refusal)) => Err(refusal),
+            None => Err(Refusal::stopped()),
+        }
+    }
+
     pub(crate) fn usage(&self, num_tokens: usize) -> Usage {
         let (prompt_tokens, completion_tokens) = (self.num_prompt_tokens as u64, num_tokens as u64);
         Usage { prompt_tokens, completion_tokens, total_tokens: prompt_tokens + completion_tokens }
@@ -124,12 +159,12 @@ impl Chats {
         let asked = Asked {
             id: format!("chatcmpl-{number}"),
             model: self.queue.settings.name.clone(),
-            num_samples: config.num_samples,
             num_prompt_tokens: prompt.ids.len(),
             opening: match prompt.opens_thought() {
                 true => Opening::InPrompt,
                 false => Opening::InCompletion,
             },
+            splitters: self.splitters(config.num_samples),
             events,
             _place: place,
         };
@@ -138,6 +173,11 @@ impl Chats {
         let job = Job { prompt, stream, config, events: sender };
         self.queue.send(job)?;
         Ok(asked)
+    }
+
+    fn splitters(&self, num_samples: usize) -> Vec<Splitter> {
+        let separates = self.queue.settings.separate_reasoning;
+        (0..num_samples).map(|_| Splitter::new(separates)).collect()
     }
 
     /// How a prompt of `length` tokens is answered.
@@ -196,23 +236,22 @@ fn stop_strings(request: &ChatRequest) -> Result<Vec<String>, Refusal> {
 
 /// The reply, when all completions have ended.
 async fn whole(mut asked: Asked) -> Result<ChatReply, Refusal> {
-    let mut texts = vec![String::new(); asked.num_samples];
-    let mut reasons = vec![None; asked.num_samples];
+    let mut pieces = asked.openings();
+    let mut reasons = vec![None; asked.num_samples()];
     let mut num_tokens = 0;
     while reasons.contains(&None) {
-        match asked.events.recv().await {
-            Some(Event::Text { sample, text }) => texts[sample].push_str(&text),
-            Some(Event::End { sample, num_tokens: more, reason }) => {
-                reasons[sample] = Some(reason.into());
+        match asked.next().await? {
+            News::Piece { sample, piece } => pieces[sample].extend(&piece),
+            News::End { sample, piece, num_tokens: more, reason } => {
+                pieces[sample].extend(&piece);
+                reasons[sample] = Some(reason);
                 num_tokens += more;
             }
-            Some(Event::Failed(refusal)) => return Err(refusal),
-            None => return Err(Refusal::stopped()),
         }
     }
-    let choice = |(index, (text, finish_reason)): (usize, (String, _))| Choice {
+    let choice = |(index, (piece, finish_reason)): (usize, (Piece, _))| Choice {
         index: index as u32,
-        message: Message::text(Role::Assistant, asked.opening.response(&text)),
+        message: message(piece),
         finish_reason,
     };
     Ok(ChatReply {
@@ -220,7 +259,12 @@ async fn whole(mut asked: Asked) -> Result<ChatReply, Refusal> {
         object: "chat.completion".to_owned(),
         created: now(),
         model: asked.model.clone(),
-        choices: texts.into_iter().zip(reasons).enumerate().map(choice).collect(),
+        choices: pieces.into_iter().zip(reasons).enumerate().map(choice).collect(),
         usage: Some(asked.usage(num_tokens)),
     })
+}
+
+fn message(piece: Piece) -> Message {
+    let (content, reasoning_content) = piece.into_fields();
+    Message { role: Role::Assistant, content: content.map(Content::Text), reasoning_content }
 }

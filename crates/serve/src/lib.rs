@@ -29,6 +29,7 @@ mod queue;
 mod conversation;
 mod chat;
 mod stream;
+mod thought;
 mod generator;
 mod scores;
 mod judge;

@@ -1,9 +1,13 @@
 //! Why a request is not answered, as OpenAI's clients read it.
 
 use axum::Json;
-use axum::http::StatusCode;
+use axum::http::header::RETRY_AFTER;
+use axum::http::{HeaderValue, StatusCode};
 use axum::response::{IntoResponse, Response};
 use openai::{ApiError, ErrorBody};
+
+/// When a client that was refused for want of room may come again.
+const RETRY_AFTER_SECONDS: u16 = 1;
 
 /// A status with its reason.
 #[derive(Debug)]
@@ -63,6 +67,11 @@ impl Refusal {
 
 impl IntoResponse for Refusal {
     fn into_response(self) -> Response {
-        (self.status, Json(self.into_body())).into_response()
+        let status = self.status;
+        let mut response = (status, Json(self.into_body())).into_response();
+        if status == StatusCode::TOO_MANY_REQUESTS {
+            response.headers_mut().insert(RETRY_AFTER, HeaderValue::from(RETRY_AFTER_SECONDS));
+        }
+        response
     }
 }

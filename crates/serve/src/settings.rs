@@ -18,6 +18,8 @@ pub struct Settings {
     pub api_key: Option<ApiKey>,
     /// Most tokens of a completion where a request does not say.
     pub max_new_tokens: usize,
+    /// Whether a thought is told apart from the answer, as `reasoning_content`.
+    pub separate_reasoning: bool,
     /// Memory for keys and values.
     pub cache_bytes: usize,
     /// Requests that are answered or wait at once; further ones are refused.
@@ -27,12 +29,13 @@ pub struct Settings {
 }
 
 impl Settings {
-    /// No key, half a gibibyte of keys and values, bodies of 64 MiB.
+    /// No key, thoughts as they are, half a gibibyte of keys and values, bodies of 64 MiB.
     pub fn new(name: &str) -> Self {
         Self {
             name: name.to_owned(),
             api_key: None,
             max_new_tokens: MAX_NEW_TOKENS,
+            separate_reasoning: false,
             cache_bytes: rollout::CACHE_BYTES,
             max_requests: MAX_REQUESTS,
             max_body_bytes: MAX_BODY_BYTES,

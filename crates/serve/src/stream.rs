@@ -10,10 +10,10 @@ use tokio::sync::mpsc::{UnboundedSender, unbounded_channel};
 use tokio_stream::wrappers::UnboundedReceiverStream;
 use tokio_stream::{Stream, StreamExt as _};
 
-use crate::chat::Asked;
-use crate::generator::Event;
+use crate::chat::{Asked, News};
 use crate::refusal::Refusal;
 use crate::server::now;
+use crate::thought::Piece;
 
 /// What ends a stream.
 const DONE: &str = "[DONE]";
@@ -53,27 +53,31 @@ impl Teller {
 
     /// How many tokens the completions took.
     async fn tell_completions(&mut self) -> Result<usize, Gone> {
-        for sample in 0..self.asked.num_samples {
-            // What stands in the prompt of a thought belongs to the answer.
-            let content = Some(self.asked.opening.response("").into_owned());
-            self.send_choice(sample, Delta { role: Some(Role::Assistant), content }, None)?;
+        for (sample, piece) in self.asked.openings().into_iter().enumerate() {
+            let delta = Delta { role: Some(Role::Assistant), ..delta(piece) };
+            self.send_choice(sample, delta, None)?;
         }
-        let (mut num_left, mut num_tokens) = (self.asked.num_samples, 0);
+        let (mut num_left, mut num_tokens) = (self.asked.num_samples(), 0);
         while num_left > 0 {
-            match self.asked.events.recv().await {
-                Some(Event::Text { sample, text }) => {
-                    self.send_choice(sample, Delta { role: None, content: Some(text) }, None)?;
-                }
-                Some(Event::End { sample, num_tokens: more, reason }) => {
-                    self.send_choice(sample, Delta::default(), Some(reason.into()))?;
+            match self.asked.next().await {
+                Ok(News::Piece { sample, piece }) => self.send_piece(sample, piece)?,
+                Ok(News::End { sample, piece, num_tokens: more, reason }) => {
+                    self.send_piece(sample, piece)?;
+                    self.send_choice(sample, Delta::default(), Some(reason))?;
                     num_tokens += more;
                     num_left -= 1;
                 }
-                Some(Event::Failed(refusal)) => return self.fail(refusal),
-                None => return self.fail(Refusal::stopped()),
+                Err(refusal) => return self.fail(refusal),
             }
         }
         Ok(num_tokens)
+    }
+
+    fn send_piece(&self, sample: usize, piece: Piece) -> Result<(), Gone> {
+        if piece.is_empty() {
+            return Ok(());
+        }
+        self.send_choice(sample, delta(piece), None)
     }
 
     fn send_choice(
@@ -107,4 +111,9 @@ impl Teller {
         let text = serde_json::to_string(body).expect("plain text and numbers");
         self.sender.send(sse::Event::default().data(text)).map_err(|_| Gone)
     }
+}
+
+fn delta(piece: Piece) -> Delta {
+    let (content, reasoning_content) = piece.into_fields();
+    Delta { role: None, content, reasoning_content }
 }

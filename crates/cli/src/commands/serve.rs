@@ -60,6 +60,7 @@ fn settings(args: &ServeArgs) -> Result<Settings> {
     Ok(Settings {
         api_key: args.api_key_env.as_deref().map(ApiKey::from_env).transpose()?,
         max_new_tokens: args.max_new_tokens,
+        separate_reasoning: args.separate_reasoning,
         cache_bytes: args.kv_cache_memory_bytes,
         max_requests: args.max_requests,
         ..Settings::new(name)

@@ -72,9 +72,24 @@ fn a_picture_is_answered_as_the_reference_does() {
     assert_eq!(streamed.usage, reply["usage"]);
 }
 
+#[test]
+fn a_thought_is_told_apart_where_it_is_wanted() {
+    let (request, expected) = picture_request();
+    let server = start(Settings { separate_reasoning: true, ..Settings::new("tiny") });
+    let reply = server.post(ROUTE, &request).1;
+    // The prompt opens the thought, and the reference does not end it.
+    let message = &reply["choices"][0]["message"];
+    assert_eq!(message["reasoning_content"], expected.as_str().unwrap().trim(), "{reply}");
+    assert_eq!(message.get("content"), Some(&Value::Null), "{reply}");
+    let streamed = streamed(&server, &request);
+    assert_eq!(message["reasoning_content"], streamed.thoughts[0]);
+    assert_eq!(streamed.contents, [""]);
+}
+
 /// What a stream said.
 struct Streamed {
     contents: Vec<String>,
+    thoughts: Vec<String>,
     reasons: Vec<Value>,
     num_pieces: usize,
     usage: Value,
@@ -92,6 +107,7 @@ fn streamed(server: &Server, request: &Value) -> Streamed {
     assert_eq!(events.pop(), Some("[DONE]"), "{text}");
     let mut streamed = Streamed {
         contents: vec![String::new(); n],
+        thoughts: vec![String::new(); n],
         reasons: vec![Value::Null; n],
         num_pieces: 0,
         usage: Value::Null,
@@ -102,7 +118,9 @@ fn streamed(server: &Server, request: &Value) -> Streamed {
         for choice in chunk["choices"].as_array().expect("as the API has it") {
             let index = choice["index"].as_u64().expect("as the API has it") as usize;
             assert!(streamed.reasons[index].is_null(), "{index} goes on after its end: {text}");
-            streamed.contents[index] += choice["delta"]["content"].as_str().unwrap_or_default();
+            let delta = |field: &str| choice["delta"][field].as_str().unwrap_or_default();
+            streamed.contents[index] += delta("content");
+            streamed.thoughts[index] += delta("reasoning_content");
             streamed.reasons[index] = choice["finish_reason"].clone();
             streamed.num_pieces += 1;
         }
@@ -277,6 +295,8 @@ fn a_full_server_refuses_and_a_client_that_goes_makes_room() {
     let short = text_request("?", &json!({ "max_tokens": 1 }));
     let (status, reply) = server.post(ROUTE, &short);
     assert_eq!((status, &reply["error"]["type"]), (429, &json!("rate_limit_error")));
+    let refused = agent().post(server.url(ROUTE)).send(short.to_string()).unwrap();
+    assert_eq!(refused.headers()["retry-after"], "1");
     drop(reader);
     while server.post(ROUTE, &short).0 == 429 {
         std::thread::sleep(Duration::from_millis(5));
