@@ -49,6 +49,6 @@ pub use score::{Marks, kit_answer, score, score_turns};
 pub use suite::Suite;
 pub use table::{Row, Rows, open};
 pub use task::{Figures, Hub, Loaded, Reading, Task};
-pub use tasks::{TASKS, find_tasks};
+pub use tasks::{TASKS, find_tasks, vl_rewardbench_category};
 pub use turns::{Dialogue, Turns, World};
 pub use vlmevalkit::{Compared, Kit, Next};

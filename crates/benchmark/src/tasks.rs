@@ -27,6 +27,8 @@ mod textvqa;
 mod video_mme;
 mod vl_rewardbench;
 
+pub use vl_rewardbench::category as vl_rewardbench_category;
+
 use std::collections::BTreeMap;
 
 use schema::Part;

@@ -95,26 +95,36 @@ pub(crate) fn parse(arguments: Vec<String>) -> Result<Cli, clap::Error> {
 
 /// The arguments with recipe keys spelled as `--set`; those of other commands as they are.
 fn spell_out(command: &Command, arguments: Vec<String>) -> Vec<String> {
-    let Some(subcommand) = recipe(command, &arguments) else { return arguments };
+    let said = &arguments[words_at(command, &arguments)..];
+    let Some(words) = KEYED
+        .iter()
+        .map(|keyed| keyed.words)
+        .find(|words| words.iter().eq(said.iter().take(words.len())))
+    else {
+        return arguments;
+    };
+    let subcommand = words.iter().try_fold(command, |command, word| command.find_subcommand(word));
+    let Some(subcommand) = subcommand else { return arguments };
     // What is done with runs has options of its own.
-    let commands = |argument: &String| subcommand.find_subcommand(argument).is_some();
-    if arguments.iter().skip(1).take(3).any(commands) {
+    if said.get(words.len()).is_some_and(|next| subcommand.find_subcommand(next).is_some()) {
         return arguments;
     }
     let known: Vec<&Arg> = command.get_arguments().chain(subcommand.get_arguments()).collect();
     rewrite(&known, arguments)
 }
 
-/// The command of the recipe that is named; an option of the binary may stand before it, nothing else.
-fn recipe<'a>(command: &'a Command, arguments: &[String]) -> Option<&'a Command> {
-    let places = (1..arguments.len()).filter(|&at| at == 1 || arguments[1].starts_with('-'));
-    let words = places.flat_map(|at| KEYED.iter().map(move |keyed| (at, keyed.words))).find_map(
-        |(at, words)| {
-            let said = arguments.get(at..at + words.len())?;
-            (said == words).then_some(words)
-        },
-    )?;
-    words.iter().try_fold(command, |command, word| command.find_subcommand(word))
+/// Where the command's words begin: options of the binary may stand before them.
+fn words_at(command: &Command, arguments: &[String]) -> usize {
+    let mut at = 1;
+    while let Some(name) = arguments.get(at).and_then(|argument| argument.strip_prefix("--")) {
+        let takes_value = |option: &Arg| takes_value(option) && option.get_long() == Some(name);
+        at += if command.get_arguments().any(takes_value) { 2 } else { 1 };
+    }
+    at.min(arguments.len())
+}
+
+fn takes_value(option: &Arg) -> bool {
+    matches!(option.get_action(), ArgAction::Set)
 }
 
 fn rewrite(known: &[&Arg], arguments: Vec<String>) -> Vec<String> {
@@ -131,7 +141,7 @@ fn rewrite(known: &[&Arg], arguments: Vec<String>) -> Vec<String> {
         };
         let option = known.iter().find(|option| option.get_long() == Some(key));
         if option.is_some() || ["help", "version"].contains(&key) {
-            let takes_value = option.is_some_and(|o| matches!(o.get_action(), ArgAction::Set));
+            let takes_value = option.is_some_and(|option| takes_value(option));
             spelled.push(argument.clone());
             spelled.extend(arguments.next_if(|_| takes_value && value.is_none()));
             continue;
@@ -177,6 +187,7 @@ mod tests {
         check("sightline grpo --beta -0.5 --packing", &[("beta", "-0.5"), ("packing", "true")]);
         check("sightline --quiet sft --a 1 --json --b 2", &[("a", "1"), ("b", "2")]);
         check("sightline --threads 2 sft --a b=c", &[("a", "b=c")]);
+        check("sightline --threads=2 --device cpu --json sft --a b=c", &[("a", "b=c")]);
         check("sightline eval --adapter run", &[("adapter_name_or_path", "run")]);
         check("sightline sft --config sft.toml --dry-run", &[]);
     }
@@ -197,6 +208,18 @@ mod tests {
         let Stage::Grpo(args) = cli.command else { panic!("not grpo") };
         assert!(args.recipe.dry_run);
         assert_eq!(args.recipe.config.unwrap().to_str(), Some("sft"));
+    }
+
+    #[test]
+    fn a_value_is_no_command() {
+        for line in [
+            "sightline --quiet reward eval --model m --input mpo --benchmark reward-bench",
+            "sightline --threads 1 reward score --model mpo --input a --output b",
+            "sightline --quiet eval compare run sft",
+        ] {
+            let arguments: Vec<String> = line.split(' ').map(str::to_owned).collect();
+            assert_eq!(spell_out(&command(), arguments.clone()), arguments);
+        }
     }
 
     #[test]

@@ -23,29 +23,39 @@ pub(super) const TASK: Task = Task {
     figures: Figures::Macro,
 };
 
-/// What the sources' names begin with, in lower case, and their category (arXiv:2411.17451, table 2).
-const SOURCES: [(&str, &str); 11] = [
-    ("general", "general"),
-    ("hallucination", "hallucination"),
+const CATEGORIES: [&str; 3] = ["general", "hallucination", "reasoning"];
+
+/// What the names of sources and items begin with, in lower case, and their category (arXiv:2411.17451, table 2).
+/// Items of POVID are `hallucination_pair-…`.
+const PREFIXES: [(&str, &str); 9] = [
     ("wildvision", "general"),
     ("vlfeedback", "general"),
     ("povid", "hallucination"),
-    ("rlaif-v", "hallucination"),
-    ("rlhf-v", "hallucination"),
+    ("hallucination", "hallucination"),
+    ("rlaif", "hallucination"),
+    ("rlhf", "hallucination"),
     ("mmmu", "reasoning"),
     ("mathverse", "reasoning"),
-    ("reasoning", "reasoning"),
     ("olympiadbench", "reasoning"),
 ];
+
+/// The category of an item of VL-RewardBench: its column where that says one, else what its id begins with, else what
+/// its source does. All others are general, as in the benchmark's own script: the published `query_source` is often
+/// empty, or says where a picture is from.
+pub fn category(id: &str, source: &str) -> &'static str {
+    let (id, source) = (id.to_lowercase(), source.to_lowercase());
+    let own = CATEGORIES.into_iter().find(|own| *own == source);
+    let begun = |name: &str| PREFIXES.iter().find(|(prefix, _)| name.starts_with(prefix));
+    own.unwrap_or_else(|| {
+        begun(&id).or(begun(&source)).map_or("general", |(_, category)| *category)
+    })
+}
 
 fn item(row: &Row, reading: &mut Reading) -> Result<Option<Item>, String> {
     let ids = ["id", "index"];
     let mut draft = Draft::new(row, &["query", "question"], &ids, &["query_source", "category"])?
         .with_images(row, reading, &["image", "image_path"])?;
-    let source = if draft.subject.is_empty() { &draft.id } else { &draft.subject }.to_lowercase();
-    let known = SOURCES.iter().find(|(start, _)| source.starts_with(start));
-    let (_, category) = known.ok_or_else(|| format!("no category for source {source:?}"))?;
-    draft.subject = (*category).to_owned();
+    draft.subject = category(&draft.id, &draft.subject).to_owned();
     let (responses, ranks) = (row.list("response")?, ranks(row)?);
     let preferred = match (&responses[..], &ranks[..]) {
         ([a, _], [0, 1]) => a.clone(),
@@ -111,4 +121,26 @@ fn ranks(row: &Row) -> Result<Vec<i64>, String> {
     let ranks = row.list("human_ranking").or_else(|_| row.list("answer"))?;
     let rank = |rank: &String| rank.parse().map_err(|_| format!("rank {rank:?} is no number"));
     ranks.iter().map(rank).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn published_rows_have_a_category() {
+        for (id, source, category) in [
+            ("RLAIF-V-123", "COCO", "hallucination"),
+            ("RLHF-V-9", "", "hallucination"),
+            ("hallucination_pair-77", "", "hallucination"),
+            ("mathverse_7", "", "reasoning"),
+            ("mmmu_pro_3", "MMMU", "reasoning"),
+            ("LLaVA-12", "LCS-558K", "general"),
+            ("WildVision-4", "", "general"),
+            ("4", "reasoning", "reasoning"),
+            ("4", "povid", "hallucination"),
+        ] {
+            assert_eq!(category(id, source), category, "{id} {source}");
+        }
+    }
 }

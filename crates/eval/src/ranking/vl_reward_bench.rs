@@ -17,19 +17,6 @@ use serde_json::Value;
 use super::{RankingItem, rows};
 use crate::Error;
 
-/// What the sources' names begin with, in lower case, and the category that the benchmark counts them
-/// under (arXiv:2411.17451, table 2).
-const SOURCES: [(&str, &str); 8] = [
-    ("wildvision", "general"),
-    ("vlfeedback", "general"),
-    ("povid", "hallucination"),
-    ("rlaif-v", "hallucination"),
-    ("rlhf-v", "hallucination"),
-    ("mmmu", "reasoning"),
-    ("mathverse", "reasoning"),
-    ("reasoning", "reasoning"),
-];
-
 /// A row of either kind.
 #[derive(Deserialize)]
 struct Row {
@@ -42,7 +29,7 @@ struct Row {
     #[serde(alias = "answer")]
     human_ranking: Value,
     #[serde(alias = "category", default)]
-    query_source: String,
+    query_source: Option<String>,
 }
 
 /// Reads a file of any kind.
@@ -67,16 +54,15 @@ fn item(row: &Row, place: String) -> Result<RankingItem, Error> {
         }
     };
     let id = row.id.as_str().map_or_else(|| row.id.to_string(), str::to_owned);
-    let source = if row.query_source.is_empty() { &id } else { &row.query_source };
-    let category =
-        category(source).ok_or_else(|| refuse(format!("no category for source {source:?}")))?;
+    let source = row.query_source.clone().unwrap_or_default();
+    let category = benchmark::vl_rewardbench_category(&id, &source).to_owned();
     let image = image(&row.image).ok_or_else(|| refuse("no image".to_owned()))?;
     Ok(RankingItem {
         prompt: prompt(image, &row.query),
         preferred,
         other,
-        category: category.to_owned(),
-        subset: source.clone(),
+        category,
+        subset: if source.is_empty() { id.clone() } else { source },
         id,
         weight: 1.0,
         place,
@@ -90,13 +76,6 @@ fn list(value: &Value) -> Option<Vec<Value>> {
         Value::String(text) => benchmark::python_list(text),
         _ => None,
     }
-}
-
-fn category(source: &str) -> Option<&'static str> {
-    let source = source.to_lowercase();
-    let own = ["general", "hallucination", "reasoning"].into_iter().find(|own| *own == source);
-    let known = SOURCES.iter().find(|(start, _)| source.starts_with(start));
-    own.or(known.map(|(_, category)| *category))
 }
 
 /// A path or data URL as it is; base64, which is what else a column of images holds, as a data URL.
@@ -142,8 +121,8 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let jsonl = folder.path().join("bench.jsonl");
         let lines = [
-            r#"{"id":"RLAIF-V-1","query":"Q?","response":["a","b"],"image":"a.png","human_ranking":[1,0],"query_source":"RLAIF-V-Dataset"}"#,
-            r#"{"id":"mathverse_7","query":"<image>Q?","response":["a","b"],"image":{"path":"b.png"},"human_ranking":[0,1]}"#,
+            r#"{"id":"RLAIF-V-1","query":"Q?","response":["a","b"],"image":"a.png","human_ranking":[1,0],"query_source":"COCO"}"#,
+            r#"{"id":"mathverse_7","query":"<image>Q?","response":["a","b"],"image":{"path":"b.png"},"human_ranking":[0,1],"query_source":null}"#,
         ];
         std::fs::write(&jsonl, lines.join("\n")).unwrap();
         let items = read(&jsonl).unwrap();
@@ -177,7 +156,5 @@ mod tests {
         };
         let ties = row(&|row| row["human_ranking"] = serde_json::json!([0, 0]));
         assert_eq!(ties, "f:1: 2 responses ranked [0,0], expected 2 and 0, 1");
-        let strange = row(&|row| row["query_source"] = "poems".into());
-        assert_eq!(strange, "f:1: no category for source \"poems\"");
     }
 }
