@@ -189,16 +189,9 @@ impl Run {
     /// is, outlive an end before its time.
     ///
     /// # Errors
-    /// If it cannot be written; the one in its place then stays, named as a damaged one would be.
+    /// If it cannot be written; the one in its place then stays.
     pub fn keep(&mut self, task: TaskState) -> Result<(), Error> {
-        let step = self.engine.steps_taken();
-        let replaced = self.checkpoints.list()?.into_iter().find(|(kept, _)| *kept == step);
-        let aside = replaced.map(|(_, path)| self.checkpoints.set_aside(&path)).transpose()?;
-        self.save(task)?;
-        match aside {
-            Some(path) => std::fs::remove_dir_all(&path).map_err(Error::io("remove", &path)),
-            None => Ok(()),
-        }
+        self.save(task)
     }
 
     fn save(&mut self, task: TaskState) -> Result<(), Error> {

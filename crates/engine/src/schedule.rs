@@ -36,11 +36,15 @@ pub struct ScheduleConfig {
 
 impl ScheduleConfig {
     /// Number of steps before the full rate is reached: `warmup_steps`, or `⌈warmup_ratio · max_steps⌉`.
+    ///
+    /// Where transformers' rounding up would leave a short run no step of the full rate, the last one has it: a run of a
+    /// single step would else learn nothing.
     pub fn num_warmup_steps(&self) -> u64 {
         if self.warmup_steps > 0 {
             return self.warmup_steps;
         }
-        (self.max_steps as f64 * self.warmup_ratio).ceil() as u64
+        let rounded_up = (self.max_steps as f64 * self.warmup_ratio).ceil() as u64;
+        rounded_up.min(self.max_steps.saturating_sub(1))
     }
 
     /// The factor on `learning_rate` for the update that follows `num_updates` earlier ones.
@@ -196,9 +200,15 @@ mod tests {
 
     #[test]
     fn warmup_ratio_is_rounded_up() {
-        for (ratio, max_steps, expected) in
-            [(0.03, 100, 3), (0.03, 101, 4), (0.1, 5, 1), (0.0, 9, 0), (1.0, 7, 7)]
-        {
+        for (ratio, max_steps, expected) in [
+            (0.03, 100, 3),
+            (0.03, 101, 4),
+            (0.1, 5, 1),
+            (0.0, 9, 0),
+            (1.0, 7, 6),
+            (0.03, 1, 0),
+            (0.03, 2, 1),
+        ] {
             let config = config(LrSchedulerType::Cosine, ratio, 0, max_steps);
             assert_eq!(config.num_warmup_steps(), expected, "{ratio} of {max_steps}");
         }

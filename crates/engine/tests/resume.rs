@@ -190,6 +190,22 @@ fn leftovers_of_a_kill_are_cleared() {
     assert_eq!(toys.names(), ["checkpoint-5"]);
 }
 
+#[test]
+fn a_checkpoint_about_to_be_replaced_outlives_a_kill() {
+    let home = tempfile::tempdir().unwrap();
+    let toys = Toys::new(home.path());
+    toys.run(&Start::Fresh, 12).unwrap();
+    let (newest, replaced) =
+        (home.path().join("checkpoint-10"), home.path().join(".checkpoint-10.replaced"));
+    // Before its successor appeared it is put back; after that it goes.
+    std::fs::rename(&newest, &replaced).unwrap();
+    toys.run(&Start::Latest, 12).unwrap();
+    assert_eq!(toys.names(), ["checkpoint-10", "checkpoint-5"]);
+    std::fs::create_dir(&replaced).unwrap();
+    assert_eq!(toys.run(&Start::Latest, MAX_STEPS).unwrap(), uninterrupted());
+    assert!(!replaced.exists());
+}
+
 /// Flips one byte in the middle of a file.
 fn damage(path: &Path) {
     let mut bytes = std::fs::read(path).expect("a file to damage");

@@ -23,7 +23,8 @@ pub struct Paired {
 
 /// Compares two runs answer by answer; both must have answered the same questions in the same order.
 ///
-/// Answers of several seeds may be chained, so long as both sides chain them alike.
+/// Answers of several seeds may be chained, so long as both sides chain them alike and each seed has questions of its own:
+/// the test takes what it compares for independent.
 ///
 /// # Errors
 ///

@@ -26,9 +26,10 @@ pub(crate) struct Best {
 
 impl Standing {
     /// The standing after another checkpoint, which is the best one if it is better than the best before. Of equally
-    /// good ones the first stays the best.
+    /// good ones the first stays the best; one whose value is no number never is.
     pub(crate) fn after(self, step: u64, value: f64, is_better: impl Fn(f64) -> bool) -> Self {
         match self.best {
+            _ if !value.is_finite() => Self { num_since: self.num_since + 1, ..self },
             Some(best) if !is_better(best.value) => Self { num_since: self.num_since + 1, ..self },
             _ => Self { best: Some(Best { step, value }), num_since: 0 },
         }

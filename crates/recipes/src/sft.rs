@@ -18,6 +18,7 @@ use tensor::Gradients;
 use tensor::ops::LogProbs;
 
 use crate::Error;
+use crate::identity::{Identity, key};
 use crate::policy::{Policy, slots};
 use crate::run::{Notice, Watch, engine_counts, loss_counts, position, start, state};
 
@@ -44,6 +45,10 @@ pub(crate) fn train(config: &SftConfig, watch: Watch) -> Result<(Policy, u64), E
     let engine = config.rate.engine(&config.optimizer, config.num_steps(&task.lengths()));
     let engine = Engine::new(task.policy.parameters()?, engine)?;
     let (mut run, resumed) = start(config, engine, &mut task, events)?;
+    let identity = task.identity();
+    if let Some(saved) = &resumed {
+        identity.check(&run, saved)?;
+    }
     if run.is_finished() {
         return Ok((task.policy, run.engine().steps_taken()));
     }
@@ -56,7 +61,11 @@ pub(crate) fn train(config: &SftConfig, watch: Watch) -> Result<(Policy, u64), E
     while !run.is_finished() {
         let mut report = run.step(&mut task, &batches.step())?;
         task.note(batches.epoch(), &mut report);
-        run.record(&report, || state(&task.policy, batches.position(), vec![]))?;
+        run.record(&report, || {
+            let mut saved = state(&task.policy, batches.position(), vec![]);
+            identity.save(&mut saved);
+            saved
+        })?;
     }
     Ok((task.policy, run.engine().steps_taken()))
 }
@@ -103,6 +112,15 @@ impl SftTask {
     /// Tokens of each sample.
     fn lengths(&self) -> Vec<usize> {
         self.examples.iter().map(|example| example.ids.len()).collect()
+    }
+
+    /// Names what is learned from.
+    fn identity(&self) -> Identity {
+        let key = |Example { ids, loss_mask, images, .. }: &Example| {
+            let learned: Vec<u32> = loss_mask.iter().copied().map(u32::from).collect();
+            key([ids, &learned], images)
+        };
+        Identity::of("samples", self.examples.iter().map(key))
     }
 
     /// Encodes the images of these samples.

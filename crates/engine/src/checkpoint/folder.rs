@@ -4,7 +4,7 @@
 //! .checkpoint-20.partial/   file, file, …, checksums.json     each fsynced
 //!        │ rename                                             the only moment at which it appears
 //!        ▼
-//! checkpoint-20/
+//! checkpoint-20/                                          one that was there is .checkpoint-20.replaced for that moment
 //! ```
 
 use std::collections::BTreeMap;
@@ -17,6 +17,9 @@ use serde::{Deserialize, Serialize};
 use crate::Error;
 
 const CHECKSUMS: &str = "checksums.json";
+
+/// Suffix of a folder whose successor is about to appear.
+pub(super) const REPLACED: &str = "replaced";
 
 /// Length and sum of one file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -36,7 +39,7 @@ pub(super) struct FolderWriter {
 }
 
 impl FolderWriter {
-    /// Starts the folder `destination`, which must not exist.
+    /// Starts the folder `destination`.
     pub(super) fn create(destination: &Path) -> Result<Self, Error> {
         let partial = hidden_sibling(destination, "partial");
         std::fs::create_dir(&partial).map_err(Error::io("create", &partial))?;
@@ -55,7 +58,7 @@ impl FolderWriter {
         Ok(())
     }
 
-    /// Makes the folder appear under its name, complete.
+    /// Makes the folder appear under its name, complete, in place of what was there.
     pub(super) fn commit(mut self) -> Result<(), Error> {
         let checksums = std::mem::take(&mut self.checksums);
         self.file(CHECKSUMS, |out| {
@@ -63,10 +66,29 @@ impl FolderWriter {
             out.write_all(b"\n")
         })?;
         sync_folder(&self.partial)?;
-        std::fs::rename(&self.partial, &self.destination)
-            .map_err(Error::io("rename to", &self.destination))?;
-        sync_folder(self.destination.parent().unwrap_or(Path::new(".")))
+        let replaced = hidden_sibling(&self.destination, REPLACED);
+        if self.destination.exists() {
+            rename(&self.destination, &replaced)?;
+        }
+        rename(&self.partial, &self.destination)?;
+        sync_folder(self.destination.parent().unwrap_or(Path::new(".")))?;
+        match replaced.exists() {
+            true => std::fs::remove_dir_all(&replaced).map_err(Error::io("remove", &replaced)),
+            false => Ok(()),
+        }
     }
+}
+
+/// What a kill may leave of a folder that was about to be replaced: removed if its successor is there, else put back.
+pub(super) fn settle_replaced(replaced: &Path, destination: &Path) -> Result<(), Error> {
+    match destination.exists() {
+        true => std::fs::remove_dir_all(replaced).map_err(Error::io("remove", replaced)),
+        false => rename(replaced, destination),
+    }
+}
+
+fn rename(from: &Path, to: &Path) -> Result<(), Error> {
+    std::fs::rename(from, to).map_err(Error::io("rename to", to))
 }
 
 impl Drop for FolderWriter {

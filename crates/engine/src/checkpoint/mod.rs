@@ -21,7 +21,7 @@ pub(crate) use contents::{Loaded, TrainerState};
 pub use contents::{SavedFile, TaskState};
 
 use crate::{Engine, Error, LockedFile};
-use folder::{FolderReader, hidden_sibling};
+use folder::{FolderReader, REPLACED, hidden_sibling, settle_replaced};
 
 const PREFIX: &str = "checkpoint-";
 
@@ -97,7 +97,7 @@ impl Checkpoints {
         list(&self.folder)
     }
 
-    /// Writes `checkpoint-<step>` and removes the oldest beyond `save_total_limit`.
+    /// Writes `checkpoint-<step>`, in place of one that is there, and removes the oldest beyond `save_total_limit`.
     ///
     /// # Errors
     /// If writing fails, a full disk included: then every earlier checkpoint is still there.
@@ -179,9 +179,13 @@ fn entries(folder: &Path) -> Result<Vec<PathBuf>, Error> {
 fn remove_leftovers(folder: &Path) -> Result<(), Error> {
     for path in entries(folder)? {
         let name = path.file_name().unwrap_or_default().to_string_lossy();
-        let hidden = name.strip_prefix('.').is_some_and(|name| name.starts_with(PREFIX));
-        if hidden && (name.ends_with(".partial") || name.ends_with(".removed")) {
-            std::fs::remove_dir_all(&path).map_err(Error::io("remove", &path))?;
+        let hidden = name.strip_prefix('.').filter(|name| name.starts_with(PREFIX));
+        match hidden.and_then(|name| name.rsplit_once('.')) {
+            Some((_, "partial" | "removed")) => {
+                std::fs::remove_dir_all(&path).map_err(Error::io("remove", &path))?;
+            }
+            Some((name, REPLACED)) => settle_replaced(&path, &folder.join(name))?,
+            _ => {}
         }
     }
     Ok(())
