@@ -129,7 +129,7 @@ mod tests {
 
     #[test]
     fn published_rows_have_a_category() {
-        for (id, source, category) in [
+        for (id, source, expected) in [
             ("RLAIF-V-123", "COCO", "hallucination"),
             ("RLHF-V-9", "", "hallucination"),
             ("hallucination_pair-77", "", "hallucination"),
@@ -140,7 +140,7 @@ mod tests {
             ("4", "reasoning", "reasoning"),
             ("4", "povid", "hallucination"),
         ] {
-            assert_eq!(category(id, source), category, "{id} {source}");
+            assert_eq!(category(id, source), expected, "{id} {source}");
         }
     }
 }
