@@ -171,6 +171,8 @@ impl Task {
         let own = folder.join(self.name);
         let found = match own.is_dir() {
             true => files(&own)?,
+            // What comes from the hub makes the folder.
+            false if !folder.exists() => Vec::new(),
             false => files(folder)?.into_iter().filter(|path| self.is_named(path)).collect(),
         };
         let base = if own.is_dir() { own } else { folder.to_owned() };
