@@ -52,7 +52,7 @@ pub(crate) fn verdict(error: &Error) -> (u8, Option<String>) {
 }
 
 /// The error and its causes, outermost first, none said twice: many messages quote their cause.
-fn describe(error: &Error) -> String {
+pub(crate) fn describe(error: &Error) -> String {
     let mut text = error.to_string().trim_end().to_owned();
     for cause in error.chain().skip(1) {
         let cause = cause.to_string();

@@ -140,6 +140,57 @@ fn stages_are_planned_run_once_and_changed_ones_again() {
     assert_eq!(states(&succeed_json(&["run", path, "--dry-run"])), ["changed"; 4]);
 }
 
+/// A stage that makes data, and two that learn: from these, and from a file.
+fn made_and_given(folder: &Path, given: &str) -> PathBuf {
+    let sft = |name: &str, dataset: &str| {
+        format!(
+            "[[stage]]\nname = {name:?}\ncommand = \"sft\"\nmodel_name_or_path = {:?}\n\
+             dataset = {dataset:?}\ntrainable = \"adapter+llm\"\nlearning_rate = 1e-3\n\
+             save_steps = 5\nper_device_train_batch_size = 2\n",
+            folder.join("vlm")
+        )
+    };
+    let text = format!(
+        "output_dir = {:?}\n[[stage]]\nname = \"sums\"\ncommand = \"data arithmetic\"\n{}{}",
+        folder.join("out"),
+        sft("from-sums", "${sums}/train.jsonl"),
+        sft("from-file", text(&folder.join(given)))
+    );
+    let path = folder.join("two.toml");
+    fs::write(&path, text).unwrap();
+    path
+}
+
+#[test]
+fn a_plan_tells_what_waits_from_what_cannot_run() {
+    let folder = tempfile::tempdir().unwrap();
+    prepare(folder.path());
+    let plan = |given: &str, code: i32| {
+        let path = made_and_given(folder.path(), given);
+        let ended = run(&["run", text(&path), "--dry-run", "--json"]);
+        assert_eq!(ended.code, code, "{ended:?}");
+        let plan: Value = serde_json::from_str(&ended.stdout).unwrap();
+        assert_eq!(states(&plan), ["to_do"; 3]);
+        let is_said = ["plan", "waits_for", "error"].map(|key| !plan[0][key].is_null());
+        assert_eq!(is_said, [false; 3], "a stage without inputs: {plan}");
+        assert_eq!(plan[1]["waits_for"], json!(["sums"]));
+        (plan[2].clone(), ended.stderr)
+    };
+    let (sound, _) = plan("data.jsonl", 0);
+    assert_eq!(sound["plan"]["num_samples"], 4);
+    let good = fs::read_to_string(folder.path().join("data.jsonl")).unwrap();
+    let first = good.lines().next().unwrap();
+    fs::write(folder.path().join("bad.jsonl"), format!("{first}\n{{\"messages\": x\n")).unwrap();
+    let (bad, said) = plan("bad.jsonl", 1);
+    assert!(bad["error"].as_str().unwrap().contains("bad.jsonl:2:14: expected value"), "{bad}");
+    assert!(said.contains("stages that cannot run: from-file"), "{said}");
+    let (gone, _) = plan("gone.jsonl", 1);
+    assert!(gone["error"].as_str().unwrap().contains("gone.jsonl"), "{gone}");
+    let ended = run(&["run", text(&folder.path().join("two.toml")), "--dry-run"]);
+    let words = ["waits for sums", "cannot run: no such file or folder: "];
+    assert!(words.iter().all(|word| ended.stdout.contains(word)), "{ended:?}");
+}
+
 #[test]
 fn a_killed_pipeline_ends_with_the_same_weights() {
     let [whole, killed] = [(); 2].map(|()| tempfile::tempdir().unwrap());
@@ -179,7 +230,7 @@ fn mistakes_in_a_recipe_are_wrong_usage() {
     fs::write(&path, &text_of).unwrap();
     fail(&["run", text(&path), "--until", "mpo"], 2, &["no such stage", "sft, merged, grpo, eval"]);
     fail(&["run", text(&path), "--beta", "x"], 2, &["beta"]);
-    fail(&["run", "missing.toml"], 1, &["missing.toml"]);
+    fail(&["run", "missing.toml"], 2, &["missing.toml"]);
     // A stage that fails says which one it is.
     fail(&["run", text(&path)], 1, &["stage sft", "vlm"]);
 }

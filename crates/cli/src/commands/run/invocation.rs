@@ -18,8 +18,8 @@ use crate::commands::iterative_sft;
 use crate::commands::reward::data::CurateRecipe;
 use crate::overrides;
 
-/// Commands that make nothing a later stage could use, or that run stages themselves.
-const NO_STAGES: [&str; 3] = ["run", "demo", "chat"];
+/// Commands that make nothing a later stage could use or do not end by themselves, or that run stages themselves.
+const NO_STAGES: [&str; 4] = ["run", "demo", "chat", "serve"];
 
 /// The option that carries a recipe's keys.
 const SET: &str = "set";

@@ -3,7 +3,8 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context as _, Result};
+use ::assets::AssetKind;
+use anyhow::{Context as _, Result, ensure};
 use serde::Serialize;
 use serde_json::Value;
 use toml::Table;
@@ -14,11 +15,27 @@ use super::{invocation, reference};
 use crate::Context;
 use crate::args::Command;
 use crate::commands::iterative_sft;
+use crate::failure::describe;
 use crate::output::{Output, Table as Rows, bytes, count, duration};
 use crate::progress::Progress;
 
-/// Said of a stage in place of an estimate.
-const NOT_THERE: &str = "its inputs, or estimates, are not there yet";
+/// Keys that name files and folders which a stage reads.
+const READ: [&str; 14] = [
+    "model_name_or_path",
+    "adapter_name_or_path",
+    "reward_model",
+    "dataset",
+    "eval_dataset",
+    "probe_dataset",
+    "text_dataset",
+    "vision",
+    "llm",
+    "model",
+    "adapter",
+    "input",
+    "run",
+    "evaluations",
+];
 
 /// How a stage stands.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -177,22 +194,80 @@ impl Planned {
         }
     }
 
-    /// What the command's own dry run says, where it has one and its inputs are there.
-    fn estimate(&self, pipeline: &Pipeline) -> Option<Value> {
+    /// What is known of the stage before it runs.
+    fn outlook(&self, pipeline: &Pipeline, planned: &[Self]) -> Outlook {
+        if self.state == State::Done {
+            return Outlook::default();
+        }
+        let is_to_do =
+            |stage: &&Self| stage.state != State::Done && self.from.contains(&stage.name);
+        let waits_for: Vec<String> =
+            planned.iter().filter(is_to_do).map(|stage| stage.name.clone()).collect();
+        let missing = self.missing(pipeline);
+        if !missing.is_empty() {
+            let error = Some(format!("no such file or folder: {}", missing.join(", ")));
+            return Outlook { plan: self.schedule(), waits_for, error };
+        }
+        match self.estimate(pipeline).transpose() {
+            Ok(Some(plan)) => Outlook { plan: Some(plan), ..Outlook::default() },
+            Err(error) if waits_for.is_empty() || self.is_of_own_file(&error) => {
+                Outlook { error: Some(describe(&error)), ..Outlook::default() }
+            }
+            _ => Outlook { plan: self.schedule(), waits_for, error: None },
+        }
+    }
+
+    /// Files and folders that the stage reads, that no stage makes, and that are not there.
+    fn missing(&self, pipeline: &Pipeline) -> Vec<String> {
+        let is_missing = |text: &String| {
+            let path = Path::new(text);
+            let is_named = text.contains("${") || text.contains("://");
+            let is_made = path.starts_with(&pipeline.output_dir);
+            !is_named && !is_made && AssetKind::from_name(text).is_none() && !path.exists()
+        };
+        read(&self.values).into_iter().filter(is_missing).collect()
+    }
+
+    /// Whether an error begins with the name of a file that no stage makes: what it waits for cannot mend it.
+    fn is_of_own_file(&self, error: &anyhow::Error) -> bool {
+        let text = describe(error);
+        let mut files = self.marker.inputs.keys().filter(|key| !key.starts_with("${"));
+        files.any(|file| Path::new(file).is_file() && text.starts_with(file.as_str()))
+    }
+
+    /// What the command's own dry run says, where it has one and what its inputs are is known.
+    fn estimate(&self, pipeline: &Pipeline) -> Option<Result<Value>> {
         let mut values = self.expected(pipeline)?;
         invocation::keys(&self.command).ok()?.contains(&"dry_run".to_owned()).then_some(())?;
         values.insert("dry_run".to_owned(), true.into());
-        let command = invocation::parse(&self.command, &values, &self.folder).ok()?;
+        Some(self.dry_run(&values))
+    }
+
+    fn dry_run(&self, values: &Table) -> Result<Value> {
+        let command = invocation::parse(&self.command, values, &self.folder)?;
         let (output, captured) = Output::captured();
-        crate::dispatch(&command, &Context { output, progress: Progress::new(true) }).ok()?;
+        crate::dispatch(&command, &Context { output, progress: Progress::new(true) })?;
         let mut said = captured.take();
         // An evaluation has no plan but the number of its questions.
         let plan = said.get_mut("plan").map(Value::take);
-        Some(plan.unwrap_or_else(|| {
+        Ok(plan.unwrap_or_else(|| {
             said.as_object_mut().map(|map| map.remove("config"));
             said
         }))
     }
+}
+
+/// Every text under a key that names what is read.
+fn read(table: &Table) -> Vec<String> {
+    // The name of a model on its server is none of a folder.
+    let is_read =
+        |key: &str| READ.contains(&key) && !(key == "model" && table.contains_key("base_url"));
+    let of = |(key, value): (&String, &toml::Value)| match value {
+        toml::Value::Table(inner) => read(inner),
+        value if is_read(key) => texts(value),
+        _ => vec![],
+    };
+    table.iter().flat_map(of).collect()
 }
 
 /// The folder of a stage that is finished, or of the model that it will be made of.
@@ -215,6 +290,28 @@ fn stood_in(pipeline: &Pipeline, reference: &reference::Reference) -> Result<Str
     Ok(found.with_context(|| format!("{reference} is not there"))?.display().to_string())
 }
 
+/// What is known of a stage before it runs: a plan; or what it waits for; or why it cannot run.
+#[derive(Default, Serialize)]
+struct Outlook {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    plan: Option<Value>,
+    /// Stages to do that make its inputs.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    waits_for: Vec<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    error: Option<String>,
+}
+
+impl Outlook {
+    fn describe(&self) -> String {
+        let waits = (!self.waits_for.is_empty())
+            .then(|| format!("waits for {}", self.waits_for.join(", ")));
+        let error = self.error.as_ref().map(|error| format!("cannot run: {error}"));
+        let plan = self.plan.as_ref().map(estimate);
+        [error, waits, plan].into_iter().flatten().collect::<Vec<_>>().join("; ")
+    }
+}
+
 /// What `--dry-run` prints of a stage.
 #[derive(Serialize)]
 struct Line {
@@ -224,11 +321,11 @@ struct Line {
     state: State,
     inputs: Vec<String>,
     output: PathBuf,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    plan: Option<Value>,
+    #[serde(flatten)]
+    outlook: Outlook,
 }
 
-/// Prints the plan.
+/// Prints the plan; fails where a stage could not run.
 pub(super) fn show(pipeline: &Pipeline, planned: &[Planned], context: &Context) -> Result<()> {
     let line = |stage: &Planned| Line {
         name: stage.name.clone(),
@@ -241,33 +338,33 @@ pub(super) fn show(pipeline: &Pipeline, planned: &[Planned], context: &Context) 
             .chain(stage.marker.inputs.keys().filter(|key| !key.starts_with("${")).cloned())
             .collect(),
         output: stage.folder.clone(),
-        plan: match stage.state {
-            State::Done => None,
-            _ => stage.estimate(pipeline).or_else(|| stage.schedule()),
-        },
+        outlook: stage.outlook(pipeline, planned),
     };
     let lines: Vec<Line> = planned.iter().map(line).collect();
-    context.output.show(&lines, |lines| {
-        let mut rows = Rows::new(&["stage", "command", "state", "from", "output", "plan"]);
-        for line in lines {
-            let state = match &line.state {
-                State::Done => "done".to_owned(),
-                State::Begun => "begun".to_owned(),
-                State::ToDo => "to do".to_owned(),
-                State::Changed { differences } => format!("changed ({differences})"),
-            };
-            let estimate = match (&line.state, &line.plan) {
-                (State::Done, _) => String::new(),
-                (_, Some(plan)) => estimate(plan),
-                (_, None) => NOT_THERE.to_owned(),
-            };
-            let output = line.output.display().to_string();
-            let cells =
-                [&line.name, &line.command, &state, &line.inputs.join(" "), &output, &estimate];
-            rows.row(cells.map(String::from));
-        }
-        rows.to_string()
-    })
+    context.output.show(&lines, |lines| table(lines))?;
+    let failing: Vec<&str> = lines
+        .iter()
+        .filter(|line| line.outlook.error.is_some())
+        .map(|line| line.name.as_str())
+        .collect();
+    ensure!(failing.is_empty(), "stages that cannot run: {}", failing.join(", "));
+    Ok(())
+}
+
+fn table(lines: &[Line]) -> String {
+    let mut rows = Rows::new(&["stage", "command", "state", "from", "output", "plan"]);
+    for line in lines {
+        let state = match &line.state {
+            State::Done => "done".to_owned(),
+            State::Begun => "begun".to_owned(),
+            State::ToDo => "to do".to_owned(),
+            State::Changed { differences } => format!("changed ({differences})"),
+        };
+        let (output, outlook) = (line.output.display().to_string(), line.outlook.describe());
+        let cells = [&line.name, &line.command, &state, &line.inputs.join(" "), &output, &outlook];
+        rows.row(cells.map(String::from));
+    }
+    rows.to_string()
 }
 
 /// The numbers of a command's plan that matter.
@@ -290,14 +387,10 @@ fn estimate(plan: &Value) -> String {
     if let Some(memory) = plan.get("memory").and_then(Value::as_object) {
         parts.push(bytes(memory.values().filter_map(Value::as_u64).sum()));
     }
-    let rounds = rounds(plan);
-    if parts.is_empty() && rounds.is_some() {
-        parts.push(NOT_THERE.to_owned());
-    }
     if let Some(seconds) = plan.get("work").and_then(|work| work["seconds"].as_f64()) {
         parts.push(format!("up to {} here", duration(seconds)));
     }
-    parts.extend(rounds);
+    parts.extend(rounds(plan));
     parts.join(", ")
 }
 

@@ -57,7 +57,7 @@ impl Pipeline {
     /// the last stage shows before the first one runs.
     pub(super) fn read(args: &RunArgs) -> Result<Self> {
         let place = || args.recipe.display().to_string();
-        let text = std::fs::read_to_string(&args.recipe).with_context(place)?;
+        let text = std::fs::read_to_string(&args.recipe).with_context(place).map_err(usage)?;
         let read = Self::parse(&text, &args.overrides, args.output_dir.as_deref());
         let mut pipeline = read.with_context(place).map_err(usage)?;
         if let Some(until) = &args.until {
@@ -204,6 +204,7 @@ mod tests {
             (stage("name = \"a\"\ncommand = \"train\"\n"), "unknown command `train`"),
             (stage("name = \"a\"\ncommand = \"data\"\n"), "digits"),
             (stage("name = \"a\"\ncommand = \"run\"\nrecipe = \"b\"\n"), "cannot be a stage"),
+            (stage("name = \"a\"\ncommand = \"serve\"\nmodel = \"b\"\n"), "cannot be a stage"),
             (sft("learning_rat = 1"), "stage a: command line: unknown key `learning_rat`"),
             (sft("max_steps = \"x\""), "max_steps"),
             (sft("output_dir = \"b\""), "the pipeline itself sets `output_dir`"),
