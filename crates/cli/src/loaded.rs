@@ -12,6 +12,7 @@ use rollout::ImageEncoder;
 use tensor::Tensor;
 
 use crate::args::ModelArgs;
+use crate::inputs::check_adapter;
 use crate::progress::Progress;
 
 /// Features held in memory, for lines that share an image.
@@ -27,6 +28,7 @@ pub(crate) struct Loaded {
 impl Loaded {
     /// Loads weights and, if there are any, the trained values in place of some.
     pub(crate) fn open(args: &ModelArgs, progress: &Progress) -> Result<Self> {
+        args.adapter.as_deref().map_or(Ok(()), check_adapter)?;
         progress.note(&format!("loading {}", args.model.display()));
         let mut vlm = Vlm::load(&args.model, args.dtype)?;
         if let Some(adapter) = &args.adapter {

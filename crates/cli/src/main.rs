@@ -20,6 +20,7 @@ mod failure;
 mod output;
 mod progress;
 mod lines;
+mod inputs;
 mod loaded;
 mod scorers;
 mod local_model;

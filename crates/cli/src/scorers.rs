@@ -3,7 +3,7 @@
 use std::path::Path;
 use std::time::Duration;
 
-use anyhow::{Context as _, Result};
+use anyhow::{Context as _, Result, ensure};
 use curate::CurateConfig;
 use model::feature_cache::FeatureCache;
 use model::reward_model::RewardModel;
@@ -17,6 +17,7 @@ use rollout::Judge;
 use scorer::{HttpScorer, ProcessScorer, Settings};
 use tensor::DType;
 
+use crate::commands::assemble::is_reward_model;
 use crate::failure::usage;
 
 /// Holds the bearer token of a scorer behind a server; no file of a run ever does.
@@ -61,6 +62,35 @@ macro_rules! named {
 
 named!(BuildConfig, ScoreConfig, CurateConfig);
 
+impl<'a> From<&'a GrpoConfig> for Named<'a> {
+    fn from(config: &'a GrpoConfig) -> Self {
+        let reward = &config.reward;
+        Self {
+            name: reward.reward_model.as_deref(),
+            served_name: reward.reward_model_name(),
+            timeout: reward.scorer_timeout(),
+            num_tries: reward.scorer_tries(),
+        }
+    }
+}
+
+/// That [`open`] would find what is named; nothing is loaded or asked.
+///
+/// # Errors
+/// As for [`open`].
+pub(crate) fn check<'a>(config: impl Into<Named<'a>>) -> Result<()> {
+    let config = config.into();
+    let Some(name) = config.name else { return Ok(()) };
+    if name.contains("://") {
+        return server(name, &config).map(drop);
+    }
+    ensure!(
+        is_reward_model(name.as_ref(), None).context("reward_model")?,
+        "reward_model: {name} has no value head"
+    );
+    Ok(())
+}
+
 /// The scorer, not asked yet. A reward model in this process holds its weights as `dtype`.
 ///
 /// # Errors
@@ -78,11 +108,15 @@ fn model(name: &str, config: &Named<'_>, dtype: DType) -> Result<Box<dyn Scorer>
     if !name.contains("://") {
         return Ok(Box::new(judge(name.as_ref(), dtype).context("reward_model")?));
     }
-    let mut settings = with_key(Settings::new(name, config.served_name), API_KEY);
+    Ok(Box::new(server(name, config)?))
+}
+
+/// A reward model behind an address.
+fn server(address: &str, config: &Named<'_>) -> Result<HttpScorer> {
+    let mut settings = with_key(Settings::new(address, config.served_name), API_KEY);
     settings.patience.timeout = Duration::from_secs_f64(config.timeout);
     settings.patience.max_tries = config.num_tries;
-    let scorer = HttpScorer::new(settings);
-    Ok(Box::new(scorer.map_err(usage)?))
+    HttpScorer::new(settings).map_err(usage)
 }
 
 /// The scorers that reinforcement asks.
@@ -105,15 +139,9 @@ impl Opened {
 /// An address that is none, or a folder that holds no reward model.
 pub(crate) fn open_all(config: &GrpoConfig) -> Result<Opened> {
     let (reward, dtype) = (&config.reward, config.model.dtype.into());
-    let named = Named {
-        name: reward.reward_model.as_deref(),
-        served_name: reward.reward_model_name(),
-        timeout: reward.scorer_timeout(),
-        num_tries: reward.scorer_tries(),
-    };
     let custom = |custom: &CustomReward| own(custom, reward.scorer_tries());
     Ok(Opened {
-        model: open(named, dtype)?,
+        model: open(config, dtype)?,
         custom: reward.custom_reward.as_ref().map(custom).transpose()?,
     })
 }

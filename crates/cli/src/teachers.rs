@@ -6,12 +6,14 @@ use std::time::Duration;
 use anyhow::{Context as _, Result};
 use judge::{Respond, TeacherConfig, TeacherKind};
 use openai::{ApiKey, Budget, Endpoint, Ledger, Patience, Prices, Settings};
+use preprocess::Processor;
 use recipes::preferences::BuildConfig;
 use tensor::DType;
 
 use crate::args::ModelArgs;
 use crate::commands::generate;
 use crate::failure::usage;
+use crate::inputs::check_adapter;
 use crate::local_model::LocalModel;
 use crate::progress::Progress;
 
@@ -65,11 +67,19 @@ pub(crate) fn judge(
     open_in(folder, "judge", judge, progress).map(Some)
 }
 
-/// What will name the model, found without opening it.
+/// What will name the model, found without loading it.
+///
+/// # Errors
+/// Settings that cannot be used, or a folder that holds no model.
 pub(crate) fn identity(config: &TeacherConfig) -> Result<String> {
     Ok(match config.kind().map_err(usage)? {
         TeacherKind::Server { base_url, model } => settings(config, base_url, model).identity(),
-        TeacherKind::Local(folder) => generate::identity(&model_args(config, folder)?),
+        TeacherKind::Local(folder) => {
+            let args = model_args(config, folder)?;
+            Processor::load(folder)?;
+            args.adapter.as_deref().map_or(Ok(()), check_adapter)?;
+            generate::identity(&args)
+        }
     })
 }
 

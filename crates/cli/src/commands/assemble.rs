@@ -21,6 +21,7 @@ use tensor::{DType, Tensor};
 use crate::Context;
 use crate::args::{AssembleArgs, CacheArgs};
 use crate::failure::usage;
+use crate::inputs::check_adapter;
 use crate::output::count;
 
 /// Samples that a new adapter is fitted to at most.
@@ -45,13 +46,14 @@ pub(super) struct Built {
 
 /// Builds, rebuilds or merges, depending on what is given.
 pub(crate) fn run(args: &AssembleArgs, context: &Context) -> Result<()> {
-    let llm = args.llm.as_deref().map(part).transpose()?;
-    let vision = args.vision.as_deref().map(part).transpose()?;
-    match (&vision, &args.model, &llm, &args.adapter) {
+    match (&args.vision, &args.model, &args.llm, &args.adapter) {
         (Some(vision), None, Some(llm), _) => {
-            context.output.show(&build(args, llm, Some(vision))?, describe)
+            let (vision, llm) = (part(vision)?, part(llm)?);
+            context.output.show(&build(args, &llm, Some(&vision))?, describe)
         }
-        (None, Some(_), Some(llm), None) => context.output.show(&build(args, llm, None)?, describe),
+        (None, Some(_), Some(llm), None) => {
+            context.output.show(&build(args, &part(llm)?, None)?, describe)
+        }
         (None, Some(model), None, Some(adapter)) => merge(args, model, adapter, context),
         (None, Some(_), Some(_), Some(_)) => Err(usage(anyhow!(
             "--model with --llm keeps the model's adapter and takes no --adapter; merge first \
@@ -63,8 +65,13 @@ pub(crate) fn run(args: &AssembleArgs, context: &Context) -> Result<()> {
 
 /// A part as it is given: a path, or the name of an asset that has been fetched.
 fn part(given: &Path) -> Result<PathBuf> {
-    let named = given.to_str().and_then(AssetKind::from_name).filter(|_| !given.exists());
-    let Some(kind) = named else { return Ok(given.to_owned()) };
+    if given.exists() {
+        return Ok(given.to_owned());
+    }
+    let Some(kind) = given.to_str().and_then(AssetKind::from_name) else {
+        let assets = AssetKind::ALL.map(AssetKind::name).join(", ");
+        bail!("{} is neither here nor an asset; the assets are {assets}", given.display());
+    };
     let status = super::assets::open(&CacheArgs::default())?.status(kind);
     match status.state {
         AssetState::Ready { .. } => Ok(status.path),
@@ -201,6 +208,7 @@ fn merge(args: &AssembleArgs, model: &Path, adapter: &Path, context: &Context) -
 /// Writes the full folder of a model with a checkpoint's trained values, or of a reward model that a checkpoint brings
 /// the head of.
 pub(super) fn write_merged(model: &Path, adapter: &Path, output: &Path, seed: u64) -> Result<()> {
+    check_adapter(adapter)?;
     let stored = stored(model)?;
     if is_reward_model(model, Some(adapter))? {
         let mut judging = RewardModel::grow(model, DType::F32, seed)?;
@@ -215,7 +223,7 @@ pub(super) fn write_merged(model: &Path, adapter: &Path, output: &Path, seed: u6
 }
 
 /// Whether the model has a value head, or the checkpoint brings one.
-pub(super) fn is_reward_model(model: &Path, adapter: Option<&Path>) -> Result<bool> {
+pub(crate) fn is_reward_model(model: &Path, adapter: Option<&Path>) -> Result<bool> {
     let heads = [HeadLayout::ValueHead, HeadLayout::Score];
     let has = |checkpoint: &Checkpoint| heads.iter().any(|head| checkpoint.has_prefix(head.name()));
     let trained = match adapter {

@@ -68,8 +68,8 @@ pub(crate) fn run(args: &DistillArgs, context: &Context) -> Result<()> {
 /// What a run would ask.
 pub(super) fn plan(recipe: &DistillRecipe) -> Result<Plan> {
     let config = &recipe.0;
-    let generator = teachers::identity(&config.generator)?;
-    let judge = config.judge.as_ref().map(teachers::identity).transpose()?;
+    let generator = teachers::identity(&config.generator).context("generator")?;
+    let judge = config.judge.as_ref().map(teachers::identity).transpose().context("judge")?;
     Ok(Plan::new(config, &generator, judge.as_deref())?)
 }
 

@@ -25,6 +25,7 @@ use super::training::{keep_settings, settings};
 use crate::Context;
 use crate::args::{EvalArgs, EvalCommand, RecipeArgs};
 use crate::failure::usage;
+use crate::inputs::check_adapter;
 use crate::progress::{Meter, Progress, Unit};
 
 pub(crate) use config::TasksConfig;
@@ -173,6 +174,7 @@ pub(crate) fn run(args: &EvalArgs, context: &Context) -> Result<()> {
 /// Answers a held-out file, or says what would be evaluated.
 fn answer(args: &RecipeArgs, context: &Context) -> Result<()> {
     let config: EvalConfig = settings(args)?;
+    config.adapter_name_or_path.as_deref().map_or(Ok(()), check_adapter)?;
     let processor = Processor::load(&config.model_name_or_path)?;
     config.generation(&processor).validate().map_err(usage)?;
     let dataset = Dataset::read(&config.dataset)?;

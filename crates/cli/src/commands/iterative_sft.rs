@@ -19,6 +19,7 @@ use super::plan::Rounds;
 use super::training::{Spectator, settings, show_plan};
 use crate::args::RecipeArgs;
 use crate::failure::usage;
+use crate::inputs::{check_checkpoints, check_questions};
 use crate::{Context, scorers, teachers};
 
 /// Keys of a distillation that the round sets.
@@ -46,6 +47,7 @@ struct Outcome {
 pub(crate) fn run(args: &RecipeArgs, context: &Context) -> Result<()> {
     let config: IterativeSftConfig = settings(args)?;
     check(&config).map_err(usage)?;
+    check_checkpoints(&config.model, &config.run)?;
     if args.dry_run {
         let folder = tempfile::tempdir()?;
         return show_plan(&config, plan(&sieved(&config, folder.path(), context)?)?, context);
@@ -94,6 +96,9 @@ fn sieved(
 
 /// The plan of every stage.
 fn plan(config: &IterativeSftConfig) -> Result<Rounds> {
+    check_questions(config.answers.eval_dataset.as_deref())?;
+    scorers::check(&config.scores)?;
+    config.scores.judge.as_ref().map(teachers::identity).transpose().context("judge")?;
     let distillation = first_distillation(config)?;
     let distillation = distillation.map(|recipe| distill::plan(&recipe)).transpose();
     Rounds::new(config, distillation.context("distill")?)

@@ -8,13 +8,17 @@ use super::plan::Plan;
 use super::preferences::BuildPlan;
 use super::training::{Spectator, settings, show_plan};
 use crate::args::RecipeArgs;
+use crate::inputs::{check_checkpoints, check_pairs};
 use crate::{Context, scorers, teachers};
 
 /// Trains, or says what training would be.
 pub(crate) fn run(args: &RecipeArgs, context: &Context) -> Result<()> {
     let config: MpoConfig = settings(args)?;
     let build = config.rounds.preferences.as_ref();
+    check_checkpoints(&config.model, &config.run)?;
     if args.dry_run {
+        let images = config.pairs.image_folder.as_deref();
+        check_pairs(config.validation.eval_dataset.as_deref(), images)?;
         return match build {
             Some(build) => {
                 let plan = BuildPlan::new(&config.model, &config.run.dataset, build)?;

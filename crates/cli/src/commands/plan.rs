@@ -8,6 +8,7 @@ use ::model::inspect::{Memory, PartSummary, Workload, inspect};
 use ::model::llm::Keep;
 use anyhow::{Context as _, Result};
 use preprocess::{ModelImage, Processor};
+use recipes::Error;
 use recipes::config::ModelConfig;
 use recipes::grpo::GrpoConfig;
 use recipes::mpo::MpoConfig;
@@ -16,6 +17,7 @@ use recipes::run::Notice;
 use recipes::sft::SftConfig;
 use serde::Serialize;
 
+use crate::inputs::check_checkpoints;
 use crate::output::{bytes, count, duration};
 
 mod work;
@@ -83,7 +85,19 @@ impl Measured {
                 Err(error) => return Err(error).with_context(|| dataset.place(index)),
             }
         }
+        measured.check(&config.run.dataset, &config.model)?;
         Ok(measured)
+    }
+
+    /// Refuses what training would: that nothing is learned.
+    fn check(&self, dataset: &Path, model: &ModelConfig) -> Result<(), Error> {
+        match self.lengths.len() {
+            0 => Err(Error::Empty { path: dataset.to_owned() }),
+            num if num == self.num_text_only && !model.trainable()?.text_trains() => {
+                Err(Error::TextOnly { path: dataset.to_owned() })
+            }
+            _ => Ok(()),
+        }
     }
 
     fn add(&mut self, length: usize, images: &[ModelImage]) {
@@ -149,6 +163,7 @@ impl Plan {
                 Err(error) => return Err(error).with_context(|| file.place(index)),
             }
         }
+        measured.check(&config.run.dataset, &config.model)?;
         let steps = config.num_steps(measured.lengths.len());
         let size = config.batch.per_device_train_batch_size;
         let learned = (steps as usize * config.batch.step_size()) as f64 * measured.mean();
@@ -160,6 +175,7 @@ impl Plan {
 
     /// Of a reward model, stage by stage.
     pub(super) fn reward(config: &RewardConfig) -> Result<Vec<Self>> {
+        check_checkpoints(&config.model, &config.run)?;
         if !config.has_two_stages() {
             return Ok(vec![Self::of_reward(config)?]);
         }
@@ -195,6 +211,7 @@ impl Plan {
             let prompt = prompt.with_context(|| dataset.place(index))?;
             measured.add(prompt.ids.len(), &prompt.images);
         }
+        measured.check(&config.run.dataset, &config.model)?;
         let size = config.batch.per_device_train_batch_size;
         let groups = size / config.rollout.num_generations;
         let completions = size * config.rollout.max_completion_length;

@@ -14,6 +14,7 @@ use serde::Serialize;
 
 use super::training::{Spectator, settings, show_plan};
 use crate::args::{PreferencesCommand, RecipeArgs};
+use crate::inputs::check_checkpoints;
 use crate::{Context, scorers, teachers};
 
 /// Runs one of the subcommands.
@@ -32,6 +33,7 @@ struct Outcome {
 
 fn run_build(args: &RecipeArgs, context: &Context) -> Result<()> {
     let config: PreferencesConfig = settings(args)?;
+    check_checkpoints(&config.model, &config.run)?;
     if args.dry_run {
         let plan = BuildPlan::new(&config.model, &config.run.dataset, &config.build)?;
         return show_plan(&config, plan, context);
@@ -67,6 +69,7 @@ pub(super) struct BuildPlan {
 
 impl BuildPlan {
     pub(super) fn new(model: &ModelConfig, dataset: &Path, build: &BuildConfig) -> Result<Self> {
+        scorers::check(build)?;
         let dataset = Dataset::read(dataset)?;
         let processor = Processor::load(&model.model_name_or_path)?;
         let (mut lengths, mut num_too_long) = (Vec::with_capacity(dataset.samples.len()), 0);

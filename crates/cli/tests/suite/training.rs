@@ -242,6 +242,53 @@ fn a_dry_run_counts_and_loads_nothing() {
 }
 
 #[test]
+fn a_dry_run_refuses_what_the_run_would() {
+    let folder = tempfile::tempdir().unwrap();
+    let (model, data, output) = (vlm(), data(folder.path()), folder.path().join("out"));
+    let empty = folder.path().join("empty.jsonl");
+    fs::write(&empty, "").unwrap();
+    let pairs = folder.path().join("pairs.jsonl");
+    let said = |text: &str| json!([{"role": "assistant", "content": text}]);
+    let prompt = json!([{"role": "user", "content": "?"}]);
+    write_lines(
+        &pairs,
+        &[json!({"prompt": prompt, "chosen": said("yes"), "rejected": said("no")})],
+    );
+    let check = |command: &str, dataset: &Path, more: &[&str], words: &[&str]| {
+        let learn = ["--learning_rate", "1e-3", "--dry-run"];
+        fail(&[&[command][..], &keys(&model, dataset, &output), &learn, more].concat(), 1, words);
+    };
+    let grpo = |more: &[&str], words: &[&str]| {
+        check("grpo", &data, &[&["--num_generations", "2"], more].concat(), words);
+    };
+    grpo(&["--adapter", "nope"], &["nope: no such file or folder"]);
+    grpo(&["--adapter", text(folder.path())], &["no checkpoint", "trainable.safetensors"]);
+    grpo(&["--reward_model", "nope"], &["reward_model", "nope"]);
+    grpo(&["--reward_model", text(&model)], &["reward_model", "no value head"]);
+    let every = ["--eval_steps", "5"];
+    grpo(&[&["--eval_dataset", "nope.jsonl"][..], &every].concat(), &["nope.jsonl"]);
+    grpo(&[&["--probe_dataset", "nope.jsonl"][..], &every].concat(), &["nope.jsonl"]);
+    check("grpo", &empty, &["--num_generations", "2"], &["empty.jsonl: no samples"]);
+    check("sft", &empty, &[], &["empty.jsonl: no samples"]);
+    check("sft", &data, &["--resume_from_checkpoint", "nope"], &["no checkpoint at nope"]);
+    check("mpo", &empty, &[], &["empty.jsonl: no samples"]);
+    let eval = ["--trainable", "adapter+llm", "--eval_dataset", "nope.jsonl"];
+    check("mpo", &pairs, &eval, &["nope.jsonl"]);
+    let paths = ["--model", text(&model), "--input", text(&data), "--output", text(&output)];
+    let sampled = ["--num_generations", "2", "--max_completion_length", "4", "--threshold", "1"];
+    let nobody = ["--reward_model", "nope", "--dry-run"];
+    let build = [&["preferences", "build"][..], &paths, &sampled, &nobody].concat();
+    fail(&build, 1, &["reward_model", "nope"]);
+    let levels = ["--score_quantiles", "[0.1, 0.3, 0.5, 0.7, 0.9]", "--reward_model", "nope"];
+    let levels = [&levels[..], &["--max_completion_length", "4"]].concat();
+    check("iterative-sft", &data, &levels, &["reward_model", "nope"]);
+    let nobody = ["--generator", "{model_name_or_path = \"nope\"}", "--max_new_tokens", "8"];
+    let distill = ["distill", "--dataset", text(&data), "--output_dir", text(&output), "--dry-run"];
+    fail(&[&distill[..], &nobody].concat(), 1, &["generator", "nope"]);
+    assert!(!output.exists());
+}
+
+#[test]
 fn a_file_is_overridden_by_options_and_saved_resolved() {
     let folder = tempfile::tempdir().unwrap();
     let (model, data, output) = (vlm(), data(folder.path()), folder.path().join("out"));
