@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use assets::AssetKind;
-use clap::{Args, Parser, Subcommand};
+use clap::{Arg, ArgGroup, Args, Parser, Subcommand};
 use serde::de::DeserializeOwned;
 use tensor::{DType, Device};
 
@@ -31,7 +31,9 @@ pub(crate) use run::RunArgs;
     name = "sightline",
     version,
     about,
-    after_help = "Results go to standard output, progress and warnings to standard error.\n\
+    mut_args(with_negative_numbers),
+    mut_subcommands(with_negative_values),
+    after_help = "Results go to standard output, progress and warnings to standard error. \
                   Exit codes: 0 done, 1 failed, 2 wrong usage or configuration.\n\n\
                   The whole pipeline on real models and images, in one command:\n  \
                   sightline demo --output demo"
@@ -148,13 +150,16 @@ pub(crate) struct CacheArgs {
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:\n  \
     # from parts, here fetched by `sightline assets fetch`, with a new adapter\n  \
-    sightline assemble --vision dinov2-small --llm smollm2-135m-instruct --output vlm\n  \
+    sightline assemble --vision dinov2-small --llm smollm2-135m-instruct \\\n    \
+    --output vlm\n  \
     # with a trained adapter\n  \
-    sightline assemble --vision vit --llm qwen --adapter mlp1.safetensors --output vlm\n  \
+    sightline assemble --vision vit --llm qwen --adapter mlp1.safetensors \\\n    \
+    --output vlm\n  \
     # another language model under the same encoder and adapter\n  \
     sightline assemble --model aligned --llm reasoner --output reassembled\n  \
     # a trained checkpoint as a full folder\n  \
-    sightline assemble --model vlm --adapter run/checkpoint-100 --output trained")]
+    sightline assemble --model vlm --adapter run/checkpoint-100 \\\n    \
+    --output trained")]
 pub(crate) struct AssembleArgs {
     /// The vision encoder: a folder, an assembled model to take it from, or a fetched asset.
     #[arg(long, requires = "llm", required_unless_present = "model")]
@@ -258,27 +263,29 @@ pub(crate) struct ModelArgs {
 
 /// `sightline generate`.
 #[derive(Debug, Args)]
-#[command(after_help = "Examples:\n  \
+#[command(group = ArgGroup::new("asked").required(true), after_help = "Examples:\n  \
     sightline generate --model vlm --image a.png --prompt 'What is this?'\n  \
-    sightline generate --model vlm --input questions.jsonl --output answers.jsonl\n  \
-    sightline generate --model vlm --adapter run/checkpoint-100 --input questions.jsonl \\\n    \
-    --output answers.jsonl --temperature 0.6 --top-p 0.95 --num-samples 5\n\n\
-An input line is {\"messages\": [{\"role\": \"user\", \"content\": \"<image>\\nWhat is this?\"}], \"images\": [\"a.png\"]},\n\
-or has OpenAI-style content parts; paths are relative to the file. The output line adds text, token_ids,\n\
-logprobs and finish_reason, and with --num-samples above 1 the number of the sample. An interrupted\n\
-run goes on where it stopped.")]
+    sightline generate --model vlm --input questions.jsonl \\\n    \
+    --output answers.jsonl\n  \
+    sightline generate --model vlm --adapter run/checkpoint-100 \\\n    \
+    --input questions.jsonl --output answers.jsonl --temperature 0.6 \\\n    \
+    --top-p 0.95 --num-samples 5\n\n\
+An input line is {\"messages\": [{\"role\": \"user\", \"content\": \"<image>\\nWhat is this?\"}], \
+\"images\": [\"a.png\"]}, or has OpenAI-style content parts; paths are relative to the file. The output line \
+adds text, token_ids, logprobs and finish_reason, and with --num-samples above 1 the number of the sample. \
+An interrupted run goes on where it stopped.")]
 pub(crate) struct GenerateArgs {
     /// Which model.
     #[command(flatten)]
     pub model: ModelArgs,
     /// Conversations as JSONL.
-    #[arg(long, requires = "output", required_unless_present = "prompt")]
+    #[arg(long, requires = "output", group = "asked")]
     pub input: Option<PathBuf>,
     /// The same lines with their completions.
     #[arg(long, requires = "input")]
     pub output: Option<PathBuf>,
     /// One question.
-    #[arg(long, conflicts_with = "input")]
+    #[arg(long, conflicts_with = "input", group = "asked")]
     pub prompt: Option<String>,
     /// An image for --prompt; may be given several times.
     #[arg(long, conflicts_with = "input")]
@@ -292,9 +299,10 @@ pub(crate) struct GenerateArgs {
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:\n  \
     sightline chat --model vlm --adapter run/checkpoint-100\n  \
-    sightline chat --model vlm --temperature 0.6 --top-p 0.95 --max-new-tokens 4096\n\n\
-A line is a question; answers appear as they are drawn. /image PATH adds an image to the next question,\n\
-/new forgets the conversation, /quit or the end of input ends it. With --json each answer is a completion.")]
+    sightline chat --model vlm --temperature 0.6 --top-p 0.95 \\\n    \
+    --max-new-tokens 4096\n\n\
+A line is a question; answers appear as they are drawn. /image PATH adds an image to the next question, /new \
+forgets the conversation, /quit or the end of input ends it. With --json each answer is a completion.")]
 pub(crate) struct ChatArgs {
     /// Which model.
     #[command(flatten)]
@@ -310,10 +318,12 @@ pub(crate) struct ChatArgs {
     sightline serve --model vlm --adapter run/checkpoint-100\n  \
     sightline serve --model vlm --separate-reasoning\n  \
     sightline serve --model reward-model --port 8001\n  \
-    SIGHTLINE_KEY=… sightline serve --model vlm --host 0.0.0.0 --api-key-env SIGHTLINE_KEY\n\n\
-A model that answers has POST /v1/chat/completions, with streams; a reward model has POST /score, /classify and\n\
-/pooling, as vLLM has them. Both have GET /v1/models and /health. Images come as data URLs. Requests join the\n\
-running batch while it runs; one whose client goes leaves it. Ctrl-C ends it when those under way are answered.")]
+    SIGHTLINE_KEY=… sightline serve --model vlm --host 0.0.0.0 \\\n    \
+    --api-key-env SIGHTLINE_KEY\n\n\
+A model that answers has POST /v1/chat/completions, with streams; a reward model has POST /score, /classify \
+and /pooling, as vLLM has them. Both have GET /v1/models and /health. Images come as data URLs. Requests \
+join the running batch while it runs; one whose client goes leaves it. Ctrl-C ends it when those under way \
+are answered.")]
 pub(crate) struct ServeArgs {
     /// Which model.
     #[command(flatten)]
@@ -376,9 +386,10 @@ pub(crate) struct SamplingArgs {
 /// `sightline logprobs`.
 #[derive(Debug, Args)]
 #[command(after_help = "Example:\n  \
-    sightline logprobs --model vlm --input completions.jsonl --output scored.jsonl\n\n\
-The completion is scored after the rendered generation prompt exactly as given; special tokens spelled\n\
-in it are recognised. An interrupted run goes on where it stopped.")]
+    sightline logprobs --model vlm --input completions.jsonl \\\n    \
+    --output scored.jsonl\n\n\
+The completion is scored after the rendered generation prompt exactly as given; special tokens spelled in it \
+are recognised. An interrupted run goes on where it stopped.")]
 pub(crate) struct LogprobsArgs {
     /// Which model.
     #[command(flatten)]
@@ -410,10 +421,11 @@ pub(crate) struct RecipeArgs {
 #[command(
     override_usage = "sightline sft [--config FILE] [--KEY VALUE]... [OPTIONS]",
     after_help = "Every key of the TOML file can be given as --key value; later sources win:\n  \
-    sightline sft --model_name_or_path vlm --dataset train.jsonl --output_dir run \\\n    \
-    --learning_rate 2e-4 --per_device_train_batch_size 8 --save_steps 100\n  \
+    sightline sft --model_name_or_path vlm --dataset train.jsonl \\\n    \
+    --output_dir run --learning_rate 2e-4 --per_device_train_batch_size 8 \\\n    \
+    --save_steps 100\n  \
     sightline sft --config sft.toml --learning_rate 1e-3 --dry-run\n\n\
-The same command run again goes on from the newest checkpoint. Writes into output_dir: config.toml,\n\
+The same command run again goes on from the newest checkpoint. Writes into output_dir: config.toml, \
 checkpoint-<step>/, metrics.jsonl and runs/ for TensorBoard."
 )]
 pub(crate) struct SftArgs {
@@ -427,19 +439,23 @@ pub(crate) struct SftArgs {
 #[command(
     override_usage = "sightline grpo [--config FILE] [--KEY VALUE]... [OPTIONS]",
     after_help = "Every key of the TOML file can be given as --key value; later sources win:\n  \
-    sightline grpo --model_name_or_path vlm --adapter_name_or_path sft/checkpoint-300 \\\n    \
-    --dataset train.jsonl --output_dir run --learning_rate 1e-4 --num_generations 8 \\\n    \
-    --per_device_train_batch_size 64 --max_completion_length 64 --save_steps 10\n  \
+    sightline grpo --model_name_or_path vlm \\\n    \
+    --adapter_name_or_path sft/checkpoint-300 --dataset train.jsonl \\\n    \
+    --output_dir run --learning_rate 1e-4 --num_generations 8 \\\n    \
+    --per_device_train_batch_size 64 --max_completion_length 64 \\\n    \
+    --save_steps 10\n  \
     sightline grpo --config grpo.toml --beta 0.01 --dry-run\n  \
-    sightline grpo --config grpo.toml --reward_model skywork-vl-reward --warm_start true\n  \
-    sightline grpo --config grpo.toml --custom_reward '{command = [\"python3\", \"reward.py\"]}'\n\n\
-The same command run again goes on from the newest checkpoint. Writes into output_dir: config.toml,\n\
-checkpoint-<step>/, metrics.jsonl, completions.jsonl and runs/ for TensorBoard; best/ where held-out\n\
-questions are given, prompt_pool.jsonl with warm_start. `sightline report` puts the folder on a page.\n\
-A server of custom_reward, or its program on standard input, is given a JSON object for each group: the\n\
-data set's line with `completions`, images as data URLs or as paths; it answers {\"rewards\": [...]}.\n\
-SIGHTLINE_SCORER_API_KEY is sent to the reward model's server as a bearer token, SIGHTLINE_REWARD_API_KEY\n\
-to that of custom_reward."
+    sightline grpo --config grpo.toml --reward_model skywork-vl-reward \\\n    \
+    --warm_start true\n  \
+    sightline grpo --config grpo.toml \\\n    \
+    --custom_reward '{command = [\"python3\", \"reward.py\"]}'\n\n\
+The same command run again goes on from the newest checkpoint. Writes into output_dir: config.toml, \
+checkpoint-<step>/, metrics.jsonl, completions.jsonl and runs/ for TensorBoard; best/ where held-out \
+questions are given, prompt_pool.jsonl with warm_start. `sightline report` puts the folder on a page. A \
+server of custom_reward, or its program on standard input, is given a JSON object for each group: the data \
+set's line with `completions`, images as data URLs or as paths; it answers {\"rewards\": [...]}. \
+SIGHTLINE_SCORER_API_KEY is sent to the reward model's server as a bearer token, SIGHTLINE_REWARD_API_KEY to \
+that of custom_reward."
 )]
 pub(crate) struct GrpoArgs {
     /// Where the settings come from.
@@ -451,9 +467,9 @@ pub(crate) struct GrpoArgs {
 #[derive(Debug, Args)]
 #[command(after_help = "Example:\n  \
     sightline verify --input pairs.jsonl --output verdicts.jsonl\n\n\
-An input line is {\"gold\": \"$\\\\frac{1}{2}$\", \"prediction\": \"<think>…</think> \\\\boxed{0.5}\"}.\n\
-The output line adds equivalent (true or false), extracted (gold and prediction as found), and why.\n\
-After a thought, only what is boxed or announced in LaTeX counts; without one, the last formula or\n\
+An input line is {\"gold\": \"$\\\\frac{1}{2}$\", \"prediction\": \"<think>…</think> \\\\boxed{0.5}\"}. \
+The output line adds equivalent (true or false), extracted (gold and prediction as found), and why. \
+After a thought, only what is boxed or announced in LaTeX counts; without one, the last formula or \
 number does too.")]
 pub(crate) struct VerifyArgs {
     /// Pairs as JSONL, each with a `gold` and a `prediction`.
@@ -468,7 +484,7 @@ pub(crate) struct VerifyArgs {
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:\n  sightline report sightline-demo/grpo\n  \
     sightline report run --steps 1,50,100 --output page.html\n\n\
-Reads metrics.jsonl, and completions.jsonl and config.toml where they are. The page holds everything it\n\
+Reads metrics.jsonl, and completions.jsonl and config.toml where they are. The page holds everything it \
 shows, pictures included, and runs no script.")]
 pub(crate) struct ReportArgs {
     /// The output folder of a run.
@@ -499,17 +515,59 @@ pub(crate) struct DemoArgs {
     pub cache: CacheArgs,
 }
 
+/// A number below zero is a value, for its option to refuse, and no option.
+fn with_negative_numbers(option: Arg) -> Arg {
+    let takes_values = option.get_action().takes_values();
+    option.allow_negative_numbers(takes_values)
+}
+
+/// The same for every option of a command and of those inside it.
+fn with_negative_values(command: clap::Command) -> clap::Command {
+    command.mut_args(with_negative_numbers).mut_subcommands(with_negative_values)
+}
+
 fn asset(name: &str) -> Result<AssetKind, String> {
     AssetKind::from_name(name)
         .ok_or_else(|| format!("the assets are {}", AssetKind::ALL.map(AssetKind::name).join(", ")))
 }
 
-/// A value by the name it has in files, dashes allowed.
+/// A value by the name it has in files, with dashes as in help or without.
 fn named<T: DeserializeOwned>(name: &str) -> Result<T, String> {
-    serde_json::from_value(name.replace('-', "_").into()).map_err(|error| error.to_string())
+    serde_json::from_value(name.replace('-', "_").into()).map_err(|error| {
+        let error = error.to_string();
+        let (_, expected) = error.split_once(", expected ").unwrap_or(("", &error));
+        format!("expected {}", expected.replace('_', "-"))
+    })
 }
 
 fn pair(text: &str) -> Result<(String, String), String> {
     let (key, value) = text.split_once('=').ok_or("expected key=value")?;
     Ok((key.to_owned(), value.to_owned()))
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::{Command as Declared, CommandFactory as _};
+
+    use super::*;
+
+    fn helps(command: &Declared) -> Vec<String> {
+        let own = command.get_after_help().map(ToString::to_string);
+        own.into_iter().chain(command.get_subcommands().flat_map(helps)).collect()
+    }
+
+    #[test]
+    fn help_wraps_its_prose_alone() {
+        for help in helps(&Cli::command()) {
+            let lines: Vec<&str> = help.lines().collect();
+            let is_example = |line: &str| line.starts_with(' ');
+            for line in lines.iter().filter(|line| is_example(line)) {
+                assert!(line.chars().count() <= 76, "clap would break {line:?}");
+            }
+            let is_prose = |line: &str| !line.is_empty() && !is_example(line);
+            for pair in lines.windows(2) {
+                assert!(!pair.iter().all(|line| is_prose(line)), "broken by hand: {pair:?}");
+            }
+        }
+    }
 }

@@ -9,7 +9,7 @@ use std::fs::{File, OpenOptions};
 use std::io::Write;
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, ensure};
 use data::{Dataset, read_lines};
 use preprocess::{Processor, Prompt};
 use serde::Serialize;
@@ -26,9 +26,10 @@ pub(crate) struct Input {
 }
 
 impl Input {
-    /// Reads and checks a file.
+    /// Reads and checks a file, which must hold something.
     pub(crate) fn read(path: &Path) -> Result<Self> {
         let dataset = Dataset::read(path)?;
+        ensure!(!dataset.samples.is_empty(), "{}: no lines", path.display());
         let lines = read_lines(path)?.into_iter().map(|(_, line)| line).collect();
         Ok(Self { dataset, lines })
     }

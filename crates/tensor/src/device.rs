@@ -16,7 +16,7 @@ pub enum Error {
     #[error(transparent)]
     Card(#[from] kernels::cuda::Error),
     /// Not a storage type.
-    #[error("unknown storage type `{0}`, expected `f32`, `bf16`, `int8` or `int4`")]
+    #[error("unknown storage type `{0}`, expected `float32`, `bfloat16`, `int8` or `int4`")]
     DType(String),
 }
 
@@ -168,6 +168,7 @@ mod tests {
             let error = Device::parse(name).unwrap_err().to_string();
             assert_eq!(error, format!("unknown device `{name}`, {expected}"));
         }
-        assert!("f16".parse::<DType>().is_err());
+        let error = "fp16".parse::<DType>().unwrap_err().to_string();
+        assert!(error.ends_with("expected `float32`, `bfloat16`, `int8` or `int4`"), "{error}");
     }
 }

@@ -22,8 +22,10 @@ pub(crate) enum DataCommand {
 
 /// `sightline data digits`. What is not given is as in the demo.
 #[derive(Debug, Args)]
-#[command(after_help = "Examples:\n  sightline data digits --output digits\n  \
-    sightline data digits --output digits --num-digits 3 --operators +-x --train 2000\n\n\
+#[command(after_help = "Examples:\n  \
+    sightline data digits --output digits\n  \
+    sightline data digits --output digits --num-digits 3 --operators +-x \\\n    \
+    --train 2000\n\n\
 What is not given is as in the demo. Training and held-out images share no digit image.")]
 pub(crate) struct DigitsArgs {
     /// Folder to write: train.jsonl, held_out.jsonl and images/.
@@ -90,8 +92,10 @@ pub(crate) enum DigitSource {
 
 /// `sightline data arithmetic`.
 #[derive(Debug, Args)]
-#[command(after_help = "Examples:\n  sightline data arithmetic --output arithmetic\n  \
-    sightline data arithmetic --output arithmetic --max-number 99 --operators +-x --train 10000\n\n\
+#[command(after_help = "Examples:\n  \
+    sightline data arithmetic --output arithmetic\n  \
+    sightline data arithmetic --output arithmetic --max-number 99 \\\n    \
+    --operators +-x --train 10000\n\n\
 No held-out expression is in the training file.")]
 pub(crate) struct ArithmeticArgs {
     /// Folder to write: train.jsonl and held_out.jsonl.

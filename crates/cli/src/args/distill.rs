@@ -13,17 +13,20 @@ use crate::commands::distill::filter;
 #[command(
     override_usage = "sightline distill [--config FILE] [--KEY VALUE]... [OPTIONS]",
     after_help = "Every key of the TOML file can be given as --key value; later sources win:\n  \
-    sightline distill --dataset train.jsonl --output_dir distilled --max_new_tokens 4096 \\\n    \
-    --generator '{model_name_or_path = \"vlm\"}' --dry-run\n  \
+    sightline distill --dataset train.jsonl --output_dir distilled \\\n    \
+    --max_new_tokens 4096 --generator '{model_name_or_path = \"vlm\"}' \\\n    \
+    --dry-run\n  \
     sightline distill --config distill.toml \\\n    \
-    --judge '{base_url = \"https://api.openai.com/v1\", model = \"gpt-4o\", api_key_env = \"OPENAI_API_KEY\", max_cost = 20.0, input_price = 2.5, output_price = 10.0}'\n  \
+    --judge '{base_url = \"http://localhost:8000/v1\", model = \"judge\"}'\n  \
     sightline distill --config distill.toml --show --where 'outcome=dropped'\n  \
-    sightline distill --config distill.toml --where 'penalty<=1.1' --export long.parquet\n\n\
-`generator` and `judge` are tables: base_url and model of a server that speaks the OpenAI API, or\n\
-model_name_or_path of a model of ours. Without `judge`, rules grade and wrong chains are dropped. The\n\
-same command run again goes on where it stopped and asks for nothing twice. Writes into output_dir:\n\
-config.toml, distilled.jsonl (train on it), items.jsonl, quarantine.jsonl, report.json, stages.sqlite,\n\
-and for each server a ledger of every attempt, generator.sqlite and judge.sqlite."
+    sightline distill --config distill.toml --where 'penalty<=1.1' \\\n    \
+    --export long.parquet\n\n\
+`generator` and `judge` are tables: base_url and model of a server that speaks the OpenAI API, where needed \
+with api_key_env, and max_cost with input_price and output_price; or model_name_or_path of a model of ours. \
+Without `judge`, rules grade and wrong chains are dropped. The same command run again goes on where it \
+stopped and asks for nothing twice. Writes into output_dir: config.toml, distilled.jsonl (train on it), \
+items.jsonl, quarantine.jsonl, report.json, stages.sqlite, and for each server a ledger of every attempt, \
+generator.sqlite and judge.sqlite."
 )]
 pub(crate) struct DistillArgs {
     /// Where the settings come from.

@@ -16,14 +16,16 @@ pub(crate) enum PreferencesCommand {
 #[command(
     override_usage = "sightline preferences build [--config FILE] [--KEY VALUE]... [OPTIONS]",
     after_help = "Every key of the TOML file can be given as --key value; later sources win:\n  \
-    sightline preferences build --model_name_or_path vlm --adapter_name_or_path sft/checkpoint-300 \\\n    \
-    --dataset train.jsonl --output_dir pairs --num_generations 16 --max_completion_length 64\n  \
+    sightline preferences build --model_name_or_path vlm \\\n    \
+    --adapter_name_or_path sft/checkpoint-300 --dataset train.jsonl \\\n    \
+    --output_dir pairs --num_generations 16 --max_completion_length 64\n  \
     sightline preferences build --config pairs.toml --threshold 10 \\\n    \
-    --reward_model http://localhost:8000/classify --reward_model_name skywork-vl-reward\n\n\
-With `judge`, a table as in `distill`, pairs whose chosen response is not factually consistent are left out.\n\
-Without reward_model, right answers are chosen and wrong ones rejected. The same command run again goes\n\
-on where it stopped; with another threshold or cap it chooses anew from what was sampled. Writes into\n\
-output_dir: config.toml, responses.jsonl, pairs.jsonl in TRL's columns with scores, statistics.json.\n\
+    --reward_model http://localhost:8000/classify \\\n    \
+    --reward_model_name skywork-vl-reward\n\n\
+With `judge`, a table as in `distill`, pairs whose chosen response is not factually consistent are left out. \
+Without reward_model, right answers are chosen and wrong ones rejected. The same command run again goes on \
+where it stopped; with another threshold or cap it chooses anew from what was sampled. Writes into \
+output_dir: config.toml, responses.jsonl, pairs.jsonl in TRL's columns with scores, statistics.json. \
 SIGHTLINE_SCORER_API_KEY is sent to the server as a bearer token."
 )]
 pub(crate) struct PreferencesBuildArgs {
@@ -37,18 +39,20 @@ pub(crate) struct PreferencesBuildArgs {
 #[command(
     override_usage = "sightline mpo [--config FILE] [--KEY VALUE]... [OPTIONS]",
     after_help = "Every key of the TOML file can be given as --key value; later sources win:\n  \
-    sightline mpo --model_name_or_path vlm --adapter_name_or_path sft/checkpoint-300 \\\n    \
-    --dataset pairs.jsonl --output_dir run --learning_rate 2e-5 \\\n    \
-    --per_device_train_batch_size 1 --gradient_accumulation_steps 256 --save_steps 20\n  \
+    sightline mpo --model_name_or_path vlm \\\n    \
+    --adapter_name_or_path sft/checkpoint-300 --dataset pairs.jsonl \\\n    \
+    --output_dir run --learning_rate 2e-5 --per_device_train_batch_size 1 \\\n    \
+    --gradient_accumulation_steps 256 --save_steps 20\n  \
     sightline mpo --config mpo.toml --loss_type '[\"sigmoid\"]' --output_dir dpo\n  \
-    sightline mpo --config mpo.toml --eval_dataset held_out.jsonl --early_stopping_patience 3\n  \
+    sightline mpo --config mpo.toml --eval_dataset held_out.jsonl \\\n    \
+    --early_stopping_patience 3\n  \
     sightline mpo --config mpo.toml --dataset prompts.jsonl --num_rounds 3 \\\n    \
-    --preferences '{num_generations = 16, threshold = 10, reward_model = \"http://localhost:8000/classify\"}'\n\n\
-A line holds prompt, chosen and rejected as TRL has them, messages and rejected_response as ms-swift has\n\
-them, or question, chosen, rejected and image as MMPR has them. The same command run again goes on from\n\
-the newest checkpoint. Writes into output_dir: config.toml, checkpoint-<step>/, best/, reference/,\n\
-metrics.jsonl and runs/ for TensorBoard; with `preferences`, a round-<n>/ for each round of sampling,\n\
-scoring and training."
+    --preferences '{num_generations = 16, reward_model = \"reward-model\"}'\n\n\
+A line holds prompt, chosen and rejected as TRL has them, messages and rejected_response as ms-swift has \
+them, or question, chosen, rejected and image as MMPR has them. The same command run again goes on from the \
+newest checkpoint. Writes into output_dir: config.toml, checkpoint-<step>/, best/, reference/, metrics.jsonl \
+and runs/ for TensorBoard; with `preferences`, a round-<n>/ for each round of sampling, scoring and \
+training."
 )]
 pub(crate) struct MpoArgs {
     /// Where the settings come from.

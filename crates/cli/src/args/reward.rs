@@ -25,12 +25,13 @@ pub(crate) enum RewardCommand {
 /// `sightline reward score`.
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:\n  \
-    sightline reward score --model skywork-vl-reward --input answers.jsonl --output scored.jsonl\n  \
-    sightline reward score --model vlm --adapter run/checkpoint-100 --input answers.jsonl \\\n    \
-    --output scored.jsonl\n\n\
-A line holds messages that end in the assistant's turn, and images as everywhere; the answer adds score:\n\
-the value at the last token of the rendered conversation, raw. Responses to one prompt share its rows.\n\
-An interrupted run goes on where it stopped.")]
+    sightline reward score --model skywork-vl-reward --input answers.jsonl \\\n    \
+    --output scored.jsonl\n  \
+    sightline reward score --model vlm --adapter run/checkpoint-100 \\\n    \
+    --input answers.jsonl --output scored.jsonl\n\n\
+A line holds messages that end in the assistant's turn, and images as everywhere; the answer adds score: the \
+value at the last token of the rendered conversation, raw. Responses to one prompt share its rows. An \
+interrupted run goes on where it stopped.")]
 pub(crate) struct RewardScoreArgs {
     /// Which model: a folder with a value head, or one on which --adapter has grown it.
     #[command(flatten)]
@@ -46,10 +47,11 @@ pub(crate) struct RewardScoreArgs {
 /// `sightline reward compare`.
 #[derive(Debug, Args)]
 #[command(after_help = "Example:\n  \
-    sightline reward compare --model skywork-vl-reward --input pairs.jsonl --output compared.jsonl\n\n\
-A line holds messages and responses, a list; the answer adds scores and best, the number of the best\n\
-response from 0, null for a tie. Or it holds a preference pair, in the columns of TRL, ms-swift or MMPR;\n\
-the answer is the pair in TRL's columns with score_chosen and score_rejected.")]
+    sightline reward compare --model skywork-vl-reward --input pairs.jsonl \\\n    \
+    --output compared.jsonl\n\n\
+A line holds messages and responses, a list; the answer adds scores and best, the number of the best \
+response from 0, null for a tie. Or it holds a preference pair, in the columns of TRL, ms-swift or MMPR; the \
+answer is the pair in TRL's columns with score_chosen and score_rejected.")]
 pub(crate) struct RewardCompareArgs {
     /// Which model: a folder with a value head, or one on which --adapter has grown it.
     #[command(flatten)]
@@ -67,16 +69,17 @@ pub(crate) struct RewardCompareArgs {
 #[command(
     override_usage = "sightline reward data [--config FILE] [--KEY VALUE]... [OPTIONS]",
     after_help = "Every key of the TOML file can be given as --key value; later sources win:\n  \
-    sightline reward data --output_dir pairs --sources '[{path = \"rlaif-v.jsonl\"}, {path = \"critic.jsonl\"}]'\n  \
-    sightline reward data --config data.toml --min_margin 3 --min_chosen_score 0 \\\n    \
-    --reward_model http://localhost:8000/classify \\\n    \
+    sightline reward data --output_dir pairs \\\n    \
+    --sources '[{path = \"rlaif-v.jsonl\"}, {path = \"critic.jsonl\"}]'\n  \
+    sightline reward data --config data.toml --min_margin 3 \\\n    \
+    --min_chosen_score 0 --reward_model http://localhost:8000/classify \\\n    \
     --judge '{base_url = \"http://localhost:8001/v1\", model = \"judge\"}'\n\n\
-Sources hold pairs in the columns of TRL, ms-swift, MMPR, RLAIF-V, Skywork-Reward-Preference or\n\
-LLaVA-Critic. With `prompts` (known answers) and `responders`, each a model and, for one that sees text\n\
-alone, a captioner, right responses are paired with wrong ones. The same command run again goes on where\n\
-it stopped and asks for nothing twice. Writes into output_dir: config.toml, pairs.jsonl in TRL's columns\n\
-and the same parted as multimodal.jsonl and text.jsonl, dropped.jsonl, statistics.json, stages.sqlite, and\n\
-a ledger for each server."
+Sources hold pairs in the columns of TRL, ms-swift, MMPR, RLAIF-V, Skywork-Reward-Preference or \
+LLaVA-Critic. With `prompts` (known answers) and `responders`, each a model and, for one that sees text \
+alone, a captioner, right responses are paired with wrong ones. The same command run again goes on where it \
+stopped and asks for nothing twice. Writes into output_dir: config.toml, pairs.jsonl in TRL's columns and \
+the same parted as multimodal.jsonl and text.jsonl, dropped.jsonl, statistics.json, stages.sqlite, and a \
+ledger for each server."
 )]
 pub(crate) struct RewardDataArgs {
     /// Where the settings come from.
@@ -89,14 +92,17 @@ pub(crate) struct RewardDataArgs {
 #[command(
     override_usage = "sightline reward train [--config FILE] [--KEY VALUE]... [OPTIONS]",
     after_help = "Every key of the TOML file can be given as --key value; later sources win:\n  \
-    sightline reward train --model_name_or_path vlm --trainable adapter+llm --dataset pairs.jsonl \\\n    \
-    --text_dataset text.jsonl --output_dir reward --learning_rate 1e-5 --num_train_epochs 2 \\\n    \
-    --per_device_train_batch_size 1 --gradient_accumulation_steps 8 --warmup_ratio 0.1 --save_steps 100\n  \
-    sightline reward train --config reward.toml --split_dataset_ratio 0.02 --eval_steps 50\n\n\
-A model without a value head gets a new one. With text_dataset there are two stages, in stage-1/ and\n\
-stage-2/ of output_dir: the pairs of dataset, then these and those of text_dataset at\n\
-second_learning_rate. The same command run again goes on from the newest checkpoint. Writes config.toml,\n\
-checkpoint-<step>/, metrics.jsonl and runs/ for TensorBoard."
+    sightline reward train --model_name_or_path vlm --trainable adapter+llm \\\n    \
+    --dataset pairs.jsonl --text_dataset text.jsonl --output_dir reward \\\n    \
+    --learning_rate 1e-5 --num_train_epochs 2 \\\n    \
+    --per_device_train_batch_size 1 --gradient_accumulation_steps 8 \\\n    \
+    --warmup_ratio 0.1 --save_steps 100\n  \
+    sightline reward train --config reward.toml --split_dataset_ratio 0.02 \\\n    \
+    --eval_steps 50\n\n\
+A model without a value head gets a new one. With text_dataset there are two stages, in stage-1/ and \
+stage-2/ of output_dir: the pairs of dataset, then these and those of text_dataset at second_learning_rate. \
+The same command run again goes on from the newest checkpoint. Writes config.toml, checkpoint-<step>/, \
+metrics.jsonl and runs/ for TensorBoard."
 )]
 pub(crate) struct RewardTrainArgs {
     /// Where the settings come from.
@@ -107,11 +113,12 @@ pub(crate) struct RewardTrainArgs {
 /// `sightline reward eval`.
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:\n  \
-    sightline reward eval --model skywork-vl-reward --benchmark vl-rewardbench \\\n    \
-    --input vl_rewardbench.tsv --output ranked.jsonl\n  \
+    sightline reward eval --model skywork-vl-reward \\\n    \
+    --benchmark vl-rewardbench --input vl_rewardbench.tsv \\\n    \
+    --output ranked.jsonl\n  \
     sightline reward eval --model skywork-vl-reward --benchmark rewardbench \\\n    \
     --input filtered-00000-of-00001.parquet --output ranked.jsonl --json\n\n\
-The benchmarks' published columns, in parquet as on the hub or as JSONL, or (VL-RewardBench) VLMEvalKit's\n\
+The benchmarks' published columns, in parquet as on the hub or as JSONL, or (VL-RewardBench) VLMEvalKit's \
 TSV. An item is right if the preferred response scores strictly higher.")]
 pub(crate) struct RewardEvalArgs {
     /// Which model: a folder with a value head, or one on which --adapter has grown it.

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 use ::eval::{Answer, read_answers};
-use anyhow::{Context as _, Result};
+use anyhow::{Context as _, Result, ensure};
 use recipes::choice::{Candidate, Choice, Figures, Look, choose};
 use recipes::config::load;
 use schema::FinishReason;
@@ -14,6 +14,9 @@ use super::eval::EvalConfig;
 use crate::Context;
 use crate::args::ChooseArgs;
 use crate::output::Table;
+
+/// What every evaluation on a held-out file leaves, and no other command all of.
+const OF_EVALUATION: [&str; 3] = ["config.toml", "summary.json", "completions.jsonl"];
 
 /// What was chosen.
 #[derive(Serialize)]
@@ -40,6 +43,8 @@ pub(crate) fn run(args: &ChooseArgs, context: &Context) -> Result<()> {
 
 /// The checkpoint that an evaluation measured, with what it found.
 fn candidate(folder: &Path, max_repetition: f64) -> Result<Candidate> {
+    let is_evaluation = OF_EVALUATION.iter().all(|name| folder.join(name).is_file());
+    ensure!(is_evaluation, "not the folder of an evaluation on a held-out file");
     let config: EvalConfig = load(Some(&folder.join("config.toml")), &[])?;
     let checkpoint =
         config.adapter_name_or_path.context("it measured a model, not a checkpoint")?;

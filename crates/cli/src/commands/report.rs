@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use ::data::{Dataset, prompt_of};
 use ::report::{Answer, Curve, Example, Fact, Histogram, RunSummary};
-use anyhow::{Context as _, Result};
+use anyhow::{Context as _, Result, bail};
 use schema::Sample;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
@@ -72,6 +72,13 @@ fn summary(folder: &Path, steps: &[u64]) -> Result<RunSummary> {
     let rows: Vec<Row> = lines(&folder.join("metrics.jsonl"))?;
     let journal = folder.join("completions.jsonl");
     let said: Vec<Said> = if journal.is_file() { lines(&journal)? } else { Vec::new() };
+    let unknown = steps.iter().find(|&&step| said.iter().all(|said| said.step != step));
+    if let Some(step) = unknown {
+        let last = said
+            .last()
+            .map_or("it holds none".to_owned(), |said| format!("the last is {}", said.step));
+        bail!("--steps {step}: {} has no completions of this step; {last}", journal.display());
+    }
     let name = folder.file_name().unwrap_or(folder.as_os_str()).to_string_lossy();
     Ok(RunSummary {
         facts: facts(folder, &rows)?,

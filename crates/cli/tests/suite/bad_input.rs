@@ -78,6 +78,46 @@ fn a_line_without_a_completion_is_not_scored() {
 }
 
 #[test]
+fn a_file_without_lines_is_refused() {
+    let folder = tempfile::tempdir().unwrap();
+    let (model, input) = (vlm(), folder.path().join("in.jsonl"));
+    let output = folder.path().join("out.jsonl");
+    fs::write(&input, "\n").unwrap();
+    for command in ["generate", "logprobs"] {
+        let paths = ["--model", text(&model), "--input", text(&input), "--output", text(&output)];
+        fail(&[&[command][..], &paths].concat(), 1, &["in.jsonl: no lines"]);
+        assert!(!output.exists());
+    }
+}
+
+#[test]
+fn folders_of_another_kind_are_told_apart() {
+    let folder = tempfile::tempdir().unwrap();
+    let (model, run) = (vlm(), folder.path());
+    fs::create_dir_all(run.join("checkpoint-7")).unwrap();
+    fs::write(run.join("config.toml"), "adam_beta1 = 0.9\n").unwrap();
+    let ask = ["generate", "--model", text(&model), "--prompt", "?", "--adapter", text(run)];
+    fail(&ask, 1, &["no checkpoint", "checkpoint-7"]);
+    let chosen = ["choose", "--evaluations", text(run), "--output", "o"];
+    fail(&chosen, 1, &["not the folder of an evaluation"]);
+    fs::write(run.join("summary.json"), "{}").unwrap();
+    let words = ["not the folder of an evaluation on benchmarks"];
+    fail(&["eval", "compare", text(run), text(run)], 1, &words);
+    fail(&["eval", "gate", text(run), "--require", "pope>=1"], 1, &words);
+    let parts = ["--vision", "dinov2-smal", "--llm", text(&model), "--output", "o"];
+    let words = ["dinov2-smal is neither here nor an asset", "dinov2-small"];
+    fail(&[&["assemble"][..], &parts].concat(), 1, &words);
+}
+
+#[test]
+fn steps_that_a_run_has_not_are_refused() {
+    let folder = tempfile::tempdir().unwrap();
+    fs::write(folder.path().join("metrics.jsonl"), "{\"step\": 1}\n").unwrap();
+    let words = ["--steps 9999", "completions.jsonl"];
+    fail(&["report", text(folder.path()), "--steps", "9999"], 1, &words);
+}
+
+#[test]
 fn folders_that_are_no_model_are_named() {
     let folder = tempfile::tempdir().unwrap();
     let ask = |model: &Path, words: &[&str]| {
@@ -204,13 +244,23 @@ fn options_out_of_range_are_a_matter_of_usage() {
         fail(&[&arguments[..], more].concat(), 2, words);
     };
     generate(&["--temperature=-1"], &["temperature is -1"]);
+    generate(&["--temperature", "-1"], &["temperature is -1"]);
+    generate(&["--max-new-tokens", "-5"], &["'-5'", "--max-new-tokens"]);
+    generate(&["--threads", "-1"], &["'-1'", "--threads"]);
+    generate(&["--dtype", "fp16"], &["`float32`, `bfloat16`, `int8` or `int4`"]);
     generate(&["--top-p", "0"], &["top_p is 0"]);
     generate(&["--num-samples", "0"], &["num_samples is 0"]);
     generate(&["--threads", "0"], &["--threads"]);
     generate(&["--device", "tpu"], &["unknown device `tpu`"]);
     generate(&["--input", "a"], &["--input", "--prompt"]);
     generate(&["--learning_rate", "1"], &["--learning_rate"]);
+    fail(&["generate", "--model", text(&model)], 2, &["--input", "--prompt"]);
     fail(&["assets", "fetch", "gpt"], 2, &["dinov2-small"]);
+    fail(&["data", "digits", "--output", "o", "--skip", "-1"], 2, &["'-1'", "--skip"]);
+    fail(&["data", "digits", "--output", "o", "--bitmaps", "foo"], 2, &["`mnist-60k`"]);
+    let ranked = ["reward", "eval", "--model", "m", "--input", "i", "--output", "o"];
+    let words = ["`vl-rewardbench` or `rewardbench`"];
+    fail(&[&ranked[..], &["--benchmark", "foo"]].concat(), 2, &words);
     fail(&["data", "digits", "--output", "o", "--operators", "+/"], 2, &["unknown operator /"]);
     assert_eq!(run(&[]).code, 2);
     assert_eq!(run(&["--help"]).code, 0);

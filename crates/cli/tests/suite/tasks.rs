@@ -168,6 +168,12 @@ fn what_cannot_be_asked_is_said() {
     fails(&["--tasks", "poems"], 2, &["no task `poems`", "mmmu"]);
     fails(&["--tasks", "mmmu"], 1, &["no files of mmmu", "not asked, offline"]);
     fails(&["--tasks", "digits"], 1, &["no files of digits"]);
+    let gone = folder.path().join("gone");
+    let paths = ["--data_dir", text(&gone), "--output_dir", data, "--max_new_tokens", "4"];
+    let afresh = [&["eval", "--tasks", "mmmu"][..], &paths, &server].concat();
+    fail(&afresh, 1, &["no files of mmmu", "not asked, offline"]);
+    let nobody = [&["eval", "--tasks", "mmmu"][..], &common].concat();
+    fail(&nobody, 2, &["base_url and served_model_name, or model_name_or_path"]);
     fails(&["--tasks", "pope", "--dataset", "x"], 2, &["unknown key `dataset`"]);
     fails(&["--tasks", "pope", "--scoring", "judge"], 2, &["scoring = \"judge\"", "no judge"]);
     fails(&["--tasks", "pope", "--temperature", "0"], 2, &["num_runs = 5", "temperature = 0"]);

@@ -2,15 +2,19 @@
 
 use std::path::Path;
 
-use anyhow::Result;
+use anyhow::{Result, ensure};
 use protocol::{Comparison, Record, Scheme, Summary, read_records};
 
 use crate::Context;
 use crate::args::EvalCompareArgs;
 use crate::output::Table;
 
+/// What a run on benchmarks keeps of each response.
+const RECORDS_FILE: &str = "records.jsonl";
+
 /// Compares two runs.
 pub(super) fn run(args: &EvalCompareArgs, context: &Context) -> Result<()> {
+    [&args.before, &args.after].into_iter().try_for_each(|folder| check_run(folder))?;
     let scheme = match args.scoring {
         Some(scheme) => scheme,
         None => Summary::read(&args.before)?.settings.scoring,
@@ -19,10 +23,20 @@ pub(super) fn run(args: &EvalCompareArgs, context: &Context) -> Result<()> {
     context.output.show(&comparisons, |comparisons| table(comparisons, scheme))
 }
 
+/// That a folder is that of a run on benchmarks; an evaluation on a held-out file has no records.
+pub(super) fn check_run(folder: &Path) -> Result<()> {
+    ensure!(
+        folder.join(RECORDS_FILE).is_file(),
+        "{}: not the folder of an evaluation on benchmarks (eval --tasks): it has no {RECORDS_FILE}",
+        folder.display()
+    );
+    Ok(())
+}
+
 /// The comparisons of the runs in two folders.
 pub(super) fn between(before: &Path, after: &Path, scheme: Scheme) -> Result<Vec<Comparison>> {
     let records =
-        |folder: &Path| -> Result<Vec<Record>> { Ok(read_records(&folder.join("records.jsonl"))?) };
+        |folder: &Path| -> Result<Vec<Record>> { Ok(read_records(&folder.join(RECORDS_FILE))?) };
     Ok(protocol::compare(&records(before)?, &records(after)?, scheme)?)
 }
 

@@ -3,13 +3,17 @@
 use anyhow::{Result, bail};
 use protocol::{Gate, Outcome, Summary};
 
-use super::compare::between;
+use super::compare::{between, check_run};
 use crate::Context;
 use crate::args::EvalGateArgs;
 use crate::output::Table;
 
 /// Holds a run to its thresholds.
 pub(super) fn run(args: &EvalGateArgs, context: &Context) -> Result<()> {
+    [Some(&args.run), args.baseline.as_ref()]
+        .into_iter()
+        .flatten()
+        .try_for_each(|folder| check_run(folder))?;
     let summary = Summary::read(&args.run)?;
     let scheme = summary.settings.scoring;
     let comparisons = match &args.baseline {

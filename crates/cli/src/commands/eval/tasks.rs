@@ -6,7 +6,7 @@ use ::assets::Dataset;
 use ::protocol::{Asked, Phase, Record, Run, Scheme, Summary, TaskSummary};
 use anyhow::{Context as _, Result, bail};
 use benchmark::{Flaw, FrameSource, ImageStore, Kit, Limits, Reading, Sandbox, Task};
-use judge::{Judging, Respond, TeacherConfig};
+use judge::{Judging, Respond, TeacherConfig, TeacherError};
 use recipes::config::resolved;
 use serde::Serialize;
 use stages::Store;
@@ -57,6 +57,10 @@ pub(super) fn run(args: &RecipeArgs, context: &Context) -> Result<()> {
     let tasks = config.tasks.tasks().map_err(usage)?;
     if tasks.is_empty() {
         return Err(usage(anyhow::anyhow!("tasks names no benchmark")));
+    }
+    if config.model().kind() == Err(TeacherError::Place) {
+        let places = "give either base_url and served_model_name, or model_name_or_path";
+        return Err(usage(anyhow::anyhow!(places)));
     }
     let model = teachers::identity(&config.model())?;
     let cache = config.cache();
