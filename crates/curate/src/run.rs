@@ -1,6 +1,6 @@
 //! The steps, one after the other.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use data::Preference;
 use judge::{Better, Compared, Comparison, Decoding, Failure, Judge, Judging, Respond};
@@ -79,10 +79,17 @@ pub fn curate(
     };
     compare(config, &store, &mut pairs, &mut judge, watch)?;
     if let Some(scorer) = scorer {
-        let mut surrogate = Surrogate { config, store: &store, scorer, watch };
+        let content = content(config)?;
+        let mut surrogate = Surrogate { config, store: &store, scorer, content, watch };
         surrogate.filter(&mut pairs, &mut judge, &mut statistics)?;
     }
     conclude(config, &pairs, leavings, statistics)
+}
+
+/// Names what the folder of the surrogate holds.
+fn content(config: &CurateConfig) -> Result<Option<String>, Error> {
+    let path = PathBuf::from(config.reward_model.as_deref().unwrap_or(""));
+    stages::fingerprint(&path).map_err(|source| Error::Io { path, source })
 }
 
 /// Has each pair judged; the side that the judge sees first is drawn by the pair's hash.

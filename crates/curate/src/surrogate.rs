@@ -17,6 +17,8 @@ pub(crate) struct Surrogate<'a, 's> {
     pub(crate) config: &'a CurateConfig,
     pub(crate) store: &'a Store,
     pub(crate) scorer: &'s mut dyn Scorer,
+    /// Names what the reward model's folder holds; `None` behind an address.
+    pub(crate) content: Option<String>,
     pub(crate) watch: &'a mut dyn FnMut(Progress),
 }
 
@@ -71,7 +73,7 @@ impl Surrogate<'_, '_> {
     /// From the store, or else from the scorer.
     fn scores(&mut self, pair: &Pair) -> Result<[f64; 2], Error> {
         let model = self.config.reward_model.as_deref().unwrap_or("");
-        let key = key(&["score", model, &self.config.reward_model_name, &pair.hash]);
+        let key = self.key(model, pair);
         if let Some(scores) = self.store.get(&key)? {
             return Ok(scores);
         }
@@ -94,6 +96,13 @@ impl Surrogate<'_, '_> {
         };
         self.store.put(&entry, &scores)?;
         Ok(scores)
+    }
+
+    /// Names a pair's scores by all that shapes them.
+    fn key(&self, model: &str, pair: &Pair) -> String {
+        let mut parts = vec!["score", model, &self.config.reward_model_name, &pair.hash];
+        parts.extend(self.content.as_deref());
+        key(&parts)
     }
 
     fn is_weak(&self, pair: &Pair) -> bool {

@@ -107,11 +107,32 @@ pub(crate) const DRAWING_KEYS: [&str; 9] = [
     "top_p",
 ];
 
-/// The settings of these names, as what heads a journal.
-pub(crate) fn only(config: &impl Serialize, keys: &[&str]) -> Map<String, Value> {
+/// Keys that name a model, and what its content is called: another model may lie at the same path.
+const MODEL_KEYS: [(&str, &str); 3] = [
+    ("model_name_or_path", "model_content"),
+    ("adapter_name_or_path", "adapter_content"),
+    ("reward_model", REWARD_MODEL_CONTENT),
+];
+
+/// What the content of `reward_model` is called.
+pub(crate) const REWARD_MODEL_CONTENT: &str = "reward_model_content";
+
+/// The settings of these names, as what heads a journal; with models, what their folders hold.
+///
+/// # Errors
+/// When a model's file cannot be read.
+pub(crate) fn only(config: &impl Serialize, keys: &[&str]) -> Result<Map<String, Value>, Error> {
     let all = serde_json::to_value(config).expect("plain text and numbers");
     let known = keys.iter().filter_map(|&key| Some((key.to_owned(), all.get(key)?.clone())));
-    known.collect()
+    let mut settings: Map<String, Value> = known.collect();
+    for (key, content) in MODEL_KEYS {
+        let Some(path) = settings.get(key).and_then(Value::as_str).map(PathBuf::from) else {
+            continue;
+        };
+        let found = stages::fingerprint(&path).map_err(|source| Error::Io { path, source })?;
+        settings.extend(found.map(|found| (content.to_owned(), found.into())));
+    }
+    Ok(settings)
 }
 
 /// The settings that a journal was begun under.
@@ -155,6 +176,22 @@ mod tests {
     use serde_json::json;
 
     use super::*;
+
+    #[test]
+    fn another_model_at_the_same_path_is_another_setting() {
+        let folder = tempfile::tempdir().unwrap();
+        let weights = folder.path().join("model.safetensors");
+        let config = json!({"reward_model": folder.path(), "model_name_or_path": "http://one/"});
+        let of = |bytes: &[u8]| {
+            std::fs::write(&weights, bytes).unwrap();
+            only(&config, &["reward_model", "model_name_or_path"]).unwrap()
+        };
+        let (first, second) = (of(b"one"), of(b"two"));
+        assert_eq!(first.len(), 3, "{first:?}");
+        compare(Path::new("journal"), &of(b"one"), &first).unwrap();
+        let error = compare(Path::new("journal"), &first, &second).unwrap_err().to_string();
+        assert!(error.contains("reward_model_content: "), "{error}");
+    }
 
     #[test]
     fn two_spellings_of_a_path_are_one_setting() {

@@ -20,7 +20,7 @@ use serde_json::{Map, Value};
 use sha2::{Digest, Sha256};
 
 use crate::Error;
-use crate::journal::{DRAWING_KEYS, Journal, only};
+use crate::journal::{DRAWING_KEYS, Journal, REWARD_MODEL_CONTENT, only};
 use crate::policy::Policy;
 use crate::run::{Watch, write_config};
 
@@ -54,9 +54,10 @@ const RESPONSES_FILE: &str = "responses.jsonl";
 const STATISTICS_FILE: &str = "statistics.json";
 
 /// Keys that shape what is found out about it; all others may change between a run and its continuation.
-const SCORING_KEYS: [&str; 6] = [
+const SCORING_KEYS: [&str; 7] = [
     "responses_from",
     "reward_model",
+    REWARD_MODEL_CONTENT,
     "reward_model_name",
     "require_format",
     "min_thought_length",
@@ -139,12 +140,12 @@ pub fn build(
     Ok(statistics)
 }
 
-/// What a journal depends on: keys, and what stands in the data set.
+/// What a journal depends on: keys, and what models' folders and the data set hold.
 fn settings(config: &PreferencesConfig, num_prompts: usize) -> Result<Map<String, Value>, Error> {
     let path = &config.run.dataset;
     let content = std::fs::read(path).map_err(|source| Error::Io { path: path.clone(), source })?;
     let keys = [&DRAWING_KEYS[..], &["dataset"], &SCORING_KEYS].concat();
-    let mut settings = only(config, &keys);
+    let mut settings = only(config, &keys)?;
     settings.insert("num_prompts".to_owned(), num_prompts.into());
     settings.insert("dataset_sha256".to_owned(), stages::hex(&Sha256::digest(&content)).into());
     Ok(settings)
@@ -213,12 +214,15 @@ fn quartiles(gaps: &mut [f64]) -> Option<[f64; 5]> {
 
 fn pair(prompt: &Sample, candidates: &[Candidate<'_>], picked: Picked) -> Preference {
     let (chosen, rejected) = (&candidates[picked.chosen], &candidates[picked.rejected]);
+    // Form decides some pairs whatever the scores: they would read as ties or as labels turned round.
+    let score =
+        |candidate: &Candidate<'_>| candidate.score.filter(|_| picked.kind == PairKind::Score);
     Preference {
         prompt: labelled(prompt, picked.kind),
         chosen: chosen.text.to_owned(),
         rejected: rejected.text.to_owned(),
-        score_chosen: chosen.score,
-        score_rejected: rejected.score,
+        score_chosen: score(chosen),
+        score_rejected: score(rejected),
     }
 }
 

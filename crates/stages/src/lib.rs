@@ -24,7 +24,9 @@
 mod error;
 mod store;
 mod ask;
+mod fingerprint;
 
 pub use ask::{Found, Keyed, Responded, Stage, question_key, request_key};
 pub use error::Error;
+pub use fingerprint::fingerprint;
 pub use store::{Entry, IN_MEMORY, Spending, Store, database, hex, key};

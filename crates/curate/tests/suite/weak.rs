@@ -82,6 +82,23 @@ fn a_pair_without_scores_stops_the_run_or_is_left_out() {
 }
 
 #[test]
+fn another_surrogate_at_the_same_path_is_asked_anew() {
+    let folder = tempfile::tempdir().unwrap();
+    let surrogate = folder.path().join("surrogate");
+    std::fs::create_dir(&surrogate).unwrap();
+    let config = CurateConfig {
+        reward_model: Some(surrogate.display().to_string()),
+        ..scored(folder.path(), &[pair("Fine?", "good 9", "bad 1")])
+    };
+    let mut scorer = Numbers(0);
+    for (weights, num_asked) in [("one", 1), ("one", 1), ("two", 2), ("one", 2)] {
+        std::fs::write(surrogate.join("value_head.safetensors"), weights).unwrap();
+        run(&config, None, Some(&mut scorer));
+        assert_eq!(scorer.0, num_asked, "{weights}");
+    }
+}
+
+#[test]
 fn settings_that_cannot_be_used_are_named() {
     let folder = tempfile::tempdir().unwrap();
     let good = config(folder.path(), &[]);

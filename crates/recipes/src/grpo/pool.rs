@@ -112,7 +112,7 @@ impl Pass<'_> {
     /// Goes on where an interrupted pass under the same settings ended.
     fn run(&mut self, path: &Path, notices: &mut dyn FnMut(&Notice)) -> Result<Vec<Line>, Error> {
         let keys = [&DRAWING_KEYS[..], &["repetition_penalty"]].concat();
-        let mut settings = only(self.config, &keys);
+        let mut settings = only(self.config, &keys)?;
         settings.extend(identity(self.questions));
         let mut journal = Journal::<Line>::open(path, &settings)?;
         let missing =

@@ -212,6 +212,34 @@ fn other_samples_are_not_mixed_in() {
 }
 
 #[test]
+fn another_model_at_the_same_path_is_another_setting() {
+    let place = place(&[Some("3")]);
+    let (reward, policy) = (place.path("reward"), place.path("policy"));
+    fs::create_dir(&reward).unwrap();
+    fs::create_dir(&policy).unwrap();
+    for entry in fs::read_dir(taught()).unwrap() {
+        let entry = entry.unwrap();
+        fs::copy(entry.path(), policy.join(entry.file_name())).unwrap();
+    }
+    let head = reward.join("value_head.safetensors");
+    fs::write(&head, "one").unwrap();
+    let (reward, model) = (quoted(&reward), quoted(&policy));
+    let keys = [("reward_model", reward.as_str()), ("model_name_or_path", &model)];
+    let build =
+        || build(&config(&place, &keys), scored_by(&mut LikesThree::default()), Watch::nobody());
+    build().unwrap();
+    fs::write(&head, "one").unwrap();
+    build().unwrap();
+    fs::write(&head, "two").unwrap();
+    let error = build().unwrap_err().to_string();
+    assert!(error.contains("(reward_model_content: "), "{error}");
+    fs::write(&head, "one").unwrap();
+    fs::write(policy.join("generation_config.json"), "{}").unwrap();
+    let error = build().unwrap_err().to_string();
+    assert!(error.contains("(model_content: "), "{error}");
+}
+
+#[test]
 fn a_prompt_longer_than_the_context_is_counted_and_passed_over() {
     let place = place(&[Some("3")]);
     let file = place.path("train.jsonl");
