@@ -5,10 +5,10 @@ use std::path::{Path, PathBuf};
 
 use schema::{Content, Message, Part, Role, Sample};
 
-use crate::jsonl::read_lines;
+use crate::jsonl::lines;
 use crate::{Error, Result};
 
-/// The samples of one JSONL file, each with as many image tags as images, and every image file there.
+/// The samples of one JSONL file, each with as many image tags before its response as images, and every image file there.
 #[derive(Clone, Debug)]
 pub struct Dataset {
     /// The file.
@@ -24,15 +24,49 @@ impl Dataset {
     /// # Errors
     ///
     /// Names file and line of the first line that is no sample, has another number of image tags than of images, or
-    /// names an image file that does not exist.
+    /// names an image file that does not exist. Tags in a response at the end are words of it.
     pub fn read(path: impl AsRef<Path>) -> Result<Self> {
-        let path = path.as_ref();
-        let (lines, samples) = read_lines::<Sample>(path)?.into_iter().unzip();
-        let dataset = Self { path: path.to_owned(), samples, lines };
-        for (sample, &line) in dataset.samples.iter().zip(&dataset.lines) {
-            dataset.check(sample, line)?;
-        }
+        let mut dataset = Self::none(path.as_ref());
+        lines(path.as_ref())?.try_for_each(|line| dataset.add(line))?;
         Ok(dataset)
+    }
+
+    /// As [`Self::read`], but bad lines are left out; with them comes why.
+    ///
+    /// # Errors
+    ///
+    /// When the file itself cannot be read.
+    pub fn read_what_is_good(path: impl AsRef<Path>) -> Result<(Self, Vec<Error>)> {
+        let mut dataset = Self::none(path.as_ref());
+        let mut bad = vec![];
+        for line in lines(path.as_ref())? {
+            match dataset.add(line) {
+                Err(error @ Error::Io { .. }) => return Err(error),
+                Err(error) => bad.push(error),
+                Ok(()) => {}
+            }
+        }
+        Ok((dataset, bad))
+    }
+
+    fn none(path: &Path) -> Self {
+        Self { path: path.to_owned(), samples: vec![], lines: vec![] }
+    }
+
+    fn add(&mut self, line: Result<(usize, Sample)>) -> Result<()> {
+        let (line, sample) = line?;
+        self.check(&sample, line)?;
+        self.samples.push(sample);
+        self.lines.push(line);
+        Ok(())
+    }
+
+    /// Drops the samples whose flag is not set.
+    pub fn keep(&mut self, is_kept: &[bool]) {
+        let mut flags = is_kept.iter();
+        self.samples.retain(|_| flags.next().is_some_and(|kept| *kept));
+        let mut flags = is_kept.iter();
+        self.lines.retain(|_| flags.next().is_some_and(|kept| *kept));
     }
 
     /// Where an entry of [`Sample::images`] lies: relative paths start at the file's folder. A `data:` URL is no path.
@@ -56,7 +90,7 @@ impl Dataset {
     }
 
     fn check(&self, sample: &Sample, line: usize) -> Result<()> {
-        let (tags, images) = (num_image_tags(&sample.messages), sample.images.len());
+        let (tags, images) = (num_image_tags(prompt_turns(sample)), sample.images.len());
         if tags != images {
             return Err(Error::ImageCount { path: self.path.clone(), line, tags, images });
         }
@@ -102,6 +136,14 @@ fn parts(message: &Message) -> Option<&[Part]> {
 /// The path that an image part brings itself.
 fn own_image(part: &Part) -> Option<&str> {
     if let Part::Image { image } = part { image.as_deref() } else { None }
+}
+
+/// The turns that lead to a response at the end.
+fn prompt_turns(sample: &Sample) -> &[Message] {
+    match sample.messages.split_last() {
+        Some((last, rest)) if last.role == Role::Assistant => rest,
+        _ => &sample.messages,
+    }
 }
 
 /// The sample without its last turn when that is the assistant's: what a model is asked.

@@ -25,6 +25,54 @@ pub fn read_lines<T: DeserializeOwned>(path: &Path) -> Result<Vec<(usize, T)>> {
 ///
 /// When the file cannot be opened; each line may be an error as well.
 pub fn lines<T: DeserializeOwned>(path: &Path) -> Result<impl Iterator<Item = Result<(usize, T)>>> {
+    lines_by(path, |text| serde_json::from_str(text))
+}
+
+/// As [`lines`], but a number may be NaN or infinite as Python's `json` writes it; such a one is read as text.
+///
+/// # Errors
+///
+/// As for [`lines`].
+pub(crate) fn python_lines<T: DeserializeOwned>(
+    path: &Path,
+) -> Result<impl Iterator<Item = Result<(usize, T)>>> {
+    lines_by(path, |text| {
+        let parsed = serde_json::from_str(text);
+        parsed.or_else(|error| match quoted(text) {
+            Some(quoted) => serde_json::from_str(&quoted),
+            None => Err(error),
+        })
+    })
+}
+
+/// The line with quotes around what is no number in JSON; `None` where there is none.
+fn quoted(text: &str) -> Option<String> {
+    let (mut quoted, mut rest) = (String::with_capacity(text.len()), text);
+    let (mut is_text, mut has_any) = (false, false);
+    while let Some(next) = rest.chars().next() {
+        let name = NO_NUMBERS.iter().find(|name| !is_text && rest.starts_with(**name));
+        let length = match (name, next) {
+            (Some(name), _) => name.len(),
+            (None, '\\') => 1 + rest[1..].chars().next().map_or(0, char::len_utf8),
+            (None, _) => next.len_utf8(),
+        };
+        is_text ^= next == '"';
+        has_any |= name.is_some();
+        let mark = if name.is_some() { "\"" } else { "" };
+        quoted.extend([mark, &rest[..length], mark]);
+        rest = &rest[length..];
+    }
+    has_any.then_some(quoted)
+}
+
+/// As Python's `json` spells them.
+const NO_NUMBERS: [&str; 3] = ["NaN", "-Infinity", "Infinity"];
+
+/// The lines of a file, each read by `parse`.
+fn lines_by<T>(
+    path: &Path,
+    parse: impl Fn(&str) -> serde_json::Result<T>,
+) -> Result<impl Iterator<Item = Result<(usize, T)>>> {
     let mut reader = BufReader::new(File::open(path).map_err(Error::io(path))?);
     let (path, mut bytes, mut line) = (path.to_owned(), Vec::new(), 0);
     Ok(std::iter::from_fn(move || {
@@ -36,7 +84,7 @@ pub fn lines<T: DeserializeOwned>(path: &Path) -> Result<impl Iterator<Item = Re
                 Ok(_) => {}
                 Err(error) => return Some(Err(error)),
             }
-            let parsed = parsed(&path, line, &bytes).transpose();
+            let parsed = parsed(&path, line, &bytes, &parse).transpose();
             if let Some(parsed) = parsed {
                 return Some(parsed.map(|value| (line, value)));
             }
@@ -45,7 +93,12 @@ pub fn lines<T: DeserializeOwned>(path: &Path) -> Result<impl Iterator<Item = Re
 }
 
 /// The value of a line; `None` when it is blank.
-fn parsed<T: DeserializeOwned>(path: &Path, line: usize, bytes: &[u8]) -> Result<Option<T>> {
+fn parsed<T>(
+    path: &Path,
+    line: usize,
+    bytes: &[u8],
+    parse: impl Fn(&str) -> serde_json::Result<T>,
+) -> Result<Option<T>> {
     let text = std::str::from_utf8(bytes).map_err(|error| Error::NotUtf8 {
         path: path.to_owned(),
         line,
@@ -54,7 +107,7 @@ fn parsed<T: DeserializeOwned>(path: &Path, line: usize, bytes: &[u8]) -> Result
     if text.trim().is_empty() {
         return Ok(None);
     }
-    serde_json::from_str(text).map(Some).map_err(|error| json_error(path, line, &error))
+    parse(text).map(Some).map_err(|error| json_error(path, line, &error))
 }
 
 /// Writes one line for each value. The file appears complete or not at all.
@@ -81,4 +134,21 @@ fn json_error(path: &Path, line: usize, error: &serde_json::Error) -> Error {
     let text = error.to_string();
     let reason = text.rsplit_once(" at line ").map_or(text.as_str(), |(reason, _)| reason);
     Error::Json { path: path.to_owned(), line, column: error.column(), reason: reason.to_owned() }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::quoted;
+
+    #[test]
+    fn what_is_no_number_is_quoted_outside_of_text_alone() {
+        for (line, want) in [
+            (r#"{"a":NaN,"b":-Infinity}"#, Some(r#"{"a":"NaN","b":"-Infinity"}"#)),
+            (r#"{"NaN":"\"NaN","b":[Infinity]}"#, Some(r#"{"NaN":"\"NaN","b":["Infinity"]}"#)),
+            (r#"{"a":"NaN ö","b":1}"#, None),
+            (r#"{"a":"#, None),
+        ] {
+            assert_eq!(quoted(line).as_deref(), want, "{line}");
+        }
+    }
 }

@@ -3,6 +3,7 @@
 //! ```text
 //! TRL        prompt?, chosen, rejected            each text or turns; no prompt: what both begin with
 //! ms-swift   messages, rejected_response | rejected_messages       the chosen response ends `messages`
+//!            query, response, rejected_response, system?, history?   or instruction, input?, output
 //! MMPR       question, chosen, rejected, image
 //! RLAIF-V    question, chosen, rejected, image with bytes, or image_path
 //! LLaVA-Critic   conversations: a question with two responses, and the verdict
@@ -14,7 +15,7 @@ use schema::{Message, Role, Sample};
 use serde::Serialize;
 
 use crate::dataset::missing_image;
-use crate::jsonl::lines;
+use crate::jsonl::python_lines;
 use crate::{Error, Result};
 
 mod columns;
@@ -57,22 +58,19 @@ pub struct Preferences {
 impl Preferences {
     /// Reads a file whose image paths are relative to `folder`, or to the file's own folder.
     ///
-    /// A pair that nothing can be learned from ([`PairFlaw`]) is left out and reported.
+    /// A line that holds no pair, or one that nothing can be learned from ([`PairFlaw`]), is left out and reported. Text
+    /// without any image tag takes its images before the first user turn, as TRL and InternVL do.
     ///
     /// # Errors
     ///
-    /// Names file and line of the first line that is no preference pair, or has another number of image tags than of
-    /// images. Text without any tag takes its images before the first user turn, as TRL and InternVL do.
+    /// When the file itself cannot be read.
     pub fn read(path: impl AsRef<Path>, folder: Option<&Path>) -> Result<Self> {
-        let path = path.as_ref();
-        let mut read = Self::none(path, folder);
-        for line in lines::<Row>(path)? {
-            read.add(line)?;
-        }
+        let (mut read, bad) = Self::read_what_is_good(path, folder)?;
+        bad.iter().for_each(|error| read.report.leave_out_line(error));
         Ok(read)
     }
 
-    /// As [`Self::read`], but lines that are no preference pairs are left out too; with them comes why.
+    /// As [`Self::read`], but lines that hold no pair are not in the report: with them comes why.
     ///
     /// # Errors
     ///
@@ -83,7 +81,7 @@ impl Preferences {
     ) -> Result<(Self, Vec<Error>)> {
         let mut read = Self::none(path.as_ref(), folder);
         let mut bad = vec![];
-        for line in lines::<Row>(path.as_ref())? {
+        for line in python_lines::<Row>(path.as_ref())? {
             match read.add(line) {
                 Err(error @ Error::Io { .. }) => return Err(error),
                 Err(error) => bad.push(error),
@@ -105,9 +103,17 @@ impl Preferences {
         let pair = row.pair().map_err(|fault| fault.at(&self.path, line))?;
         match self.flaw(&pair) {
             Some(flaw) => self.report.leave_out(flaw, self.at(line)),
-            None => self.keep(pair, line),
+            None => self.push(pair, line),
         }
         Ok(())
+    }
+
+    /// Drops the pairs whose flag is not set; the report stays as it is.
+    pub fn keep(&mut self, is_kept: &[bool]) {
+        let mut flags = is_kept.iter();
+        self.pairs.retain(|_| flags.next().is_some_and(|kept| *kept));
+        let mut flags = is_kept.iter();
+        self.lines.retain(|_| flags.next().is_some_and(|kept| *kept));
     }
 
     /// The folder that image paths are relative to.
@@ -124,7 +130,7 @@ impl Preferences {
         format!("{}:{line}", self.path.display())
     }
 
-    fn keep(&mut self, pair: Preference, line: usize) {
+    fn push(&mut self, pair: Preference, line: usize) {
         self.report.num_kept += 1;
         self.pairs.push(pair);
         self.lines.push(line);
@@ -142,13 +148,14 @@ impl Preference {
     pub fn flaw(&self) -> Option<PairFlaw> {
         let (chosen, rejected) = (self.chosen.trim(), self.rejected.trim());
         let is_bad = |score: Option<f64>| score.is_some_and(|score| !score.is_finite());
+        let is_half_scored = self.score_chosen.is_some() != self.score_rejected.is_some();
         if chosen.is_empty() {
             Some(PairFlaw::EmptyChosen)
         } else if rejected.is_empty() {
             Some(PairFlaw::EmptyRejected)
         } else if chosen == rejected {
             Some(PairFlaw::Identical)
-        } else if is_bad(self.score_chosen) || is_bad(self.score_rejected) {
+        } else if is_half_scored || is_bad(self.score_chosen) || is_bad(self.score_rejected) {
             Some(PairFlaw::Score)
         } else {
             None

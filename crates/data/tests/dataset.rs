@@ -65,6 +65,24 @@ fn image_parts_count_when_they_take_from_the_list() {
 }
 
 #[test]
+fn tags_in_the_response_are_its_own_words() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("rows.jsonl");
+    fs::write(folder.path().join("a.png"), b"").unwrap();
+    let said = |text: &str| {
+        let image = r#"{"role":"user","content":"<image>\nWhat?"}"#;
+        let answer = format!(r#"{{"role":"assistant","content":"{text}"}}"#);
+        format!(r#"{{"messages":[{image},{answer}],"images":["a.png"]}}"#)
+    };
+    let bad = r#"{"messages":[{"role":"user","content":"<image>"}]}"#;
+    fs::write(&path, [&said("The tag <image> stands for it."), bad, "{", GOOD].join("\n")).unwrap();
+    let (read, errors) = Dataset::read_what_is_good(&path).unwrap();
+    assert_eq!((read.line(0), read.line(1), read.samples.len()), (1, 4, 2));
+    assert!(errors[0].to_string().contains("rows.jsonl:2: the text has 1 image tags"));
+    assert!(errors[1].to_string().contains("rows.jsonl:3:"), "{}", errors[1]);
+}
+
+#[test]
 fn written_lines_read_back() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("rows.jsonl");

@@ -134,14 +134,108 @@ fn errors_name_file_and_line() {
     for (line, want) in cases {
         let folder = folder(&[LAYOUTS[0], "", line]);
         let path = folder.path().join("pairs.jsonl");
-        let error = Preferences::read(&path, None).unwrap_err().to_string();
+        let (read, bad) = Preferences::read_what_is_good(&path, None).unwrap();
         let want = format!("{}:3: {want}", path.display());
-        assert!(error.starts_with(&want), "{error:?} is not {want:?}");
+        assert!(bad[0].to_string().starts_with(&want), "{:?} is not {want:?}", bad[0]);
+        assert_eq!((read.pairs.len(), bad.len()), (1, 1));
     }
-    // Python writes NaN, which is no JSON: it has a place, too.
-    let nan = folder(&[r#"{"prompt":"a","chosen":"b","rejected":"c","score_chosen":NaN}"#]);
-    let error = Preferences::read(nan.path().join("pairs.jsonl"), None).unwrap_err().to_string();
-    assert!(error.contains("pairs.jsonl:1:58: "), "{error}");
+}
+
+#[test]
+fn every_kind_of_bad_line_is_counted_with_its_first_place() {
+    let pairs = read(&[
+        LAYOUTS[0],
+        r#"{"prompt":"a","chosen":"b","rejected":"c","score_chosen":NaN,"score_rejected":1}"#,
+        r#"{"prompt":"a","chosen":"b","rejected":"c","score_chosen":2,"score_rejected":-Infinity}"#,
+        r#"{"prompt":"a","chosen":"b","rejected":"c","score_chosen":null,"score_rejected":1}"#,
+        r#"{"prompt":"a","chosen":"b"}"#,
+        r#"{"prompt":"a","rejected":"b"}"#,
+        r#"{"prompt":"<image>?","chosen":"b","rejected":"c"}"#,
+        r#"{"prompt":"a","chosen":"b""#,
+        r#"{"prompt":7,"chosen":"b","rejected":"c"}"#,
+    ]);
+    assert_eq!((pairs.pairs.len(), pairs.report.num_left_out()), (1, 8));
+    let found = |flaw| {
+        let found = &pairs.report.left_out[&flaw];
+        (found.count, found.first.split("pairs.jsonl:").nth(1).unwrap().to_owned())
+    };
+    assert_eq!(found(PairFlaw::Score), (3, "2".to_owned()));
+    assert_eq!(found(PairFlaw::NoPair), (2, "5: there is no `rejected`".to_owned()));
+    let (count, first) = found(PairFlaw::Images);
+    assert!(count == 1 && first.starts_with("7: the text has 1 image tags"), "{first}");
+    let (count, first) = found(PairFlaw::Line);
+    assert!(count == 2 && first.starts_with("8:"), "{first}");
+}
+
+#[test]
+fn images_are_those_of_the_first_column_that_has_any() {
+    let none = json!({ "bytes": null, "path": null });
+    let line = |columns: serde_json::Value| {
+        let mut line = json!({ "prompt": "What?", "chosen": "good", "rejected": "bad" });
+        line.as_object_mut().unwrap().extend(columns.as_object().unwrap().clone());
+        read(&[&line.to_string()])
+    };
+    for columns in [
+        json!({ "image": none, "image_path": "a.png" }),
+        json!({ "images": [], "image": "a.png" }),
+        json!({ "images": null, "image": "", "image_path": "a.png" }),
+        json!({ "images": [none], "image": { "bytes": "", "path": "a.png" } }),
+    ] {
+        let read = line(columns.clone());
+        assert_eq!(read.pairs[0].prompt.images, ["a.png"], "{columns}");
+    }
+    for columns in [json!({ "image": none }), json!({ "images": ["a.png", none] })] {
+        let report = line(columns.clone()).report.to_string();
+        assert!(report.contains("an image has neither content nor path"), "{columns}: {report}");
+    }
+}
+
+#[test]
+fn messages_beside_both_sides_are_the_chosen_side_again() {
+    let turns = |text: &str| json!([{ "role": "user", "content": "What?" }, { "role": "assistant", "content": text }]);
+    let mut ultrafeedback = json!({
+        "prompt": "What?", "prompt_id": "1", "chosen": turns("good"), "rejected": turns("bad"),
+        "messages": turns("good"), "score_chosen": 8.0, "score_rejected": 7.5,
+    });
+    let with_prompt = ultrafeedback.clone();
+    ultrafeedback.as_object_mut().unwrap().remove("prompt");
+    let as_prompt = json!({
+        "messages": [{ "role": "user", "content": "What?" }], "chosen": "good", "rejected": "bad",
+    });
+    for line in [with_prompt, ultrafeedback, as_prompt] {
+        let read = read(&[&line.to_string()]);
+        let pair = &read.pairs[0];
+        assert_eq!((pair.chosen.as_str(), pair.rejected.as_str()), ("good", "bad"), "{line}");
+        let [question] = pair.prompt.messages.as_slice() else { panic!("{line}: {pair:?}") };
+        assert_eq!(text(question), "What?");
+    }
+}
+
+#[test]
+fn older_columns_of_ms_swift_and_alpacas_are_turns() {
+    let swift = json!({
+        "system": "Be.", "history": [["One?", "1"]], "query": "<image>What?", "response": "good",
+        "rejected_response": "bad", "images": ["a.png"], "kept": 1,
+    });
+    let alpaca = json!({
+        "instruction": "What", "input": "is it?", "output": "good", "rejected_response": "bad",
+    });
+    let read = read(&[&swift.to_string(), &alpaca.to_string()]);
+    let [swift, alpaca] = read.pairs.as_slice() else { panic!("{}", read.report) };
+    let turns: Vec<(Role, &str)> =
+        swift.prompt.messages.iter().map(|turn| (turn.role, text(turn))).collect();
+    let want = [
+        (Role::System, "Be."),
+        (Role::User, "One?"),
+        (Role::Assistant, "1"),
+        (Role::User, "<image>What?"),
+    ];
+    assert_eq!(turns, want);
+    assert_eq!(swift.prompt.extra.keys().collect::<Vec<_>>(), ["kept"]);
+    assert_eq!(text(&alpaca.prompt.messages[0]), "What\nis it?");
+    for pair in [swift, alpaca] {
+        assert_eq!((pair.chosen.as_str(), pair.rejected.as_str()), ("good", "bad"));
+    }
 }
 
 #[test]

@@ -120,6 +120,19 @@ impl ModelImage {
         }
     }
 
+    /// Decodes the pixels and forgets them.
+    ///
+    /// # Errors
+    ///
+    /// When the image is damaged.
+    pub fn check(&self) -> Result<()> {
+        match self {
+            Self::Tiles(image) => image.file().decode(),
+            Self::Patches(image) => image.file().decode(),
+        }
+        .map(drop)
+    }
+
     /// Equal for equal pixel values: a hash of the image's bytes and of everything that is done to them.
     pub fn key(&self) -> [u8; 32] {
         match self {

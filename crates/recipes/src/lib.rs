@@ -36,6 +36,7 @@ mod whole_lines;
 pub mod policy;
 mod best;
 mod journal;
+mod left_out;
 mod identity;
 pub mod choice;
 pub mod sft;

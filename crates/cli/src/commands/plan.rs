@@ -3,7 +3,7 @@
 use std::fmt;
 use std::path::Path;
 
-use ::data::{Dataset, Preferences, prompt_of};
+use ::data::{Dataset, prompt_of};
 use ::model::inspect::{Memory, PartSummary, Workload, inspect};
 use ::model::llm::Keep;
 use anyhow::{Context as _, Result};
@@ -142,26 +142,17 @@ impl Plan {
 
     /// Of mixed preference optimisation.
     pub(super) fn mpo(config: &MpoConfig) -> Result<Self> {
-        let folder = config.pairs.image_folder.as_deref();
-        let file = Preferences::read(&config.run.dataset, folder)?;
         let processor = Processor::load(&config.model.model_name_or_path)?;
-        let mut measured = Measured::default();
-        let max_length = config.pairs.max_length.min(processor.context_length);
-        for (index, pair) in file.pairs.iter().enumerate() {
-            let measure = || -> Result<_, preprocess::Error> {
-                let response = |text: &str| processor.response(&pair.prompt, text);
-                let prompt = processor.prompt(&pair.prompt, file.folder())?;
-                Ok((prompt, response(&pair.chosen)?.len(), response(&pair.rejected)?.len()))
-            };
-            match measure() {
-                Ok((prompt, chosen, rejected))
-                    if prompt.ids.len() + chosen.max(rejected) <= max_length =>
-                {
-                    measured.add(prompt.ids.len() + chosen + rejected, &prompt.images);
-                }
-                Ok(_) | Err(preprocess::Error::TooLong { .. }) => measured.num_too_long += 1,
-                Err(error) => return Err(error).with_context(|| file.place(index)),
+        let (mut measured, mut num_too_long) = (Measured::default(), 0);
+        let pairs = config.pairs.rendered(&config.run.dataset, &processor, &mut |notice| {
+            if let Notice::TooLong { count, .. } = notice {
+                num_too_long += count;
             }
+        })?;
+        measured.num_too_long = num_too_long;
+        for (prompt, responses) in &pairs {
+            let length = responses.iter().fold(prompt.ids.len(), |sum, ids| sum + ids.len());
+            measured.add(length, &prompt.images);
         }
         measured.check(&config.run.dataset, &config.model)?;
         let steps = config.num_steps(measured.lengths.len());

@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Number, Value};
 
 use super::critic::critique;
-use super::{Preference, answer};
+use super::{PairFlaw, Preference, answer};
 use crate::{Error, num_image_tags};
 
 /// Why a line is no preference pair.
@@ -45,6 +45,9 @@ pub enum PairFault {
     /// A judgement of LLaVA-Critic that compares no two responses, or finds none better.
     #[error("`conversations`: {0}")]
     NoComparison(&'static str),
+    /// An image column names an image without content or path.
+    #[error("an image has neither content nor path")]
+    EmptyImage,
     /// Images without a turn to put them in.
     #[error("{images} images, but no user turn to show them in")]
     NoUserTurn {
@@ -54,6 +57,19 @@ pub enum PairFault {
 }
 
 impl PairFault {
+    /// The kind under which it is counted.
+    pub(super) fn flaw(&self) -> PairFlaw {
+        match self {
+            Self::OtherImages
+            | Self::ImageCount { .. }
+            | Self::EmptyImage
+            | Self::NoUserTurn { .. } => PairFlaw::Images,
+            Self::Missing(_) | Self::NoPrompt | Self::NoAnswer { .. } | Self::NoComparison(_) => {
+                PairFlaw::NoPair
+            }
+        }
+    }
+
     /// The fault as this crate's error.
     pub(super) fn at(self, path: &Path, line: usize) -> Error {
         Error::Pair { path: path.to_owned(), line, fault: self }
@@ -76,8 +92,8 @@ pub(super) struct Row {
     image_path: Option<String>,
     conversations: Option<Vec<Utterance>>,
     rejected_images: Option<Images>,
-    score_chosen: Option<f64>,
-    score_rejected: Option<f64>,
+    score_chosen: Option<Plain>,
+    score_rejected: Option<Plain>,
     #[serde(alias = "solution")]
     answer: Option<Plain>,
     #[serde(flatten)]
@@ -133,6 +149,11 @@ impl Plain {
             Self::Number(number) => number.to_string(),
         }
     }
+
+    /// Its number; NaN where it is none.
+    fn number(self) -> f64 {
+        self.text().trim().parse().unwrap_or(f64::NAN)
+    }
 }
 
 /// One image or several.
@@ -159,11 +180,26 @@ struct Stored {
 }
 
 impl Images {
-    fn list(self) -> Vec<String> {
+    /// Their names; `None` for one that has neither content nor path.
+    fn names(self) -> Vec<Option<String>> {
         match self {
-            Self::Several(images) => images.into_iter().filter_map(Image::name).collect(),
-            Self::One(image) => image.name().into_iter().collect(),
+            Self::Several(images) => images.into_iter().map(Image::name).collect(),
+            Self::One(image) => vec![image.name()],
         }
+    }
+
+    /// The images of the first column that has any.
+    fn first(columns: impl IntoIterator<Item = Self>) -> Result<Vec<String>, PairFault> {
+        let mut is_any_empty = false;
+        for column in columns {
+            let names = column.names();
+            if names.iter().any(Option::is_some) {
+                let names: Option<Vec<String>> = names.into_iter().collect();
+                return names.ok_or(PairFault::EmptyImage);
+            }
+            is_any_empty |= !names.is_empty();
+        }
+        if is_any_empty { Err(PairFault::EmptyImage) } else { Ok(vec![]) }
     }
 }
 
@@ -171,11 +207,11 @@ impl Image {
     /// Its path, or its content as a URL.
     fn name(self) -> Option<String> {
         match self {
-            Self::Named(name) => Some(name),
-            Self::Stored(Stored { bytes: Some(bytes), .. }) => {
+            Self::Named(name) => Some(name).filter(|name| !name.is_empty()),
+            Self::Stored(Stored { bytes: Some(bytes), .. }) if !bytes.is_empty() => {
                 Some(format!("data:image/unknown;base64,{bytes}"))
             }
-            Self::Stored(Stored { path, .. }) => path,
+            Self::Stored(Stored { path, .. }) => path.filter(|path| !path.is_empty()),
         }
     }
 }
@@ -191,9 +227,9 @@ impl Row {
     /// The pair, whatever it is worth.
     pub(super) fn pair(mut self) -> Result<Preference, PairFault> {
         let path = self.image_path.take().map(|path| Images::One(Image::Named(path)));
-        let images = self.images.take().or(self.image.take()).or(path);
-        let images = images.map_or(vec![], Images::list);
-        let others = self.rejected_images.take().map_or(vec![], Images::list);
+        let columns = [self.images.take(), self.image.take(), path];
+        let images = Images::first(columns.into_iter().flatten())?;
+        let others = Images::first(self.rejected_images.take())?;
         if !others.is_empty() && others != images {
             return Err(PairFault::OtherImages);
         }
@@ -208,6 +244,8 @@ impl Row {
         let messages = with_tags(sides.prompt, images.len())?;
         let Self { id, answer, extra, score_chosen, score_rejected, .. } = self;
         let (id, answer) = (id.map(Plain::text), answer.map(Plain::text));
+        let [score_chosen, score_rejected] =
+            [score_chosen, score_rejected].map(|score| score.map(Plain::number));
         let prompt = Sample { id, messages, images, answer, completion: None, extra };
         Ok(Preference { prompt, chosen, rejected, score_chosen, score_rejected })
     }
@@ -221,7 +259,7 @@ impl Row {
                 [&critique.chosen, &critique.rejected].map(|t| vec![answer(t)]);
             return Ok(Sides { prompt: vec![user(critique.question)], chosen, rejected });
         }
-        if let Some(mut prompt) = self.messages.take() {
+        if let Some(mut prompt) = self.conversation() {
             let rejected = self.rejected_messages.take().map(Turns::Messages);
             let rejected = rejected.or(self.rejected_response.take()).or(self.rejected.take());
             let rejected = rejected.ok_or(PairFault::Missing("rejected_response"))?;
@@ -245,6 +283,60 @@ impl Row {
             None => implicit(chosen, rejected),
         }
     }
+}
+
+impl Row {
+    /// The turns of `messages`, or of ms-swift's older columns. Beside a chosen response, `messages` is the prompt where
+    /// there is no other; else it repeats the chosen side, as in UltraFeedback.
+    fn conversation(&mut self) -> Option<Vec<Message>> {
+        let is_prompt = |turns: &[Message]| turns.last().is_some_and(|t| t.role != Role::Assistant);
+        match (&self.messages, &self.chosen) {
+            (Some(_), None) => self.messages.take(),
+            (Some(turns), Some(_)) => {
+                let has_prompt = self.prompt.is_some() || self.question.is_some();
+                let is_needed = !has_prompt && is_prompt(turns);
+                self.messages.take().filter(|_| is_needed)
+            }
+            (None, None) if self.prompt.is_none() && self.question.is_none() => {
+                queried(&mut self.extra)
+            }
+            (None, _) => None,
+        }
+    }
+}
+
+/// The turns of `query` and `response`, with `system` and `history`, or of `instruction`, `input` and `output`.
+fn queried(columns: &mut Map<String, Value>) -> Option<Vec<Message>> {
+    let has = |query: &str, response: &str| {
+        [query, response].iter().all(|column| columns.get(*column).is_some_and(Value::is_string))
+    };
+    let is_query = has("query", "response");
+    if !is_query && !has("instruction", "output") {
+        return None;
+    }
+    let mut text = |column: &str| match columns.remove(column) {
+        Some(Value::String(text)) if !text.is_empty() => Some(text),
+        _ => None,
+    };
+    let system = text("system");
+    let (query, response) = match is_query {
+        true => (text("query"), text("response")),
+        false => {
+            let parts = [text("instruction"), text("input")];
+            (Some(parts.into_iter().flatten().collect::<Vec<_>>().join("\n")), text("output"))
+        }
+    };
+    let history: Vec<[String; 2]> = columns
+        .remove("history")
+        .and_then(|turns| serde_json::from_value(turns).ok())
+        .unwrap_or_default();
+    let turn = |role, text: String| Message { role, content: Content::Text(text) };
+    let mut turns: Vec<Message> = system.into_iter().map(|text| turn(Role::System, text)).collect();
+    for [asked, said] in history {
+        turns.extend([user(asked), answer(&said)]);
+    }
+    turns.extend([user(query.unwrap_or_default()), answer(&response.unwrap_or_default())]);
+    Some(turns)
 }
 
 /// TRL's implicit prompt: what both sides begin with, in turns or in characters.

@@ -82,9 +82,13 @@ pub struct PairConfig {
     /// Folder that image paths are relative to; the data set's own when absent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub image_folder: Option<PathBuf>,
-    /// What happens to pairs that teach nothing: same responses, an empty one, a missing image.
+    /// What happens to lines that hold no pair, and to pairs that teach nothing: same responses, an empty one, a missing
+    /// or damaged image, a score that is none, a rejected response that scores higher.
     #[serde(default)]
     pub bad_pairs: BadPairs,
+    /// Pairs whose scores, where both are known, differ by no more than this are ties, left out and counted.
+    #[serde(default = "min_score_gap")]
+    pub min_score_gap: f64,
 }
 
 /// What happens to something that cannot be used.
@@ -137,6 +141,11 @@ fn all_losses() -> Vec<PreferenceLoss> {
 /// InternVL2.5-MPO's scripts.
 fn max_length() -> usize {
     8192
+}
+
+/// More than rounding makes of equal scores, and less than any judge means.
+fn min_score_gap() -> f64 {
+    1e-3
 }
 
 impl PreferenceConfig {
@@ -225,6 +234,8 @@ impl Recipe for MpoConfig {
         self.objective.validate()?;
         self.rounds.validate()?;
         in_range(self.pairs.max_length > 0, "max_length", &0, "at least 1")?;
+        let gap = self.pairs.min_score_gap;
+        in_range(gap >= 0.0 && gap.is_finite(), "min_score_gap", &gap, "at least 0")?;
         let patience = self.validation.early_stopping_patience;
         in_range(patience != Some(0), "early_stopping_patience", &0, "at least 1")?;
         match (patience, &self.validation.eval_dataset) {

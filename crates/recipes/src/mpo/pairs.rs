@@ -2,13 +2,14 @@
 
 use std::path::Path;
 
-use data::Preferences;
+use data::{PairFlaw, PairReport, Preferences};
 use model::pack::{Pack, Prefix};
-use preprocess::{ModelImage, Prompt};
+use preprocess::{ModelImage, Processor, Prompt};
 
 use super::{BadPairs, PairConfig};
 use crate::Error;
 use crate::identity::{Identity, key};
+use crate::left_out::LeftOut;
 use crate::policy::{ImageInput, Policy, slots};
 use crate::run::Notice;
 
@@ -47,24 +48,9 @@ impl Pairs {
         policy: &Policy,
         notices: &mut dyn FnMut(&Notice),
     ) -> Result<Self, Error> {
-        let file = Preferences::read(path, config.image_folder.as_deref())?;
-        report_left_out(&file, config.bad_pairs, notices)?;
-        let max_length = config.max_length.min(policy.processor.context_length);
-        let (mut pairs, mut num_long) = (Self { pairs: vec![], places: vec![] }, 0);
-        for (index, preference) in file.pairs.iter().enumerate() {
-            let place = file.place(index);
-            match tokens(preference, file.folder(), policy) {
-                Ok(pair) if pair.length() <= max_length => {
-                    pairs.pairs.push(pair);
-                    pairs.places.push(place);
-                }
-                Ok(_) | Err(preprocess::Error::TooLong { .. }) => num_long += 1,
-                Err(error) => return Err(Error::of_sample(&place)(error)),
-            }
-        }
-        if num_long > 0 {
-            notices(&Notice::TooLong { count: num_long, max_length });
-        }
+        let (pairs, places): (Vec<Pair>, _) =
+            render(path, config, &policy.processor, notices)?.into_iter().unzip();
+        let pairs = Self { pairs, places };
         let num_text = pairs.pairs.iter().filter(|pair| pair.prompt.images.is_empty()).count();
         policy.check_text(path, num_text, pairs.len(), notices)?;
         Ok(pairs)
@@ -111,17 +97,62 @@ impl Pairs {
     }
 }
 
+impl PairConfig {
+    /// The pairs of a file that are used, prompt, chosen and rejected response of each: what a plan counts before
+    /// weights load.
+    ///
+    /// # Errors
+    /// A file that cannot be read; pairs that teach nothing, where they are to end the run.
+    pub fn rendered(
+        &self,
+        path: &Path,
+        processor: &Processor,
+        notices: &mut dyn FnMut(&Notice),
+    ) -> Result<Vec<(Prompt, [Vec<u32>; 2])>, Error> {
+        let pairs = render(path, self, processor, notices)?.into_iter();
+        Ok(pairs.map(|(pair, _)| (pair.prompt, [pair.chosen, pair.rejected])).collect())
+    }
+}
+
+/// The pairs of a file that are used, each with its place.
+fn render(
+    path: &Path,
+    config: &PairConfig,
+    processor: &Processor,
+    notices: &mut dyn FnMut(&Notice),
+) -> Result<Vec<(Pair, String)>, Error> {
+    let file = Preferences::read(path, config.image_folder.as_deref())?;
+    let max_length = config.max_length.min(processor.context_length);
+    let mut left_out = LeftOut::of(&file, config.min_score_gap);
+    let mut pairs = Vec::new();
+    for (index, preference) in file.pairs.iter().enumerate() {
+        let place = file.place(index);
+        if left_out.by_scores(preference, &place) {
+            continue;
+        }
+        match tokens(preference, file.folder(), processor) {
+            Ok(pair) if pair.length() > max_length => left_out.add_long(),
+            // Different texts may be one to the model, such as with and without a tag that the prompt opens.
+            Ok(pair) if pair.chosen == pair.rejected => left_out.add(PairFlaw::Identical, place),
+            Ok(pair) => pairs.push((pair, place)),
+            Err(error) => left_out.add_failed(&error, &place),
+        }
+    }
+    let pairs = left_out.undamaged(pairs, |pair: &Pair| &pair.prompt.images);
+    left_out.tell(config.bad_pairs, max_length, notices)?;
+    Ok(pairs)
+}
+
 /// Says what was left out of a file, or ends the run over it.
 pub(crate) fn report_left_out(
-    file: &Preferences,
+    path: &Path,
+    report: PairReport,
     bad_pairs: BadPairs,
     notices: &mut dyn FnMut(&Notice),
 ) -> Result<(), Error> {
-    if file.report.num_left_out() == 0 {
-        return Ok(());
-    }
-    let (path, report) = (file.path.clone(), file.report.clone());
+    let path = path.to_owned();
     match bad_pairs {
+        _ if report.num_left_out() == 0 => Ok(()),
         BadPairs::Stop => Err(Error::BadPairs { path, report }),
         BadPairs::Skip => {
             notices(&Notice::BadPairs { path, report });
@@ -133,13 +164,13 @@ pub(crate) fn report_left_out(
 fn tokens(
     preference: &data::Preference,
     folder: &Path,
-    policy: &Policy,
+    processor: &Processor,
 ) -> Result<Pair, preprocess::Error> {
     let prompt = &preference.prompt;
-    let response = |text: &str| policy.processor.response(prompt, text);
+    let response = |text: &str| processor.response(prompt, text);
     Ok(Pair {
         chosen: response(&preference.chosen)?,
         rejected: response(&preference.rejected)?,
-        prompt: policy.processor.prompt(prompt, folder)?,
+        prompt: processor.prompt(prompt, folder)?,
     })
 }

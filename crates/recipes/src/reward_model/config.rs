@@ -54,12 +54,13 @@ pub struct PairConfig {
     /// Folder that image paths are relative to; each data set's own when absent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub image_folder: Option<PathBuf>,
-    /// What happens to pairs that teach nothing: same responses, an empty one, a missing image.
+    /// What happens to lines that hold no pair, and to pairs that teach nothing: same responses, an empty one, a missing
+    /// or damaged image, a score that is none, a rejected response that scores higher.
     #[serde(default)]
     pub bad_pairs: BadPairs,
     /// Pairs whose scores, where both are known, differ by no more than this are ties, left out and
     /// counted.
-    #[serde(default)]
+    #[serde(default = "min_score_gap")]
     pub min_score_gap: f64,
     /// Where the loss reads the values of a pair.
     #[serde(default)]
@@ -102,6 +103,11 @@ pub struct StageConfig {
     /// Take one stage alone, 1 or 2, with `learning_rate` and `num_train_epochs` as its own.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub stage: Option<u8>,
+}
+
+/// More than rounding makes of equal scores, and less than any judge means.
+fn min_score_gap() -> f64 {
+    1e-3
 }
 
 /// Long enough for thoughts; LLaMA-Factory's example, from which the other habits of this stage come,

@@ -1,16 +1,16 @@
 //! Preference files to the pairs that train and those that are held out.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::path::Path;
 
-use data::{Order, Preference, Preferences};
-use preprocess::{Judged, Processor};
+use data::{Order, PairFlaw, Preference, Preferences};
+use preprocess::{Judged, ModelImage, Processor};
 
 use super::{PairConfig, RewardConfig};
 use crate::Error;
 use crate::config::in_range;
 use crate::identity::{self, Identity};
-use crate::mpo::report_left_out;
+use crate::left_out::LeftOut;
 use crate::run::Notice;
 
 /// One pair as the model reads it.
@@ -39,13 +39,6 @@ pub(super) fn identity(train: &[JudgedPair]) -> Identity {
     Identity::of("pairs", train.iter().map(JudgedPair::key))
 }
 
-/// What was left out of a file besides what [`Preferences::read`] reports.
-#[derive(Default)]
-struct LeftOut {
-    num_ties: usize,
-    num_long: usize,
-}
-
 impl Pairs {
     /// Reads the files of a stage. Pairs that nothing can be learned from are left out and told to
     /// `notices`, or end the run.
@@ -55,22 +48,20 @@ impl Pairs {
         notices: &mut dyn FnMut(&Notice),
     ) -> Result<Self, Error> {
         let mut pairs = Self { train: Vec::new(), held_out: Vec::new() };
+        let mut prompts = Prompts::default();
         for path in config.datasets() {
-            let read = usable(config, path, notices)?;
-            let held_out = held_out_prompts(config, &read);
-            for (judged, index) in judge_all(config, processor, &read, notices)? {
-                let pair = JudgedPair { judged, place: read.place(index) };
-                match held_out.contains(&key(&read.pairs[index])) {
+            let all = usable(config, path, processor, notices)?;
+            prompts.draw(&all, config);
+            for Usable { pair, prompt } in all {
+                match prompts.held_out.contains(&prompt) {
                     true => pairs.held_out.push(pair),
                     false => pairs.train.push(pair),
                 }
             }
         }
         if let Some(path) = &config.pairs.eval_dataset {
-            let read = usable(config, path, notices)?;
-            for (judged, index) in judge_all(config, processor, &read, notices)? {
-                pairs.held_out.push(JudgedPair { judged, place: read.place(index) });
-            }
+            let all = usable(config, path, processor, notices)?;
+            pairs.held_out.extend(all.into_iter().map(|usable| usable.pair));
         }
         pairs.check(config)?;
         Ok(pairs)
@@ -91,66 +82,71 @@ impl Pairs {
     }
 }
 
-/// A file without the pairs that nothing can be learned from.
+/// A pair that something can be learned from, and what names its prompt.
+struct Usable {
+    pair: JudgedPair,
+    prompt: String,
+}
+
+/// The pairs of a file that are no ties and not too long, rendered.
 fn usable(
     config: &RewardConfig,
     path: &Path,
-    notices: &mut dyn FnMut(&Notice),
-) -> Result<Preferences, Error> {
-    let read = Preferences::read(path, config.pairs.image_folder.as_deref())?;
-    report_left_out(&read, config.pairs.bad_pairs, notices)?;
-    Ok(read)
-}
-
-/// The pairs of a file that are no ties and not too long, rendered, each with its number.
-fn judge_all(
-    config: &RewardConfig,
     processor: &Processor,
-    read: &Preferences,
     notices: &mut dyn FnMut(&Notice),
-) -> Result<Vec<(Judged, usize)>, Error> {
-    let max_length = config.pairs.max_length.min(processor.context_length);
-    let (mut judged, mut left_out) = (Vec::new(), LeftOut::default());
-    for (index, pair) in read.pairs.iter().enumerate() {
-        if pair.margin().is_some_and(|margin| margin <= config.pairs.min_score_gap) {
-            left_out.num_ties += 1;
+) -> Result<Vec<Usable>, Error> {
+    let PairConfig { max_length, image_folder, bad_pairs, min_score_gap, .. } = &config.pairs;
+    let file = Preferences::read(path, image_folder.as_deref())?;
+    let max_length = *max_length.min(&processor.context_length);
+    let mut left_out = LeftOut::of(&file, *min_score_gap);
+    let mut judged = Vec::new();
+    for (index, pair) in file.pairs.iter().enumerate() {
+        let place = file.place(index);
+        if left_out.by_scores(pair, &place) {
             continue;
         }
         let responses = [pair.chosen.as_str(), pair.rejected.as_str()];
-        match processor.judged(&pair.prompt, &responses, read.folder()) {
-            Ok(one) if one.longest() <= max_length => judged.push((one, index)),
-            Ok(_) | Err(preprocess::Error::TooLong { .. }) => left_out.num_long += 1,
-            Err(error) => return Err(Error::of_sample(&read.place(index))(error)),
+        match processor.judged(&pair.prompt, &responses, file.folder()) {
+            Ok(one) if one.longest() > max_length => left_out.add_long(),
+            Ok(one) if one.branches[0] == one.branches[1] => {
+                left_out.add(PairFlaw::Identical, place);
+            }
+            Ok(one) => judged.push(((one, index), place)),
+            Err(error) => left_out.add_failed(&error, &place),
         }
     }
-    let LeftOut { num_ties, num_long } = left_out;
-    if num_ties > 0 {
-        let min_score_gap = config.pairs.min_score_gap;
-        notices(&Notice::Ties { path: read.path.clone(), count: num_ties, min_score_gap });
-    }
-    if num_long > 0 {
-        notices(&Notice::TooLong { count: num_long, max_length });
-    }
-    Ok(judged)
+    let judged = left_out.undamaged(judged, |(one, _): &(Judged, usize)| &one.images);
+    left_out.tell(*bad_pairs, max_length, notices)?;
+    let usable = judged.into_iter().map(|((judged, index), place)| Usable {
+        prompt: key(&file.pairs[index], &judged.images),
+        pair: JudgedPair { judged, place },
+    });
+    Ok(usable.collect())
 }
 
-/// The prompts of a file whose pairs are held out: a share drawn by the seed. A prompt's pairs stay
-/// together, or the model would be measured on what it was taught.
-fn held_out_prompts(config: &RewardConfig, read: &Preferences) -> BTreeSet<String> {
-    let share = config.pairs.split_dataset_ratio;
-    let mut prompts = BTreeMap::new();
-    for (index, pair) in read.pairs.iter().enumerate() {
-        prompts.entry(key(pair)).or_insert(index);
-    }
-    let mut prompts: Vec<(usize, String)> =
-        prompts.into_iter().map(|(key, at)| (at, key)).collect();
-    prompts.sort_unstable();
-    let num = (prompts.len() as f64 * share).round() as usize;
-    let order = Order::shuffled(prompts.len(), config.run.seed).take(num);
-    order.map(|index| prompts[index].1.clone()).collect()
+/// The prompts of all files so far.
+#[derive(Default)]
+struct Prompts {
+    seen: BTreeSet<String>,
+    /// Those whose pairs are held out. A prompt's pairs stay together, or the model would be measured on what it was
+    /// taught.
+    held_out: BTreeSet<String>,
 }
 
-/// What makes two pairs those of one prompt.
-fn key(pair: &Preference) -> String {
-    serde_json::json!([pair.prompt.messages, pair.prompt.images]).to_string()
+impl Prompts {
+    /// Draws a share of the prompts that a file adds, by the seed. Prompts of earlier files keep their lot, so that two
+    /// stages, of which the second adds a file, hold out the same.
+    fn draw(&mut self, pairs: &[Usable], config: &RewardConfig) {
+        let all = pairs.iter().map(|usable| &usable.prompt);
+        let new: Vec<&String> = all.filter(|prompt| self.seen.insert((*prompt).clone())).collect();
+        let num = (new.len() as f64 * config.pairs.split_dataset_ratio).round() as usize;
+        let order = Order::shuffled(new.len(), config.run.seed).take(num);
+        self.held_out.extend(order.map(|index| new[index].clone()));
+    }
+}
+
+/// What makes two pairs those of one prompt: its turns, and its pictures whatever their names.
+fn key(pair: &Preference, images: &[ModelImage]) -> String {
+    let images: Vec<[u8; 32]> = images.iter().map(ModelImage::key).collect();
+    serde_json::json!([pair.prompt.messages, images]).to_string()
 }

@@ -7,6 +7,7 @@ use recipes::run::Watch;
 use serde_json::{Value, json};
 
 use crate::common::{Log, Place, quoted};
+use crate::reward_model::{append, bad_lines};
 
 /// A pair about one of the pictures.
 fn pair(picture: usize, chosen: &str, rejected: &str) -> Value {
@@ -70,6 +71,30 @@ fn pairs_that_teach_nothing_are_reported_and_left_out_or_stop_the_run() {
     let long = [("max_length", "10"), ("output_dir", &quoted(&place.path("third")))];
     let error = mpo(&place.config(&long), Watch::nobody()).err().unwrap().to_string();
     assert!(error.ends_with("no samples"), "{error}");
+}
+
+#[test]
+fn bad_lines_are_counted_and_skipped_or_end_the_run() {
+    let place = place(&pairs("7", "4")).with("max_steps", 1);
+    let (lines, words): (Vec<_>, Vec<_>) = bad_lines(&place).into_iter().unzip();
+    append(&place, lines);
+    // The template opens the thought, so both responses are one to the model.
+    let thought = pair(0, "<think>\nso</think>3", "so</think>3");
+    let mut tie = pair(1, "good", "bad");
+    (tie["score_chosen"], tie["score_rejected"]) = (json!(1.0000001), json!(1.0));
+    let mut inverted = tie.clone();
+    inverted["score_rejected"] = json!(2.0);
+    append(&place, [thought, tie, inverted].map(|line| line.to_string()));
+    let log = Log::default();
+    mpo(&place.config(&[]), log.watch()).unwrap();
+    let [notice] = &log.lines("BadPairs")[..] else { panic!("one notice") };
+    let words = words.into_iter().chain(["num_kept: 5", "Identical", "Inverted", "count: 3"]);
+    words.for_each(|word| assert!(notice.contains(word), "{word}: {notice}"));
+    let [ties] = &log.lines("Ties")[..] else { panic!("one notice") };
+    assert!(ties.contains("count: 1"), "{ties}");
+    let keys = [("bad_pairs", "stop"), ("output_dir", &quoted(&place.path("other")))];
+    let error = mpo(&place.config(&keys), Watch::nobody()).err().unwrap().to_string();
+    assert!(error.contains("9 left out: "), "{error}");
 }
 
 #[test]

@@ -1,12 +1,13 @@
 //! The reward model as a run: the golden loss, what it learns, leaves out and measures, and its stages.
 
+use std::collections::BTreeMap;
 use std::fs;
 use std::path::Path;
 
 use model::reward_model::RewardModel;
 use recipes::config::Recipe;
 use recipes::policy::load_trained_head;
-use recipes::reward_model::{RewardConfig, reward_model};
+use recipes::reward_model::{RewardConfig, reward_model, training_pairs};
 use recipes::run::{WEIGHTS_FILE, Watch};
 use serde_json::{Value, json};
 use tensor::DType;
@@ -134,12 +135,6 @@ fn a_head_grown_on_an_assembled_model_learns_to_rank_held_out_pairs() {
 
 #[test]
 fn what_teaches_nothing_is_left_out_and_told() {
-    let scored = |chosen: f64, rejected: f64| {
-        let mut line = pair(Some(0), "good", "bad");
-        line["score_chosen"] = json!(chosen);
-        line["score_rejected"] = json!(rejected);
-        line
-    };
     let mut lines = pairs("7", "four");
     lines.extend([pair(Some(0), "same", " same"), pair(Some(1), "", "bad")]);
     lines.extend([scored(5.0, 5.0), scored(5.0, 4.9), scored(5.0, 1.0)]);
@@ -154,6 +149,72 @@ fn what_teaches_nothing_is_left_out_and_told() {
     let none = reward_model(&place.config(&[("max_length", "3")]), || log.watch());
     assert!(none.map(drop).unwrap_err().to_string().ends_with("no samples"));
     assert!(log.lines("TooLong")[0].contains("count: 5"), "{:?}", log.lines("TooLong"));
+}
+
+/// Lines that hold no pair, or one that cannot be shown, with words of what is told of each.
+pub(crate) fn bad_lines(place: &Place) -> Vec<(String, &'static str)> {
+    fs::write(place.path("text.png"), "no picture").unwrap();
+    let whole = fs::read(place.path("image.png")).unwrap();
+    fs::write(place.path("half.png"), &whole[..whole.len() / 2]).unwrap();
+    let shown = |image: &str| {
+        let mut line = pair(Some(0), "good", "bad");
+        line["images"] = json!([image]);
+        line.to_string()
+    };
+    let mut nan = pair(Some(0), "good", "bad").to_string();
+    nan.insert_str(1, r#""score_chosen":NaN,"score_rejected":1.0,"#);
+    vec![
+        (nan, "Score"),
+        (r#"{"prompt": "Sum?", "chosen": "good"}"#.to_owned(), "there is no `rejected`"),
+        (shown("text.png"), "Unreadable"),
+        (shown("half.png"), "Unreadable"),
+        (shown("data:image/png;base64,AAAA"), "Unreadable"),
+        (pair(None, "good", "bad").to_string().replace("Sum?", "<image>Sum?"), "Images"),
+        ("{".to_owned(), "Line"),
+    ]
+}
+
+/// Adds lines to a place's data.
+pub(crate) fn append(place: &Place, lines: impl IntoIterator<Item = String>) {
+    let file = place.path("train.jsonl");
+    let text = fs::read_to_string(&file).unwrap();
+    let lines: Vec<String> = lines.into_iter().collect();
+    fs::write(file, format!("{text}{}\n", lines.join("\n"))).unwrap();
+}
+
+#[test]
+fn bad_lines_are_counted_and_skipped_or_end_the_run() {
+    let place = place(&pairs("7", "four")).with("max_steps", 1);
+    let (lines, words): (Vec<_>, Vec<_>) = bad_lines(&place).into_iter().unzip();
+    append(&place, lines);
+    let log = Log::default();
+    reward_model(&place.config(&[]), || log.watch()).unwrap();
+    let [notice] = &log.lines("BadPairs")[..] else { panic!("one notice") };
+    assert!(notice.contains("num_kept: 4") && notice.contains("count: 3"), "{notice}");
+    assert!(words.iter().all(|word| notice.contains(word)), "{notice}");
+    let error = refusal(&place, &[("bad_pairs", "stop")]);
+    assert!(error.contains("4 pairs kept, 7 left out: "), "{error}");
+}
+
+#[test]
+fn scores_that_are_near_or_the_other_way_round_do_not_train_by_default() {
+    let mut lines = pairs("7", "four");
+    lines.extend([scored(1.0000001, 1.0), scored(1.0, 1.0), scored(1.0, 2.0), scored(2.0, 1.0)]);
+    let place = place(&lines).with("max_steps", 1);
+    let log = Log::default();
+    reward_model(&place.config(&[]), || log.watch()).unwrap();
+    let [ties] = &log.lines("Ties")[..] else { panic!("one notice") };
+    assert!(ties.contains("count: 2"), "{ties}");
+    let [notice] = &log.lines("BadPairs")[..] else { panic!("one notice") };
+    assert!(notice.contains("Inverted: Found { count: 1"), "{notice}");
+}
+
+/// A pair with scores.
+fn scored(chosen: f64, rejected: f64) -> Value {
+    let mut line = pair(Some(0), "good", "bad");
+    line["score_chosen"] = json!(chosen);
+    line["score_rejected"] = json!(rejected);
+    line
 }
 
 #[test]
@@ -214,6 +275,29 @@ fn a_share_of_the_prompts_is_held_out_with_all_its_pairs() {
     let measured: Vec<bool> =
         metrics.iter().map(|step| step.contains_key("eval_accuracy")).collect();
     assert_eq!(measured, [false, true, true]);
+}
+
+#[test]
+fn a_prompt_of_both_files_is_held_out_of_both() {
+    let place = place(&pairs("7", "four"))
+        .with("max_steps", 1)
+        .with("split_dataset_ratio", 0.5)
+        .with("stage", 2);
+    // The same pictures under other names, with other responses.
+    let mut again = pairs("seven", "three three");
+    for (number, line) in again.iter_mut().enumerate() {
+        let name = format!("copy-{number}.bmp");
+        fs::copy(place.path(&format!("{number}.bmp")), place.path(&name)).unwrap();
+        line["images"] = json!([name]);
+    }
+    let text = write(&place, "text.jsonl", &again);
+    let config: RewardConfig = place.config(&[("text_dataset", &text)]);
+    let processor = preprocess::Processor::load(&model()).unwrap();
+    let train = training_pairs(&config, &processor, &mut |_| {}).unwrap();
+    let mut seen: BTreeMap<[u8; 32], usize> = BTreeMap::new();
+    train.iter().for_each(|pair| *seen.entry(pair.images[0].key()).or_default() += 1);
+    // Two of four prompts train, each with its pairs of both files.
+    assert_eq!(seen.into_values().collect::<Vec<_>>(), [2, 2]);
 }
 
 /// Multimodal pairs, then these and pairs of text.
