@@ -5,6 +5,7 @@
 //!                                  a killed run goes on from here
 //! ```
 
+use std::collections::BTreeSet;
 use std::fs::{File, OpenOptions};
 use std::io::Write;
 use std::path::{Path, PathBuf};
@@ -32,6 +33,22 @@ impl Input {
         ensure!(!dataset.samples.is_empty(), "{}: no lines", path.display());
         let lines = read_lines(path)?.into_iter().map(|(_, line)| line).collect();
         Ok(Self { dataset, lines })
+    }
+
+    /// As [`Self::read`], without lines that are no sample or cannot be shown; with them comes why.
+    pub(crate) fn read_what_is_good(path: &Path) -> Result<(Self, Vec<data::Error>)> {
+        let (dataset, bad) = Dataset::read_what_is_good(path)?;
+        let kept: BTreeSet<usize> = (0..dataset.samples.len()).map(|at| dataset.line(at)).collect();
+        let lines = data::lines::<Map<String, Value>>(path)?.filter_map(Result::ok);
+        let lines = lines.filter(|(number, _)| kept.contains(number)).map(|(_, line)| line);
+        Ok((Self { lines: lines.collect(), dataset }, bad))
+    }
+
+    /// Drops the lines that are not to be kept.
+    pub(crate) fn keep(&mut self, is_kept: &[bool]) {
+        let mut flags = is_kept.iter();
+        self.lines.retain(|_| flags.next().is_some_and(|kept| *kept));
+        self.dataset.keep(is_kept);
     }
 
     /// Number of lines.

@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use clap::{Args, Subcommand};
 use eval::Benchmark;
+use recipes::mpo::BadPairs;
 
 use super::{ModelArgs, RecipeArgs};
 
@@ -42,6 +43,10 @@ pub(crate) struct RewardScoreArgs {
     /// The same lines with their scores.
     #[arg(long)]
     pub output: PathBuf,
+    /// What happens to lines that can get no score, such as those without their image or longer than the context: `skip`
+    /// leaves them out and counts them, `stop` ends the command before it begins.
+    #[arg(long, default_value = "skip", value_parser = super::named::<BadPairs>)]
+    pub bad_scores: BadPairs,
 }
 
 /// `sightline reward compare`.
@@ -62,6 +67,10 @@ pub(crate) struct RewardCompareArgs {
     /// The same with scores.
     #[arg(long)]
     pub output: PathBuf,
+    /// What happens to lines that can get no score, such as those without their image or longer than the context: `skip`
+    /// leaves them out and counts them, `stop` ends the command before it begins.
+    #[arg(long, default_value = "skip", value_parser = super::named::<BadPairs>)]
+    pub bad_scores: BadPairs,
 }
 
 /// `sightline reward data`.

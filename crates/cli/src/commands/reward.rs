@@ -4,14 +4,17 @@ use std::collections::BTreeSet;
 use std::fmt;
 use std::path::Path;
 
+use ::data::PairReport;
 use anyhow::{Context as _, Result, bail};
 use model::feature_cache::FeatureCache;
 use model::reward_model::RewardModel;
 use model::value_head::ValueHead;
-use preprocess::Processor;
+use preprocess::{ModelImage, Processor};
+use recipes::mpo::BadPairs;
 use recipes::policy::load_trained_head;
 use recipes::reward_model::{RewardConfig, reward_model};
 use rollout::Judge;
+use schema::Sample;
 use serde::Serialize;
 
 use super::plan::Plan;
@@ -93,6 +96,57 @@ impl Doubtful {
             ));
         }
     }
+}
+
+/// Lines that can get no score.
+#[derive(Default)]
+struct Unscored {
+    count: usize,
+    /// Where the first is, and what is wrong with it.
+    first: Option<String>,
+}
+
+impl Unscored {
+    /// One more.
+    fn add(&mut self, reason: &dyn fmt::Display) {
+        self.count += 1;
+        self.first.get_or_insert_with(|| reason.to_string());
+    }
+
+    /// Several of which the first is known.
+    fn add_report(&mut self, report: &PairReport) {
+        self.count += report.num_left_out();
+        if report.num_left_out() > 0 {
+            self.first.get_or_insert_with(|| report.to_string());
+        }
+    }
+
+    /// Says how many are left out, or that nothing is left; ends the command where none may be.
+    fn tell(
+        &self,
+        (path, num_good): (&Path, usize),
+        bad_scores: BadPairs,
+        context: &Context,
+    ) -> Result<()> {
+        let Some(first) = &self.first else { return Ok(()) };
+        let path = path.display();
+        let told = format!("{path}: {} lines can get no score, the first: {first}", self.count);
+        if bad_scores == BadPairs::Stop {
+            bail!("{told}; --bad-scores skip leaves them out");
+        }
+        anyhow::ensure!(num_good > 0, "{told}; no other is left");
+        context.progress.warn(&told);
+        Ok(())
+    }
+}
+
+/// Why a prompt's responses can get no score, the model aside.
+fn refusal(
+    processor: &Processor,
+    (prompt, responses, folder): (&Sample, &[&str], &Path),
+) -> Result<(), preprocess::Error> {
+    let judged = processor.judged(prompt, responses, folder)?;
+    judged.images.iter().try_for_each(ModelImage::check)
 }
 
 /// Finite scores, or an error: a score that is none is not to be used.

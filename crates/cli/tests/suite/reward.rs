@@ -249,9 +249,57 @@ fn lines_that_cannot_be_scored_are_named() {
     let arguments = [&arguments[..], &["--output", text(&output)]].concat();
     let question = json!({"role": "user", "content": "Why?"});
     write_lines(&input, &[json!({"messages": [question]})]);
-    fail(&arguments, 1, &["in.jsonl:1: no assistant's turn to score at the end"]);
+    fail(&arguments, 1, &["in.jsonl:1: no assistant's turn to score at the end", "no other"]);
     let compare = ["reward", "compare", "--model", text(&model), "--input", text(&input)];
     write_lines(&input, &[json!({"messages": [question], "responses": ["one"]})]);
     let compare = [&compare[..], &["--output", text(&output)]].concat();
     fail(&compare, 1, &["in.jsonl:1", "fewer than two responses"]);
+}
+
+#[test]
+fn bad_lines_are_skipped_and_counted_or_end_the_command() {
+    let folder = tempfile::tempdir().unwrap();
+    let (input, output) = (folder.path().join("in.jsonl"), folder.path().join("out.jsonl"));
+    let model = model();
+    let on = |command: &'static str| {
+        let places = ["--model", text(&model), "--input", text(&input), "--output", text(&output)];
+        [&["reward", command][..], &places].concat().into_iter().map(str::to_owned).collect()
+    };
+    std::fs::write(folder.path().join("wide.bmp"), bitmap(2000, 1)).unwrap();
+    let asked = |image: &str| json!({"role": "user", "content": format!("<image>{image}")});
+    let turns = |images: &[&str], asked: Value, said: &str| {
+        let turns = json!([asked, {"role": "assistant", "content": said}]);
+        json!({"messages": turns, "images": images, "responses": [said, "No."]})
+    };
+    let plain = || json!({"role": "user", "content": "Why?"});
+    write_lines(
+        &input,
+        &[
+            turns(&[], plain(), "The tag <image> stands for a picture."),
+            turns(&["gone.png"], asked(""), "So."),
+            turns(&["wide.bmp"], asked(""), "So."),
+            turns(&[], plain(), &"long ".repeat(40_000)),
+            turns(&[], plain(), "So."),
+        ],
+    );
+    for command in ["score", "compare"] {
+        let arguments: Vec<String> = on(command);
+        let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
+        let said = succeed_json(&arguments);
+        assert_eq!(said["num_unscored"], 3, "{said}");
+        assert_eq!(lines(&output).len(), 2);
+        std::fs::remove_file(&output).unwrap();
+        let stop = [&arguments[..], &["--bad-scores", "stop"]].concat();
+        fail(&stop, 1, &["3 lines can get no score", "in.jsonl:2"]);
+    }
+}
+
+/// A black picture.
+fn bitmap(width: u32, height: u32) -> Vec<u8> {
+    let row = (3 * width).next_multiple_of(4);
+    let words = [54 + row * height, 0, 54, 40, width, height, 1 | 24 << 16, 0, row * height];
+    let mut file = b"BM".to_vec();
+    file.extend(words.into_iter().flat_map(u32::to_le_bytes));
+    file.resize(54 + (row * height) as usize, 0);
+    file
 }

@@ -4,13 +4,14 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, Result};
 use data::{Preference, Preferences, prompt_of, read_lines};
+use preprocess::Processor;
 use reward::{PairwiseSummary, pairwise};
 use rollout::Judge;
 use schema::Sample;
 use serde::Serialize;
 use serde_json::{Map, Value, json};
 
-use super::{BATCH, Doubtful, finite, open};
+use super::{BATCH, Doubtful, Unscored, finite, open, refusal};
 use crate::Context;
 use crate::args::RewardCompareArgs;
 use crate::commands::generate::identity;
@@ -38,6 +39,8 @@ struct Group {
 struct Written<'a> {
     output: &'a Path,
     num_prompts: usize,
+    /// Lines that can get no score.
+    num_unscored: usize,
     #[serde(flatten)]
     doubtful: Doubtful,
     /// Of pairs: how often the chosen response scores higher, and by how much.
@@ -47,17 +50,13 @@ struct Written<'a> {
 
 /// Compares the responses of a file.
 pub(super) fn run(args: &RewardCompareArgs, context: &Context) -> Result<()> {
-    let input = Input::read(&args.input)?;
-    if let Input::Pairs(pairs) = &input
-        && pairs.report.num_left_out() > 0
-    {
-        context.progress.warn(&format!("{}: {}", args.input.display(), pairs.report));
-    }
+    let (input, unscored) = Input::read_what_is_good(args)?;
+    unscored.tell((&args.input, input.len()), args.bad_scores, context)?;
     let mut doubtful = Doubtful::default();
     (0..input.len()).for_each(|index| doubtful.count(&input.item(index).1));
     doubtful.tell(&args.input, context);
-    let text = std::fs::read_to_string(&args.input)?;
-    let mut output = Growing::open(&args.output, &format!("{}\n{text}", identity(&args.model)), 1)?;
+    let settings = format!("{}\n{}", identity(&args.model), input.identity(&args.input)?);
+    let mut output = Growing::open(&args.output, &settings, 1)?;
     let mut judge = open(&args.model, context)?;
     let total = input.len();
     let mut meter = context.progress.meter("prompts", Unit::Items, Some(total as u64));
@@ -70,7 +69,9 @@ pub(super) fn run(args: &RewardCompareArgs, context: &Context) -> Result<()> {
     meter.finish();
     output.commit()?;
     let pairs = input.summary(&args.output)?;
-    let written = Written { output: &args.output, num_prompts: total, doubtful, pairs };
+    let num_unscored = unscored.count;
+    let written =
+        Written { output: &args.output, num_prompts: total, num_unscored, doubtful, pairs };
     context.output.show(&written, |written| {
         let place = format!("{}: {} prompts", written.output.display(), written.num_prompts);
         match written.pairs {
@@ -85,18 +86,58 @@ pub(super) fn run(args: &RewardCompareArgs, context: &Context) -> Result<()> {
 }
 
 impl Input {
-    /// Reads a file; its first line says of which kind it is.
-    fn read(path: &Path) -> Result<Self> {
-        let lines: Vec<(usize, Map<String, Value>)> = read_lines(path)?;
-        if lines.first().is_none_or(|(_, line)| !line.contains_key("responses")) {
-            return Ok(Self::Pairs(Preferences::read(path, None)?));
+    /// What of a file can be compared.
+    fn read_what_is_good(args: &RewardCompareArgs) -> Result<(Self, Unscored)> {
+        let mut unscored = Unscored::default();
+        let mut input = Self::read(&args.input, &mut unscored)?;
+        let processor = Processor::load(&args.model.model)?;
+        let is_good: Vec<bool> = (0..input.len())
+            .map(|index| {
+                let (prompt, responses, folder) = input.item(index);
+                let refused = refusal(&processor, (prompt, &responses, folder)).err();
+                let place = input.place(index);
+                refused.inspect(|error| unscored.add(&format!("{place}: {error}"))).is_none()
+            })
+            .collect();
+        input.keep(&is_good);
+        Ok((input, unscored))
+    }
+
+    /// Reads a file; its first readable line says of which kind it is.
+    fn read(path: &Path, unscored: &mut Unscored) -> Result<Self> {
+        let first = data::lines::<Map<String, Value>>(path)?.find_map(Result::ok);
+        if first.is_none_or(|(_, line)| !line.contains_key("responses")) {
+            let pairs = Preferences::read(path, None)?;
+            unscored.add_report(&pairs.report);
+            return Ok(Self::Pairs(pairs));
         }
         let folder = path.parent().unwrap_or(Path::new("")).to_owned();
-        let groups = lines.into_iter().map(|(number, line)| {
-            let place = format!("{}:{number}", path.display());
-            Group::read(line, place.clone()).context(place)
-        });
-        Ok(Self::Groups { folder, groups: groups.collect::<Result<_>>()? })
+        let mut groups = vec![];
+        for line in data::lines(path)? {
+            match line.map_err(anyhow::Error::from).and_then(|line| Group::read(line, path)) {
+                Ok(group) => groups.push(group),
+                Err(error) => unscored.add(&format!("{error:#}")),
+            }
+        }
+        Ok(Self::Groups { folder, groups })
+    }
+
+    /// Drops the items that are not to be kept.
+    fn keep(&mut self, is_kept: &[bool]) {
+        match self {
+            Self::Groups { groups, .. } => {
+                let mut flags = is_kept.iter();
+                groups.retain(|_| flags.next().is_some_and(|kept| *kept));
+            }
+            Self::Pairs(pairs) => pairs.keep(is_kept),
+        }
+    }
+
+    /// All of a file that shapes the output.
+    fn identity(&self, path: &Path) -> Result<String> {
+        let places: Vec<String> = (0..self.len()).map(|index| self.place(index)).collect();
+        let text = std::fs::read(path).with_context(|| path.display().to_string())?;
+        Ok(format!("{}\n{}", places.join("\n"), String::from_utf8_lossy(&text)))
     }
 
     fn len(&self) -> usize {
@@ -174,12 +215,14 @@ impl Input {
 }
 
 impl Group {
-    fn read(line: Map<String, Value>, place: String) -> Result<Self> {
-        let sample: Sample = serde_json::from_value(Value::Object(line.clone()))?;
+    fn read((number, line): (usize, Map<String, Value>), path: &Path) -> Result<Self> {
+        let place = format!("{}:{number}", path.display());
+        let sample = serde_json::from_value(Value::Object(line.clone()));
+        let sample: Sample = sample.with_context(|| place.clone())?;
         let responses = line.get("responses").cloned().unwrap_or_default();
-        let responses: Vec<String> =
-            serde_json::from_value(responses).context("\"responses\" is no list of texts")?;
-        anyhow::ensure!(responses.len() > 1, "fewer than two responses to compare");
+        let responses: Vec<String> = serde_json::from_value(responses)
+            .with_context(|| format!("{place}: \"responses\" is no list of texts"))?;
+        anyhow::ensure!(responses.len() > 1, "{place}: fewer than two responses to compare");
         Ok(Self { place, prompt: prompt_of(&sample), responses, line })
     }
 }

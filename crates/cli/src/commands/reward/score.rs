@@ -4,12 +4,13 @@ use std::path::Path;
 
 use anyhow::{Context as _, Result, bail};
 use data::prompt_of;
+use preprocess::Processor;
 use rollout::Judge;
 use schema::{Content, Part, Role, Sample};
 use serde::Serialize;
 use serde_json::{Map, Value};
 
-use super::{BATCH, Doubtful, finite, open};
+use super::{BATCH, Doubtful, Unscored, finite, open, refusal};
 use crate::Context;
 use crate::args::RewardScoreArgs;
 use crate::commands::generate::identity;
@@ -30,6 +31,8 @@ struct Written<'a> {
     output: &'a Path,
     num_scores: usize,
     num_empty: usize,
+    /// Lines that can get no score.
+    num_unscored: usize,
 }
 
 /// Lines whose responses answer one prompt.
@@ -41,7 +44,8 @@ struct Group {
 
 /// Scores a file.
 pub(super) fn run(args: &RewardScoreArgs, context: &Context) -> Result<()> {
-    let input = Input::read(&args.input)?;
+    let (input, unscored) = read(args)?;
+    unscored.tell((&args.input, input.len()), args.bad_scores, context)?;
     let mut doubtful = Doubtful::default();
     for index in 0..input.len() {
         doubtful.count(&[&response(&input, index)?]);
@@ -62,10 +66,35 @@ pub(super) fn run(args: &RewardScoreArgs, context: &Context) -> Result<()> {
     meter.finish();
     output.commit()?;
     let Doubtful { num_empty, .. } = doubtful;
-    let written = Written { output: &args.output, num_scores: input.len(), num_empty };
+    let (num_scores, num_unscored) = (input.len(), unscored.count);
+    let written = Written { output: &args.output, num_scores, num_empty, num_unscored };
     context.output.show(&written, |written| {
         format!("{}: {} scores", written.output.display(), written.num_scores)
     })
+}
+
+/// The lines that can get a score.
+fn read(args: &RewardScoreArgs) -> Result<(Input, Unscored)> {
+    let (mut input, bad) = Input::read_what_is_good(&args.input)?;
+    let mut unscored = Unscored::default();
+    bad.iter().for_each(|error| unscored.add(error));
+    let processor = Processor::load(&args.model.model)?;
+    let is_good: Vec<bool> = (0..input.len())
+        .map(|index| {
+            let refused = check(&input, index, &processor).err();
+            refused.inspect(|error| unscored.add(&format!("{error:#}"))).is_none()
+        })
+        .collect();
+    input.keep(&is_good);
+    Ok((input, unscored))
+}
+
+/// Fails where a line can get no score.
+fn check(input: &Input, index: usize, processor: &Processor) -> Result<()> {
+    let response = response(input, index)?;
+    let prompt = prompt_of(&input.dataset.samples[index]);
+    let asked = (&prompt, &[response.as_str()][..], input.dataset.folder());
+    refusal(processor, asked).with_context(|| input.dataset.place(index))
 }
 
 /// The words of the assistant's turn that a line ends in.
