@@ -25,6 +25,12 @@ const FILE_BLOCKS: u64 = 8192;
 /// Ends of the names of files that shape what a model says.
 const EXTENSIONS: [&str; 6] = ["safetensors", "json", "jinja", "txt", "model", "gguf"];
 
+/// Files beside a model that say how it was made, and how long that took.
+const RECORDS: [&str; 3] = ["stage.json", "trainer_state.json", "checksums.json"];
+
+/// A longer header is no header of tensors; the limit of safetensors' own readers.
+const MAX_HEADER: u64 = 100_000_000;
+
 /// Names the content of a file, or of a folder's files that make a model: names, sizes and content count, not times.
 /// `None` where nothing is there, as at a server's address.
 ///
@@ -47,12 +53,16 @@ fn files(path: &Path) -> io::Result<Vec<PathBuf>> {
     }
     let entries = std::fs::read_dir(path)?.map(|entry| Ok(entry?.path()));
     let mut files = entries.collect::<io::Result<Vec<PathBuf>>>()?;
-    let is_of_model = |extension: &str| EXTENSIONS.contains(&extension);
-    files.retain(|file| {
-        file.is_file() && file.extension().and_then(|end| end.to_str()).is_some_and(is_of_model)
-    });
+    files.retain(|file| file.is_file() && is_of_model(file));
     files.sort_unstable();
     Ok(files)
+}
+
+fn is_of_model(file: &Path) -> bool {
+    let is_record =
+        file.file_name().is_some_and(|name| RECORDS.iter().any(|record| name == *record));
+    let end = file.extension().and_then(|end| end.to_str());
+    !is_record && end.is_some_and(|end| EXTENSIONS.contains(&end))
 }
 
 fn add_file(hash: &mut Sha256, path: &Path) -> io::Result<()> {
@@ -79,7 +89,7 @@ fn tensors(file: &mut File, size: u64) -> io::Result<Vec<Range<u64>>> {
     }
     file.read_exact(&mut length)?;
     let length = u64::from_le_bytes(length);
-    if length > size - 8 {
+    if length > MAX_HEADER.min(size - 8) {
         return Ok(vec![]);
     }
     let mut header = vec![0; length as usize];
@@ -139,7 +149,9 @@ mod tests {
         };
         let first = write("model.safetensors", &weights(1 << 20, 1));
         assert_eq!(write("model.safetensors", &weights(1 << 20, 1)), first, "written again");
-        assert_eq!(write("training.log", b"x"), first, "no file of a model");
+        for other in ["training.log", "trainer_state.json"] {
+            assert_eq!(write(other, b"x"), first, "no file of a model");
+        }
         let mut seen = vec![first];
         for (name, bytes) in [
             ("model.safetensors", weights(1 << 20, 2)),
