@@ -83,13 +83,17 @@ fn matching(content: &str) -> Option<usize> {
     None
 }
 
-/// Whether a box is part of the same answer as the next one.
+/// Whether a box is part of the same answer as the next one: "and" or "or" between them, or nothing but
+/// separators and names, as in `x = \boxed{1}, y = \boxed{2}`. Other words begin something new.
 fn belongs(content: &str, next: &str, between: &str) -> bool {
-    let between_length = between.chars().count();
-    let words =
-        || between.split(|c: char| !c.is_alphanumeric()).any(|word| word == "and" || word == "or");
-    between_length < NEAR
-        || (content != next && between_length < JOINED && (between.contains([',', ';']) || words()))
+    let length = between.chars().count();
+    let is_joint = |word: &&str| matches!(*word, "and" | "or");
+    let is_word =
+        |word: &&str| word.len() > 1 && !matches!(*word, "and" | "or" | "text" | "quad" | "qquad");
+    let words = || between.split(|c: char| !c.is_alphanumeric());
+    let joined = content != next && length < JOINED && between.contains([',', ';']);
+    let near = (length < NEAR || joined) && !words().any(|word| is_word(&word));
+    near || (content != next && length < JOINED && words().any(|word| is_joint(&word)))
 }
 
 #[cfg(test)]
@@ -105,6 +109,10 @@ mod tests {
             (r"\boxed{1} and then, quite far away, \boxed{2}", "1,2", "1,2"),
             (r"\boxed{1} is what I thought at first; now it is \boxed{1}", "1", "1"),
             (r"\boxed{3} was wrong so here it comes \boxed{4}", "3,4", "4"),
+            (r"\boxed{8} Wait, \boxed{7}", "8,7", "7"),
+            (r"\boxed{8} no, \boxed{7}", "8,7", "7"),
+            (r"$x=\boxed{8}$, $y = \boxed{7}$", "8,7", "8,7"),
+            (r"\boxed{8}\text{ or }\boxed{7}", "8,7", "8,7"),
             (r"\fbox{5}", "5", "5"),
             (r"\boxed 7", "7", "7"),
             (r"\boxed{7", "7", "7"),

@@ -24,7 +24,21 @@ const MAX_PAIRS: u32 = 300;
 
 /// Whether a prediction is the gold answer.
 pub(crate) fn equal(gold: &Expr, prediction: &Expr) -> bool {
-    Comparer { pairs: 0, budget: Budget::new() }.equal(gold, prediction)
+    same_name(gold, prediction)
+        || Comparer { pairs: 0, budget: Budget::new() }.equal(gold, prediction)
+}
+
+/// Whether two answers are one letter or one word, apart from case: in what is more than that, V and v
+/// are two variables.
+fn same_name(gold: &Expr, prediction: &Expr) -> bool {
+    let (Some(gold), Some(prediction)) = (letters(gold), letters(prediction)) else { return false };
+    gold.eq_ignore_ascii_case(&prediction)
+        && (gold.len() == 1 || is_word(&gold) || is_word(&prediction))
+}
+
+/// Whether letters are rather a word than a product of variables: three or more, all but the first small.
+fn is_word(letters: &str) -> bool {
+    letters.len() > 2 && letters.bytes().skip(1).all(|byte| byte.is_ascii_lowercase())
 }
 
 struct Comparer {
@@ -151,9 +165,19 @@ fn names(gold: &Expr, prediction: &Expr) -> Option<bool> {
     if !is_symbol(gold) && !is_symbol(prediction) {
         return None;
     }
+    // words are in lower case, products as written
     let spelled = |expr: &Expr| match expr {
-        Expr::Mul(factors) => factors.iter().map(Expr::letter).collect::<Option<String>>(),
+        Expr::Mul(_) => Some(letters(expr)?.to_lowercase()),
         _ => expr.letter().map(str::to_owned),
     };
     Some(spelled(gold)? == spelled(prediction)?)
+}
+
+/// The letters of a product of nothing but letters, or the only one.
+fn letters(expr: &Expr) -> Option<String> {
+    let letter = |expr: &Expr| expr.letter().filter(|name| name.len() == 1).map(str::to_owned);
+    match expr {
+        Expr::Mul(factors) => factors.iter().map(letter).collect(),
+        _ => letter(expr),
+    }
 }

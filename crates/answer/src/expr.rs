@@ -10,7 +10,7 @@ pub(crate) enum Expr {
     Number(Number),
     /// So many hundredths.
     Percent(Box<Expr>),
-    /// A variable, a name or a word, in lower case.
+    /// A variable, a name or a word; what has several letters is in lower case, Greek apart.
     Symbol(String),
     /// A number with a name.
     Constant(Constant),

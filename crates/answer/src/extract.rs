@@ -111,9 +111,9 @@ pub(crate) fn first<'a, T>(
     None
 }
 
-/// Whether a text is nothing but one number or one piece of arithmetic.
-pub(crate) fn is_numeral(text: &str) -> bool {
-    numeral::at(text, 0).is_some_and(|(_, end)| end == text.len())
+/// The length of the number or the arithmetic that a text begins with.
+pub(crate) fn numeral_at_start(text: &str) -> Option<usize> {
+    numeral::at(text, 0).map(|(_, end)| end)
 }
 
 struct Search<'a> {

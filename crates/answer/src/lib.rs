@@ -24,6 +24,7 @@
 //!
 //! This crate does not know of thoughts, letters of multiple choice, or rewards: that is `reward`.
 
+mod whole;
 mod extract;
 mod boxed;
 mod normalise;
@@ -43,6 +44,8 @@ use serde::{Deserialize, Serialize};
 
 use expr::Expr;
 use extract::Candidate;
+
+pub use whole::is_whole;
 
 /// Bytes of a text's candidates that are read, the one that passes the limit included.
 const MAX_READ: usize = 4096;
@@ -64,7 +67,15 @@ pub struct Answer {
     /// The answer in its normalised spelling.
     pub text: String,
     /// What it was read as, if it could be.
-    expr: Option<Expr>,
+    reading: Option<Reading>,
+}
+
+/// What a text was read as.
+#[derive(Clone, Debug)]
+struct Reading {
+    expr: Expr,
+    /// What it may mean as well: `3,5` without LaTeX is a list too, `20 N` is also the number alone.
+    other: Option<Expr>,
 }
 
 /// What made two answers the same.
@@ -88,22 +99,35 @@ pub enum Ground {
 impl Answer {
     /// Whether the answer could be read as mathematics.
     pub fn is_mathematics(&self) -> bool {
-        self.expr.is_some()
+        self.reading.is_some()
+    }
+}
+
+impl Reading {
+    /// What a gold answer says. Its unit may be a variable, so it is not left out here.
+    fn of_gold(&self) -> impl Iterator<Item = &Expr> {
+        let list = self.other.as_ref().filter(|other| matches!(other, Expr::Set(_)));
+        std::iter::once(&self.expr).chain(list)
+    }
+
+    /// What a prediction may say.
+    fn of_prediction(&self) -> impl Iterator<Item = &Expr> {
+        std::iter::once(&self.expr).chain(&self.other)
     }
 }
 
 /// Finds and reads the answer in a text; `None` when nothing in it looks like one.
 pub fn read(text: &str, extraction: Extraction) -> Option<Answer> {
     if extraction == Extraction::Bare
-        && let Some(answer) = read_whole(text.trim())
+        && let Some(answer) = whole::read(text.trim())
     {
         return Some(answer);
     }
     // what the first candidate said, should none be readable
     let mut fallback: Option<String> = None;
     let mut num_bytes = 0;
-    let expr = extract::first(text, extraction, |candidate| {
-        let (spelling, expr) = match num_bytes {
+    let reading = extract::first(text, extraction, |candidate| {
+        let (spelling, reading) = match num_bytes {
             0..=MAX_READ => read_candidate(candidate),
             _ => return None,
         };
@@ -111,11 +135,11 @@ pub fn read(text: &str, extraction: Extraction) -> Option<Answer> {
         if fallback.is_none() && !spelling.is_empty() {
             fallback = Some(spelling);
         }
-        expr
+        reading
     });
-    match (fallback, expr) {
+    match (fallback, reading) {
         (None, None) => None,
-        (text, expr) => Some(Answer { text: text.unwrap_or_default(), expr }),
+        (text, reading) => Some(Answer { text: text.unwrap_or_default(), reading }),
     }
 }
 
@@ -125,67 +149,18 @@ pub fn read(text: &str, extraction: Extraction) -> Option<Answer> {
 /// `2x + z = 1`. What could not be read is the same when it is spelled the same.
 pub fn compare(gold: Option<&Answer>, prediction: Option<&Answer>) -> Option<Ground> {
     let (gold, prediction) = (gold?, prediction?);
-    if let (Some(a), Some(b)) = (&gold.expr, &prediction.expr)
-        && compare::equal(a, b)
-    {
-        // a name that the other side does not have was taken off
-        let is_chain = |expr: &Expr| matches!(expr, Expr::Chain(_));
-        return Some(ground(if is_chain(a) && !is_chain(b) { b } else { a }));
-    }
+    let found = gold.reading.as_ref().zip(prediction.reading.as_ref()).and_then(|(a, b)| {
+        a.of_gold().find_map(|a| b.of_prediction().find_map(|b| same_expressions(a, b)))
+    });
     let same = !gold.text.is_empty() && gold.text == prediction.text;
-    same.then_some(Ground::Text)
+    found.or(same.then_some(Ground::Text))
 }
 
-/// Reads a text that is one formula without delimiters: `\frac{\pi}{2}`, `x > 5`. A text with words in
-/// it is none.
-fn read_whole(text: &str) -> Option<Answer> {
-    const MAX_WHOLE: usize = 512;
-    let delimited = ["$", "\\(", "\\[", "\\boxed", "\\fbox"].iter().any(|sign| text.contains(sign));
-    if text.len() > MAX_WHOLE || delimited || has_words(text) || extract::is_numeral(text) {
-        return None;
-    }
-    // `x = 1,250` is one number without LaTeX
-    if !text.contains(['(', '[', '{']) && has_thousands(text) {
-        return None;
-    }
-    let spelling = normalise::normalise(text);
-    let expr = parse::parse(&spelling)?;
-    Some(Answer { text: spelling, expr: Some(expr) })
-}
-
-/// Whether a comma stands between a digit and three digits.
-fn has_thousands(text: &str) -> bool {
-    let bytes = text.as_bytes();
-    bytes.windows(5).any(|window| {
-        window[0].is_ascii_digit()
-            && window[1] == b','
-            && window[2..].iter().all(u8::is_ascii_digit)
-    })
-}
-
-/// Whether a text holds words that are neither commands nor in their groups.
-fn has_words(text: &str) -> bool {
-    let mut letters = 0;
-    let mut in_command = false;
-    let mut depth = 0u32;
-    for c in text.chars() {
-        match c {
-            '\\' => in_command = true,
-            '{' => depth += 1,
-            '}' => depth = depth.saturating_sub(1),
-            _ => {}
-        }
-        if c.is_alphabetic() {
-            letters += u32::from(!in_command && depth == 0);
-        } else {
-            letters = 0;
-            in_command = c == '\\';
-        }
-        if letters > 1 {
-            return true;
-        }
-    }
-    false
+fn same_expressions(gold: &Expr, prediction: &Expr) -> Option<Ground> {
+    // a name that the other side does not have was taken off
+    let is_chain = |expr: &Expr| matches!(expr, Expr::Chain(_));
+    let kept = if is_chain(gold) && !is_chain(prediction) { prediction } else { gold };
+    compare::equal(gold, prediction).then(|| ground(kept))
 }
 
 fn ground(gold: &Expr) -> Ground {
@@ -200,32 +175,47 @@ fn ground(gold: &Expr) -> Ground {
 }
 
 /// The spelling of a candidate, and what it is read as.
-fn read_candidate(candidate: &Candidate<'_>) -> (String, Option<Expr>) {
+fn read_candidate(candidate: &Candidate<'_>) -> (String, Option<Reading>) {
     let formulas = match candidate {
-        Candidate::Numeral(numeral) => return (numeral.spelling(), numeral.read()),
+        Candidate::Numeral(numeral) => {
+            let reading = numeral.read().map(|expr| Reading { expr, other: numeral.list() });
+            return (numeral.spelling(), reading);
+        }
         Candidate::Formulas(formulas) => formulas,
     };
     let mut spellings = Vec::with_capacity(formulas.len());
-    let mut exprs = Vec::with_capacity(formulas.len());
+    let mut readings = Vec::with_capacity(formulas.len());
     for formula in formulas {
         let content = boxed::unboxed(formula.text, formula.boxes);
         if content.len() > parse::MAX_FORMULA {
             return (String::new(), None);
         }
-        let spelling = normalise::normalise(&content);
-        exprs.push(read_formula(&spelling, formula.percent));
+        let plain = normalise::plain(&content);
+        let spelling = units::without_units(&plain);
+        let expr = read_formula(&spelling, formula.percent);
+        readings.push(expr.map(|expr| Reading { expr, other: with_unit(&plain, &spelling) }));
         spellings.push(if formula.percent { spelling + "%" } else { spelling });
     }
     let spelling = spellings.join(" and ");
-    if exprs.len() > 1 && exprs.iter().all(Option::is_some) {
-        let elements = exprs.into_iter().flatten().flat_map(|expr| match expr {
+    if readings.len() > 1 && readings.iter().all(Option::is_some) {
+        let elements = readings.into_iter().flatten().flat_map(|reading| match reading.expr {
             Expr::Set(elements) => elements,
             other => vec![other],
         });
-        return (spelling, Some(Expr::Set(elements.collect())));
+        let expr = Expr::Set(elements.collect());
+        return (spelling, Some(Reading { expr, other: None }));
     }
     let first = spellings.into_iter().next().unwrap_or_default();
-    (first, exprs.into_iter().next().flatten())
+    (first, readings.into_iter().next().flatten())
+}
+
+/// The other reading of what may end in a unit: with the one that was left out, else without the one
+/// that is there.
+fn with_unit(plain: &str, spelling: &str) -> Option<Expr> {
+    if plain != spelling {
+        return parse::parse(plain);
+    }
+    parse::parse(units::quantity(plain).or_else(|| units::unparted(plain))?)
 }
 
 fn read_formula(spelling: &str, percent: bool) -> Option<Expr> {

@@ -1,12 +1,8 @@
-//! A formula in one spelling: typesetting, separators, words and units made plain.
+//! A formula in one spelling: typesetting, separators and words made plain.
 
-use crate::units::without_units;
-
-/// Takes typesetting away, and units at the end.
-pub(crate) fn normalise(formula: &str) -> String {
-    let plain = rewritten(formula);
-    let plain = plain.trim().trim_end_matches(['.', ',']).trim_end();
-    without_units(plain)
+/// Takes typesetting away; units stay.
+pub(crate) fn plain(formula: &str) -> String {
+    rewritten(formula).trim().trim_end_matches(['.', ',']).trim_end().to_owned()
 }
 
 /// Words that become something else, where no letter touches them.
@@ -169,6 +165,7 @@ fn argument(text: &str) -> Option<(&str, usize)> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::units::without_units;
 
     #[test]
     fn one_spelling() {
@@ -196,7 +193,7 @@ mod tests {
             ("(1, +inf)", r"(1, +\infty )"),
             ("é", "é"),
         ] {
-            assert_eq!(normalise(formula), want, "{formula}");
+            assert_eq!(without_units(&plain(formula)), want, "{formula}");
         }
     }
 }

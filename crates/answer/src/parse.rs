@@ -16,7 +16,7 @@ use num_bigint::BigInt;
 use num_rational::BigRational;
 use num_traits::Pow;
 
-use crate::expr::{Chain, Expr, Function, Number, Relation};
+use crate::expr::{Chain, Constant, Expr, Function, Number, Relation};
 use crate::token::{Token, tokens};
 
 /// Longer formulas are not read: no short answer is written so.
@@ -34,8 +34,17 @@ pub(crate) fn parse(formula: &str) -> Option<Expr> {
         return None;
     }
     let tokens = tokens(formula)?;
-    Parser { tokens: &tokens, at: 0, depth: 0, steps: 0, second: false, has_sign: false, bars: 0 }
-        .formula()
+    let mut parser = Parser {
+        tokens: &tokens,
+        at: 0,
+        depth: 0,
+        steps: 0,
+        second: false,
+        has_sign: false,
+        bars: 0,
+        in_angle: false,
+    };
+    parser.formula()
 }
 
 struct Parser<'t, 'a> {
@@ -49,6 +58,9 @@ struct Parser<'t, 'a> {
     has_sign: bool,
     /// Bars of absolute values that are open.
     bars: u32,
+    /// Whether degrees are converted: in the argument of a trigonometric function. Elsewhere the sign is
+    /// a unit, and says nothing.
+    in_angle: bool,
 }
 
 impl<'t, 'a> Parser<'t, 'a> {
@@ -95,6 +107,10 @@ impl<'t, 'a> Parser<'t, 'a> {
 
     /// Expressions with relations between them, or one expression.
     fn relation(&mut self) -> Option<Expr> {
+        // `\approx 10` leaves out what is about 10
+        if self.peek() == Some(&Token::Approximately) {
+            self.at += 1;
+        }
         let mut chain = Chain { first: self.sum()?, rest: Vec::new() };
         loop {
             match self.peek() {
@@ -209,6 +225,10 @@ impl<'t, 'a> Parser<'t, 'a> {
         loop {
             if self.take('^') {
                 exponents.push(self.deeper(Self::exponent)?);
+            } else if self.take('°') {
+                if self.in_angle {
+                    base = degrees(raise(base, &mut exponents));
+                }
             } else if self.is_sign('_') && !exponents.is_empty() {
                 self.at += 1;
                 self.subscript()?;
@@ -258,6 +278,12 @@ impl<'t, 'a> Parser<'t, 'a> {
 fn raise(base: Expr, exponents: &mut Vec<Expr>) -> Expr {
     let power = |base, exponent| Expr::Pow(Box::new(base), Box::new(exponent));
     exponents.drain(..).fold(base, power)
+}
+
+/// So many degrees in radians.
+fn degrees(number: Expr) -> Expr {
+    let one = Expr::exact(BigRational::new(1.into(), 180.into()));
+    Expr::product(vec![number, Expr::Constant(Constant::Pi), one])
 }
 
 /// How many factorials and percent signs stand on each other.

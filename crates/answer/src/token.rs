@@ -82,7 +82,8 @@ impl<'a> Lexer<'a> {
             'a'..='z' | 'A'..='Z' => self.push(Token::Letter(self.rest()[..1].into()), 1),
             '\\' => self.command()?,
             '<' | '>' | '!' | '=' => self.relation(),
-            '°' | '$' | '\'' | '"' => self.at += c.len_utf8(),
+            '°' => self.degree(c.len_utf8()),
+            '$' | '\'' | '"' => self.at += c.len_utf8(),
             '^' => self.caret(),
             '+' | '-' | '*' | '/' | '(' | ')' | '[' | ']' | '{' | '}' | '|' | ',' | ';' | ':'
             | '%' | '&' | '_' => self.push(Token::Sign(c), 1),
@@ -100,6 +101,7 @@ impl<'a> Lexer<'a> {
         let whole = digits(rest);
         let length = match rest[whole..].strip_prefix('.').map(digits) {
             Some(fraction) if fraction > 0 => whole + 1 + fraction,
+            Some(_) if repeats(&rest[whole + 1..]) => whole + 1,
             _ => whole,
         };
         if whole == 3
@@ -153,8 +155,18 @@ impl<'a> Lexer<'a> {
         let degrees =
             ["^\\circ", "^{\\circ}", "^°", "^{°}", "^\\degree", "^{\\degree}", "^ \\circ"];
         match degrees.iter().find(|degree| self.rest().starts_with(**degree)) {
-            Some(degree) => self.at += degree.len(),
+            Some(degree) => self.degree(degree.len()),
             None => self.push(Token::Sign('^'), 1),
+        }
+    }
+
+    /// A degree sign, where something stands before it.
+    fn degree(&mut self, length: usize) {
+        match self.out.last() {
+            Some(Token::Number(_) | Token::Letter(_) | Token::Sign(')' | '}')) => {
+                self.push(Token::Sign('°'), length);
+            }
+            _ => self.at += length,
         }
     }
 
@@ -167,6 +179,7 @@ impl<'a> Lexer<'a> {
         let (length, meaning) = meaning(&rest[..letters])?;
         let name = &rest[..length];
         match meaning {
+            Meaning::Nothing if name == "degree" => self.degree(1 + length),
             Meaning::Nothing => self.skip(1 + length),
             Meaning::Sign(sign) => self.push(Token::Sign(sign), 1 + length),
             Meaning::Relation(relation) => self.push(Token::Relation(relation), 1 + length),
@@ -233,6 +246,11 @@ impl<'a> Lexer<'a> {
         }
         Some(())
     }
+}
+
+/// Whether digits follow of which a mark says that they repeat.
+fn repeats(text: &str) -> bool {
+    ["\\overline{", "\\bar{", "\\dot{"].iter().any(|mark| text.starts_with(mark))
 }
 
 /// Whether a command takes two arguments.

@@ -24,6 +24,7 @@
 
 mod extract;
 mod normalise;
+mod choice;
 mod verify;
 mod format;
 mod combine;
@@ -32,6 +33,7 @@ mod statistics;
 mod scorer;
 mod pairwise;
 
+pub use choice::marked_choice;
 pub use combine::{Component, ComponentStatistics, combine};
 pub use extract::{after_thought, extract_answer, last_boxed};
 pub use format::{Flaw, Opening, format_flaw, format_reward};

@@ -5,6 +5,7 @@
 use answer::{Answer, Extraction, Ground};
 use serde::{Deserialize, Serialize};
 
+use crate::choice::{choice, choices, gold_choice};
 use crate::extract::{after_thought, extract_answer};
 use crate::normalise::{letters, normalise};
 
@@ -90,13 +91,15 @@ impl From<Ground> for Why {
 /// be boxed or announced in LaTeX, as in Math-Verify's settings for rewards. A prompt that ends in
 /// `<think>` is part of the response; see [`Opening::response`](crate::Opening::response).
 ///
-/// Mathematics is compared by the rules of [`answer::compare`]. A gold answer that is one capital letter
-/// is a choice, and one that is not mathematics is compared as text.
+/// Mathematics is compared by the rules of [`answer::compare`]. A gold answer that is one capital letter,
+/// or begins with one as an option does (`B. 12`), is a choice. One that is not mathematics is compared as
+/// text, and so is a bare one that is more than its number: `July 4`, `2 hours 30 minutes`, `12:30`.
 pub fn verify(gold: &str, prediction: &str) -> Verdict {
     let gold = Gold::read(gold);
     let has_thought = prediction.contains("<think>") || prediction.contains("</think>");
     let found = match after_thought(prediction) {
         None => Err(Why::UnfinishedThought),
+        Some(response) if gold.are_chosen(response) => text_answer(response),
         Some(response) => match gold.math {
             Some(_) if gold.letter.is_none() => math_answer(response, has_thought),
             _ => text_answer(response),
@@ -123,6 +126,8 @@ struct Gold {
     math: Option<Answer>,
     /// As a letter of a multiple choice, if it is one.
     letter: Option<char>,
+    /// As letters of a multiple choice, if it is several.
+    letters: Option<String>,
 }
 
 impl Gold {
@@ -130,19 +135,30 @@ impl Gold {
         let math = answer::read(gold, Extraction::Bare);
         let text = extract_answer(gold).unwrap_or("");
         let plain = text.len() <= MAX_ANSWER && !text.contains('$');
-        let letter = plain.then(|| choice(&normalise(text))).flatten();
+        let normal = plain.then(|| normalise(text));
+        let letter = normal.as_deref().and_then(gold_choice);
+        let letters = normal.as_deref().and_then(choices);
         match math {
-            Some(math) if letter.is_none() && math.text.len() <= MAX_ANSWER => {
-                Self { text: math.text.clone(), math: Some(math), letter }
+            Some(math) if letter.is_none() && math.text.len() <= MAX_ANSWER && !is_prose(gold) => {
+                Self { text: math.text.clone(), math: Some(math), letter, letters }
             }
-            _ => Self { text: text.to_owned(), math: None, letter },
+            _ => Self { text: text.to_owned(), math: None, letter, letters },
         }
+    }
+
+    /// Whether a response chooses the same several options.
+    fn are_chosen(&self, response: &str) -> bool {
+        let chosen = || extract_answer(response).and_then(|text| choices(&normalise(text)));
+        self.letters.is_some() && self.letters == chosen()
     }
 
     fn compare(&self, found: &Found) -> Why {
         if let Some(letter) = self.letter {
-            let chosen = chosen(&normalise(&found.text));
+            let chosen = choice(&normalise(&found.text));
             return if chosen == Some(letter) { Why::Choice } else { Why::Different };
+        }
+        if self.letters.is_some() && self.letters == choices(&normalise(&found.text)) {
+            return Why::Choice;
         }
         match &self.math {
             Some(math) => {
@@ -182,21 +198,12 @@ fn text_answer(response: &str) -> Result<Found, Why> {
     }
 }
 
-/// The letter of a gold answer that is nothing but a choice: `B`, `(B)`.
-fn choice(gold: &str) -> Option<char> {
-    let mut letters = gold.trim_matches(['(', ')', '.', ' ']).chars();
-    letters.next().filter(|c| c.is_ascii_uppercase() && letters.next().is_none())
-}
-
-/// The letter a prediction chooses: the one it begins with (`B.`, `(B) red`), or the only one in it.
-fn chosen(prediction: &str) -> Option<char> {
-    let mut start = prediction.trim_start_matches(['(', ' ']).chars();
-    if let (Some(letter @ 'A'..='Z'), Some(')' | '.' | ':' | ',')) = (start.next(), start.next()) {
-        return Some(letter);
-    }
-    let mut words = prediction
-        .split(|c: char| c.is_whitespace() || ".()[],:;!*#{}".contains(c))
-        .filter_map(choice);
-    let first = words.next().or_else(|| choice(&prediction.to_uppercase()))?;
-    words.all(|letter| letter == first).then_some(first)
+/// Whether a gold answer is a line of text that is more than the number in it. Delimiters, a box or an
+/// announcement would say where its answer is, and a solution ends with it.
+fn is_prose(gold: &str) -> bool {
+    let gold = gold.trim();
+    let points = gold.contains(['$', '\n'])
+        || ["\\(", "\\[", "\\boxed"].iter().any(|sign| gold.contains(sign));
+    let is_announced = gold.to_lowercase().contains("answer");
+    !points && !is_announced && gold.len() <= MAX_ANSWER && !answer::is_whole(gold)
 }

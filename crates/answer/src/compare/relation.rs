@@ -48,6 +48,12 @@ impl Comparer {
         // under one name, two numbers are not the interval between them
         let is_interval = |expr: &Expr| matches!(expr, Expr::Interval(_));
         let alike = is_interval(a.1) == is_interval(b.1);
-        a.0 == b.0 && (a.1 == b.1 || (alike && self.equal(a.1, b.1)))
+        same_side(a.0, b.0) && (a.1 == b.1 || (alike && self.equal(a.1, b.1)))
     }
+}
+
+/// Whether two left sides are the same; in mere names, case says nothing.
+fn same_side(a: &Expr, b: &Expr) -> bool {
+    let names = super::letters(a).zip(super::letters(b));
+    a == b || names.is_some_and(|(a, b)| a.eq_ignore_ascii_case(&b))
 }

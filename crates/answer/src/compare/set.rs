@@ -21,15 +21,13 @@ impl Comparer {
                 let is_pair = b.low_open && b.high_open && a.len() == 2;
                 let ends = [b.low.clone(), b.high.clone()];
                 if is_pair {
-                    let ordered = matches!(gold, Expr::Tuple(_));
-                    return if ordered {
-                        self.in_order(a, &ends)
-                    } else {
-                        self.any_order(a, &ends)
+                    return match gold {
+                        Expr::Tuple(_) => self.in_order(a, &ends),
+                        _ => self.sets(a, &ends),
                     };
                 }
             }
-            (Expr::Set(a), Expr::Set(b) | Expr::Tuple(b)) => return self.any_order(a, b),
+            (Expr::Set(a), Expr::Set(b) | Expr::Tuple(b)) => return self.sets(a, b),
             (Expr::Tuple(a), Expr::Tuple(b) | Expr::Set(b)) => return self.in_order(a, b),
             (Expr::Set(a), b) if !b.is_collection() => {
                 return self.any_order(a, std::slice::from_ref(b));
@@ -56,6 +54,16 @@ impl Comparer {
 
     fn in_order(&mut self, gold: &[Expr], prediction: &[Expr]) -> bool {
         gold.len() == prediction.len() && gold.iter().zip(prediction).all(|(a, b)| self.equal(a, b))
+    }
+
+    /// Elements in any order, unless the gold answer names them and the prediction does not: then their
+    /// order, as given or by name, says which is which.
+    fn sets(&mut self, gold: &[Expr], prediction: &[Expr]) -> bool {
+        let is_equation = |expr: &Expr| matches!(expr, Expr::Chain(_));
+        if !are_named(gold) || prediction.iter().any(is_equation) {
+            return self.any_order(gold, prediction);
+        }
+        self.in_order(gold, prediction) || self.in_order(&by_name(gold), prediction)
     }
 
     /// Each element of one has its own equal in the other; elements that repeat count once.
@@ -124,6 +132,28 @@ fn interval_of(chain: &Chain) -> Option<Expr> {
         low_open: low.1,
         high_open: high.1,
     })))
+}
+
+/// Whether elements are values of different names: `a = 1, b = 2`.
+fn are_named(elements: &[Expr]) -> bool {
+    let name = |element: &Expr| match element {
+        Expr::Chain(chain) if super::is_assignment(chain) => Some(chain.first.clone()),
+        _ => None,
+    };
+    let Some(names) = elements.iter().map(name).collect::<Option<Vec<Expr>>>() else {
+        return false;
+    };
+    distinct(&names).len() == names.len()
+}
+
+/// Named elements sorted by their names.
+fn by_name(elements: &[Expr]) -> Vec<Expr> {
+    let mut sorted = elements.to_vec();
+    sorted.sort_by_key(|element| match element {
+        Expr::Chain(chain) => chain.first.letter().map(str::to_owned),
+        _ => None,
+    });
+    sorted
 }
 
 /// Whether two elements are numbers that are nowhere near each other.

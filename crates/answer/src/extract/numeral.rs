@@ -47,6 +47,16 @@ impl Numeral<'_> {
         };
         Some(if self.percent { Expr::Percent(Box::new(expr)) } else { expr })
     }
+
+    /// `3,5` as two numbers; three digits after the comma are thousands.
+    pub(crate) fn list(&self) -> Option<Expr> {
+        let (first, second) = self.text.split_once(',').filter(|_| !self.percent)?;
+        let whole = |text: &str| !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
+        if second.len() == 3 || !whole(first.strip_prefix('-').unwrap_or(first)) || !whole(second) {
+            return None;
+        }
+        Some(Expr::Set(vec![decimal(first)?, decimal(second)?]))
+    }
 }
 
 /// Every numeral of a text: where it begins and ends.
@@ -93,6 +103,7 @@ fn after_prefix(text: &str, at: usize) -> Option<usize> {
 
 fn number_at(text: &str, at: usize) -> Option<(Numeral<'_>, usize)> {
     let mut start = after_prefix(text, at)?;
+    start += usize::from(text[start..].starts_with("\\$"));
     if let Some(c) = text[start..].chars().next().filter(|c| CURRENCIES.contains(*c)) {
         start += c.len_utf8();
     }

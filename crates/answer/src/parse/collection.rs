@@ -14,7 +14,7 @@ impl Parser<'_, '_> {
         let rules: [fn(&mut Self) -> Option<Expr>; 3] =
             [Self::named_elements, Self::all_elements, Self::named_sets];
         rules.into_iter().find_map(|rule| {
-            (self.at, self.depth, self.bars) = (0, 0, 0);
+            (self.at, self.depth, self.bars, self.in_angle) = (0, 0, 0, false);
             rule(self).filter(|_| self.peek().is_none())
         })
     }

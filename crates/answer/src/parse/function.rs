@@ -78,6 +78,14 @@ impl Parser<'_, '_> {
         in_parentheses.or_else(|| self.deeper(|parser| parser.product(false)))
     }
 
+    /// The argument of a trigonometric function.
+    fn angle(&mut self) -> Option<Expr> {
+        let outside = std::mem::replace(&mut self.in_angle, true);
+        let argument = self.function_argument();
+        self.in_angle = outside;
+        argument
+    }
+
     /// A power that stands between a function and its argument.
     fn function_power(&mut self) -> Option<Option<Expr>> {
         if self.take('^') { self.deeper(Self::exponent).map(Some) } else { Some(None) }
@@ -85,7 +93,7 @@ impl Parser<'_, '_> {
 
     fn single(&mut self, function: Function) -> Option<Expr> {
         let power = self.function_power()?;
-        let argument = self.function_argument()?;
+        let argument = self.angle()?;
         let inverse = power.as_ref().is_some_and(|power| *power == Expr::integer(-1));
         if inverse && let Some(inverse) = inverse_of(&function) {
             return Some(Expr::Call(inverse, vec![argument]));

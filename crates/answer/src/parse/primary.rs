@@ -1,7 +1,11 @@
 //! What a factor begins with: numbers, letters, groups, fractions, matrices.
 
+use num_bigint::BigInt;
+use num_rational::BigRational;
+use num_traits::Pow;
+
 use super::{Parser, number};
-use crate::expr::{Constant, Expr, Function};
+use crate::expr::{Constant, Expr, Function, Number};
 use crate::token::Token;
 
 /// Letters that name functions when a parenthesis follows.
@@ -34,7 +38,7 @@ impl Parser<'_, '_> {
         match self.peek()?.clone() {
             Token::Number(digits) => {
                 self.at += 1;
-                let value = number(&digits)?;
+                let value = self.repeating(&digits).or_else(|| number(&digits))?;
                 // a base of digits, `1011_2`, is not told apart
                 match self.take('_') {
                     true => self.subscript().map(|_| value),
@@ -51,6 +55,11 @@ impl Parser<'_, '_> {
                     return number(content);
                 }
                 let name = word(accent, content)?;
+                if !self.is_sign('_')
+                    && let Some(constant) = constant(&name)
+                {
+                    return Some(Expr::Constant(constant));
+                }
                 let name = self.with_subscript(name)?;
                 Some(Expr::Symbol(name))
             }
@@ -65,6 +74,30 @@ impl Parser<'_, '_> {
             }
             _ => None,
         }
+    }
+
+    /// `0.1\overline{6}` and `0.\dot{1}4\dot{2}`: decimals of which the last digits repeat.
+    fn repeating(&mut self, digits: &str) -> Option<Expr> {
+        let (_, fraction) = digits.split_once('.')?;
+        let tokens = self.tokens.get(self.at..)?;
+        let (repeated, length) = match tokens {
+            [Token::Word("dot", first), Token::Number(middle), Token::Word("dot", last), ..] => {
+                (format!("{first}{middle}{last}"), 3)
+            }
+            [Token::Word("dot", first), Token::Word("dot", last), ..] => {
+                (format!("{first}{last}"), 2)
+            }
+            [Token::Word("bar" | "dot", only), ..] => ((*only).to_owned(), 1),
+            _ => return None,
+        };
+        if repeated.is_empty() || !repeated.bytes().all(|byte| byte.is_ascii_digit()) {
+            return None;
+        }
+        self.at += length;
+        let power = |places: usize| Some(Pow::pow(BigInt::from(10), u32::try_from(places).ok()?));
+        let below = power(fraction.len())? * (power(repeated.len())? - 1);
+        let Expr::Number(Number { value, .. }) = number(digits)? else { return None };
+        Some(Expr::exact(value + BigRational::new(repeated.parse().ok()?, below)))
     }
 
     /// `1.5E3` as calculators print it.
@@ -84,7 +117,7 @@ impl Parser<'_, '_> {
         let (Some(power), Expr::Number(mut mantissa)) = (exponent, mantissa.clone()) else {
             return Some(mantissa);
         };
-        let ten = num_rational::BigRational::from_integer(10.into());
+        let ten = BigRational::from_integer(10.into());
         mantissa.value *= ten.pow(power);
         mantissa.decimal = true;
         Some(Expr::Number(mantissa))
@@ -94,15 +127,12 @@ impl Parser<'_, '_> {
     pub(super) fn letter(&mut self) -> Option<Expr> {
         let Some(Token::Letter(name)) = self.peek() else { return None };
         self.at += 1;
-        if !self.is_sign('_') {
-            match name.as_ref() {
-                "e" => return Some(Expr::Constant(Constant::E)),
-                "i" | "I" => return Some(Expr::Constant(Constant::I)),
-                "pi" => return Some(Expr::Constant(Constant::Pi)),
-                _ => {}
-            }
+        if !self.is_sign('_')
+            && let Some(constant) = constant(name)
+        {
+            return Some(Expr::Constant(constant));
         }
-        let name = self.with_subscript(name.to_lowercase())?;
+        let name = self.with_subscript(name.to_string())?;
         Some(Expr::Symbol(name))
     }
 
@@ -121,6 +151,7 @@ impl Parser<'_, '_> {
             match self.peek()? {
                 Token::Sign('{') => open += 1,
                 Token::Sign('}') => open = open.checked_sub(1)?,
+                Token::Sign('°') => {}
                 Token::Sign(sign) => text.push(*sign),
                 Token::Number(digits) => text.push_str(digits),
                 Token::Letter(letter) => text.push_str(&letter.to_lowercase()),
@@ -237,11 +268,22 @@ impl Parser<'_, '_> {
     }
 }
 
-/// The name that text stands for: parentheses and spaces say nothing.
+/// The number that a letter or a word stands for.
+fn constant(name: &str) -> Option<Constant> {
+    match name {
+        "e" => Some(Constant::E),
+        "i" => Some(Constant::I),
+        "pi" => Some(Constant::Pi),
+        "infinity" => Some(Constant::Infinity),
+        _ => None,
+    }
+}
+
+/// The name that text stands for: parentheses and spaces say nothing, and case only of one letter.
 fn word(accent: &str, content: &str) -> Option<String> {
     let plain: String =
         content.chars().filter(|c| !c.is_whitespace() && !matches!(c, '(' | ')' | '\\')).collect();
-    let name = plain.to_lowercase();
+    let name = if plain.chars().count() == 1 { plain } else { plain.to_lowercase() };
     match accent {
         _ if name.is_empty() => None,
         "" => Some(name),

@@ -3,7 +3,7 @@
 use std::sync::LazyLock;
 
 use regex::Regex;
-use reward::last_boxed;
+use reward::{last_boxed, marked_choice};
 
 use super::Marks;
 use crate::prompt::letter;
@@ -41,15 +41,17 @@ fn strict(answer: &str, num_options: usize) -> Option<usize> {
     }
 }
 
-/// The option that a text begins with: `B`, `(B)`, `B. red`, `\text{B}`.
+/// The option that a text begins with: `B`, `(B)`, `B. red`, `\text{B}`; none where it names several.
 fn named(text: &str, num_options: usize) -> Option<usize> {
     let plain = TYPESET.replace_all(text.trim(), " ");
-    let plain = plain.trim().trim_start_matches('(');
+    let plain = plain.trim();
     let mut characters = plain.chars();
-    let place = (characters.next()? as usize).checked_sub('A' as usize)?;
-    let rest = characters.as_str();
-    let ends = rest.is_empty() || rest.starts_with([')', '.', ':', ',']);
-    (place < num_options && ends).then_some(place)
+    let letter = match (characters.next()?, characters.next()) {
+        (letter, None) => letter,
+        _ => marked_choice(plain)?.0,
+    };
+    let place = (letter as usize).checked_sub('A' as usize)?;
+    (place < num_options).then_some(place)
 }
 
 /// The option wherever it is said.
@@ -138,5 +140,15 @@ mod tests {
         assert_eq!(strict(r"\boxed{E}", 4), None);
         assert_eq!(strict(r"\boxed{E}", 5), Some(4));
         assert_eq!(named("A rabbit", 4), None);
+    }
+
+    #[test]
+    fn several_options_are_none() {
+        for text in ["A, B, C, D", "(A)(B)", "A: no; B: yes", "A) yes B) no"] {
+            assert_eq!(named(text, 4), None, "{text}");
+        }
+        for text in ["A", "(A)", "A. teddy bear", "A: teddy bear", r"\text{A}) a cat"] {
+            assert_eq!(named(text, 4), Some(0), "{text}");
+        }
     }
 }
