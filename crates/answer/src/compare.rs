@@ -167,7 +167,10 @@ fn names(gold: &Expr, prediction: &Expr) -> Option<bool> {
     }
     // words are in lower case, products as written
     let spelled = |expr: &Expr| match expr {
-        Expr::Mul(_) => Some(letters(expr)?.to_lowercase()),
+        Expr::Mul(factors) => {
+            let name: Option<String> = factors.iter().map(Expr::letter).collect();
+            name.map(|name| name.to_lowercase())
+        }
         _ => expr.letter().map(str::to_owned),
     };
     Some(spelled(gold)? == spelled(prediction)?)

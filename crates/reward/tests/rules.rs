@@ -32,6 +32,7 @@ fn case_tells_variables_apart() {
         (r"$\sum_{i=1}^{10} i$", "$55$"),
         (r"$\Delta x$", r"$x\Delta$"),
         ("$V=IR$", "$IR$"),
+        (r"$\mathrm{H_2O}$", "$H_2O$"),
     ];
     let different = [
         (r"$\pi(R^2-r^2)$", "0"),
@@ -45,6 +46,7 @@ fn case_tells_variables_apart() {
         ("$F=ma$", "$mA$"),
         ("$P(X)$", "$P(x)$"),
         (r"$\Delta t$", r"$\delta t$"),
+        (r"$\frac{1}{2}mv^2$", r"$\frac{1}{2}MV^2$"),
     ];
     check(&same, &different);
 }
@@ -187,6 +189,9 @@ fn bare_answers() {
         ("$y=4,x=3$", "$(3,4)$"),
         ("$10m$", "10 m"),
         ("x = 5 cm", "$x=5$"),
+        ("7:00 PM", r"\boxed{\text{7:00 pm}}"),
+        ("(-1, 2) or (3, 4)", "$(3,4),(-1,2)$"),
+        ("36π cm^3", r"$36\pi$"),
     ];
     let different = [
         ("A", r"\boxed{A, B, C, D}"),
@@ -207,6 +212,7 @@ fn bare_answers() {
         ("5 million", "5"),
         ("$a=1,b=2$", "$2,1$"),
         ("July 4 is the day", "4"),
+        ("5 ft 6 in", "6"),
     ];
     check(&same, &different);
 }
