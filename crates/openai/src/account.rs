@@ -24,7 +24,8 @@ impl Prices {
 
     /// The same with its tokens.
     pub fn spending(&self, usage: Usage) -> Spending {
-        Spending { tokens: usage.prompt_tokens + usage.completion_tokens, cost: self.cost(usage) }
+        let tokens = usage.prompt_tokens.saturating_add(usage.completion_tokens);
+        Spending { tokens, cost: self.cost(usage) }
     }
 }
 
@@ -48,7 +49,8 @@ pub struct Spending {
 
 impl Spending {
     fn plus(self, other: Self) -> Self {
-        Self { tokens: self.tokens + other.tokens, cost: self.cost + other.cost }
+        let tokens = self.tokens.saturating_add(other.tokens);
+        Self { tokens, cost: self.cost + other.cost }
     }
 
     fn minus(self, other: Self) -> Self {
@@ -170,5 +172,8 @@ mod tests {
         let prices = Prices { input: 2.5, output: 10.0 };
         let usage = Usage { prompt_tokens: 1_000_000, completion_tokens: 100_000, total_tokens: 0 };
         assert_eq!(prices.spending(usage), Spending { tokens: 1_100_000, cost: 3.5 });
+        let absurd = Usage { prompt_tokens: u64::MAX, completion_tokens: 5, total_tokens: 4 };
+        let spent = prices.spending(absurd).plus(prices.spending(usage));
+        assert_eq!(spent.tokens, u64::MAX);
     }
 }

@@ -252,9 +252,15 @@ impl Endpoint {
         Answered { cost: self.settings.prices.cost(usage), reply, usage, is_stored }
     }
 
-    /// The server's count, or ours where it gives none.
+    /// The server's count, as far as the ledger can hold it, or ours where it gives none.
     fn usage(&self, reply: &ChatReply, request: &ChatRequest) -> Usage {
-        reply.usage.unwrap_or_else(|| {
+        let most = |tokens: u64| tokens.min(i64::MAX.cast_unsigned());
+        let counted = |usage: Usage| Usage {
+            prompt_tokens: most(usage.prompt_tokens),
+            completion_tokens: most(usage.completion_tokens),
+            total_tokens: most(usage.total_tokens),
+        };
+        reply.usage.map(counted).unwrap_or_else(|| {
             let completion_tokens = estimate_text(reply.text());
             let prompt_tokens = self.estimate(request).prompt_tokens;
             let total_tokens = prompt_tokens + completion_tokens;

@@ -17,6 +17,22 @@ pub enum Error {
         /// Its name.
         variable: String,
     },
+    /// The variable holds something that is no key.
+    #[error(
+        "the environment variable {variable} holds characters that no key has, such as line ends"
+    )]
+    BadKey {
+        /// Its name.
+        variable: String,
+    },
+    /// The request cannot be sent at all: its address, its headers or the encryption are not what they should be.
+    #[error("{url}: not sent: {reason}")]
+    Unsent {
+        /// The address.
+        url: String,
+        /// What is wrong.
+        reason: String,
+    },
     /// An image cannot be read.
     #[error("{}: {source}", path.display())]
     Image {
@@ -93,7 +109,9 @@ impl Error {
             | Self::Stopped { .. }
             | Self::Ledger { .. }
             | Self::Url { .. }
-            | Self::NoKey { .. } => true,
+            | Self::NoKey { .. }
+            | Self::BadKey { .. }
+            | Self::Unsent { .. } => true,
             Self::Refused { status, .. } => [401, 402, 403, 404].contains(status),
             Self::Image { .. } | Self::Unreachable { .. } | Self::Reply { .. } => false,
         }

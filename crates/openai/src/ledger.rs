@@ -83,7 +83,7 @@ pub struct Attempt<'a> {
     /// The model.
     pub model: &'a str,
     /// The seed, if one was sent.
-    pub seed: Option<u64>,
+    pub seed: Option<i64>,
     /// Which try, from 1.
     pub attempt: usize,
     /// What it came to.
@@ -150,7 +150,7 @@ impl Ledger {
             attempt.prompt_version,
             attempt.url,
             attempt.model,
-            attempt.seed.map(u64::cast_signed),
+            attempt.seed,
             attempt.attempt as i64,
             attempt.outcome.as_str(),
             attempt.status,
@@ -173,10 +173,11 @@ impl Ledger {
     /// # Errors
     /// When the ledger cannot be read.
     pub fn spent(&self) -> Result<Spending, Error> {
-        let query = "SELECT COALESCE(SUM(prompt_tokens + completion_tokens), 0), \
-                     COALESCE(SUM(cost), 0.0) FROM attempts";
+        // `TOTAL` cannot overflow, whatever servers have counted; below 2^53 it is exact.
+        let query =
+            "SELECT TOTAL(prompt_tokens) + TOTAL(completion_tokens), TOTAL(cost) FROM attempts";
         let read = |row: &rusqlite::Row<'_>| {
-            Ok(Spending { tokens: row.get::<_, i64>(0)?.max(0) as u64, cost: row.get(1)? })
+            Ok(Spending { tokens: row.get::<_, f64>(0)? as u64, cost: row.get(1)? })
         };
         self.connection().query_row(query, [], read).map_err(|source| self.error(source))
     }

@@ -34,7 +34,7 @@ impl Endpoint {
             top_p: (free && top_p < 1.0).then_some(top_p),
             // Only vLLM and its kin know the field.
             repetition_penalty: (repetition_penalty != 1.0).then_some(repetition_penalty),
-            seed: Some(seed),
+            seed: Some(seed.cast_signed()),
             ..ChatRequest::new(messages(&request.prompt, request.folder)?)
         };
         Ok(Call { prompt_version: request.prompt_version, request: wire })

@@ -26,13 +26,22 @@ impl ApiKey {
         Self(key.to_owned())
     }
 
-    /// The key that an environment variable holds.
+    /// The key that an environment variable holds, without white space around it.
     ///
     /// # Errors
-    /// When it is empty or not set.
+    /// When it is empty or not set, or holds what no header can carry.
     pub fn from_env(variable: &str) -> Result<Self, Error> {
-        let key = std::env::var(variable).ok().filter(|key| !key.is_empty());
-        key.map(Self).ok_or_else(|| Error::NoKey { variable: variable.to_owned() })
+        Self::read(variable, std::env::var(variable).ok())
+    }
+
+    /// The key in the value of a variable.
+    fn read(variable: &str, value: Option<String>) -> Result<Self, Error> {
+        let variable = variable.to_owned();
+        match value.as_deref().map(str::trim).filter(|key| !key.is_empty()) {
+            None => Err(Error::NoKey { variable }),
+            Some(key) if key.chars().any(char::is_control) => Err(Error::BadKey { variable }),
+            Some(key) => Ok(Self::new(key)),
+        }
     }
 
     /// Whether the value of an `Authorization` header brings this key. It takes as long for any wrong key of a length.
@@ -98,16 +107,28 @@ impl Trouble {
         Self::Passing { reason, retry_after: None, status: Some(200), may_be_charged: true }
     }
 
-    /// A request without a reply.
-    fn silence(error: &ureq::Error) -> Self {
+    /// A request to `url` without a reply.
+    fn silence(url: &str, error: &ureq::Error) -> Self {
+        use ureq::Error as Silent;
         use ureq::Timeout::{Connect, Resolve};
+        let reason = error.to_string();
         let is_unheard = match error {
-            ureq::Error::Io(error) => error.kind() == std::io::ErrorKind::ConnectionRefused,
-            ureq::Error::ConnectionFailed | ureq::Error::HostNotFound => true,
-            ureq::Error::Timeout(timeout) => matches!(timeout, Connect | Resolve),
+            // What is wrong here is wrong before anything is sent.
+            Silent::Http(_)
+            | Silent::BadUri(_)
+            | Silent::InvalidProxyUrl
+            | Silent::Tls(_)
+            | Silent::Pem(_)
+            | Silent::Rustls(_)
+            | Silent::RequireHttpsOnly(_)
+            | Silent::TlsRequired => {
+                return Self::Lasting(Error::Unsent { url: url.to_owned(), reason });
+            }
+            Silent::Io(error) => error.kind() == std::io::ErrorKind::ConnectionRefused,
+            Silent::ConnectionFailed | Silent::HostNotFound | Silent::ConnectProxyFailed(_) => true,
+            Silent::Timeout(timeout) => matches!(timeout, Connect | Resolve),
             _ => false,
         };
-        let reason = error.to_string();
         Self::Passing { reason, retry_after: None, status: None, may_be_charged: !is_unheard }
     }
 }
@@ -173,7 +194,8 @@ impl Transport {
                 }
                 Err(Trouble::Passing { retry_after, .. }) => {
                     let own = wait.mul_f64(jitter(body, num_tries));
-                    std::thread::sleep(retry_after.unwrap_or(own));
+                    // A server that asks for no wait at all gets ours.
+                    std::thread::sleep(retry_after.map_or(own, |asked| asked.max(own)));
                 }
             }
             wait = (wait * 2).min(LONGEST_WAIT);
@@ -189,7 +211,8 @@ impl Transport {
         if let Some(ApiKey(key)) = &self.api_key {
             request = request.header("authorization", &format!("Bearer {key}"));
         }
-        let mut response = request.send(body).map_err(|error| Trouble::silence(&error))?;
+        let response = request.send(body);
+        let mut response = response.map_err(|error| Trouble::silence(&self.url, &error))?;
         let limit = self.patience.max_reply_bytes;
         let (status, retry_after) = (response.status().as_u16(), retry_after(&response));
         let bytes = match response.body_mut().with_config().limit(limit).read_to_vec() {
@@ -257,5 +280,13 @@ mod tests {
     fn a_key_does_not_show() {
         assert!(!format!("{:?}", ApiKey::new("secret")).contains("secret"));
         assert!(ApiKey::from_env("SIGHTLINE_NO_SUCH_KEY").is_err());
+        let error = ApiKey::read("KEY", Some("sec\nret".to_owned())).unwrap_err().to_string();
+        assert!(
+            error.starts_with("the environment variable KEY") && !error.contains("ret"),
+            "{error}"
+        );
+        assert!(matches!(ApiKey::read("KEY", Some("\r\n".to_owned())), Err(Error::NoKey { .. })));
+        let key = ApiKey::read("KEY", Some(" secret\r\n".to_owned())).unwrap();
+        assert!(key.is_borne_by(b"Bearer secret"));
     }
 }

@@ -34,7 +34,7 @@ pub struct ChatRequest {
     pub n: Option<u32>,
     /// Seed of the draws.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub seed: Option<u64>,
+    pub seed: Option<i64>,
     /// What ends a completion.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub stop: Option<Stop>,

@@ -121,6 +121,49 @@ fn passing_trouble_is_tried_again() {
 }
 
 #[test]
+fn a_server_that_asks_for_no_wait_is_not_pressed() {
+    let server = Server::start(|number, body| match number {
+        0..2 => Reply::Later(429, 0.0),
+        _ => echo(body),
+    });
+    let mut settings = settings(&server);
+    settings.patience.first_wait = Duration::from_millis(100);
+    let start = Instant::now();
+    assert_eq!(endpoint(settings).chat(&call("a")).unwrap().reply.text(), "a");
+    assert!(start.elapsed() >= Duration::from_millis(150), "half of 100 and of 200 at least");
+}
+
+#[test]
+fn what_is_never_sent_costs_nothing_and_is_not_tried_again() {
+    let server = Server::start(|_, body| echo(body));
+    let settings = Settings { api_key: Some(ApiKey::new("secret\r")), ..settings(&server) };
+    let endpoint = endpoint(settings);
+    let error = endpoint.chat(&call("a")).unwrap_err();
+    assert!(matches!(error, Error::Unsent { .. }) && error.is_final(), "{error}");
+    assert!(!error.to_string().contains("secret"), "{error}");
+    assert_eq!((server.num_requests(), endpoint.spent().tokens), (0, 0));
+    assert_eq!(endpoint.ledger().num_attempts().unwrap(), [0, 1, 0]);
+}
+
+#[test]
+fn an_absurd_count_of_tokens_ends_at_the_budget() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("ledger.sqlite");
+    let server = Server::start(|_, _| {
+        let mut reply = completion("7");
+        reply["usage"]["prompt_tokens"] = json!(u64::MAX);
+        Reply::json(&reply)
+    });
+    let budget = Budget { tokens: Some(1 << 40), cost: None };
+    for text in ["a", "b"] {
+        let settings = Settings { budget, ..settings(&server) };
+        let endpoint = Endpoint::new(settings, Ledger::open(&path).unwrap()).unwrap();
+        assert_eq!(endpoint.chat(&call(text)).is_ok(), text == "a");
+        assert!(endpoint.spent().tokens > 1 << 60);
+    }
+}
+
+#[test]
 fn lasting_trouble_is_not() {
     let cases = [
         (400, "no such field", false),
