@@ -93,7 +93,7 @@ pub enum Error {
     /// The ids do not fit the model's context.
     #[error("{length} tokens do not fit the model's context of {context}")]
     TooLong {
-        /// Number of ids.
+        /// Number of ids, or the fewest there can be.
         length: usize,
         /// The model's limit.
         context: usize,

@@ -15,6 +15,10 @@ use crate::error::{Error, Result};
 pub const MAX_IMAGE_BYTES: u64 = 128 << 20;
 /// The largest image that is decoded, in pixels; Pillow refuses beyond the same number.
 pub const MAX_IMAGE_PIXELS: u64 = 178_956_970;
+/// The longest side of an image that is cut, in pixels: that of JPEG.
+const MAX_SIDE: usize = 65_535;
+/// The most that one side may exceed the other, as Qwen's processor has it.
+const MAX_ASPECT: usize = 200;
 
 /// An encoded image in memory. Its header was read, its pixels were not.
 #[derive(Clone, Debug)]
@@ -103,6 +107,22 @@ impl ImageFile {
     /// Rows, by the header.
     pub fn height(&self) -> usize {
         self.height
+    }
+
+    /// Refuses a shape that no model can look at, and whose resizing would take more memory than the image.
+    pub(crate) fn check_shape(&self) -> Result<()> {
+        let (width, height) = (self.width, self.height);
+        let refuse = |what: String| {
+            let reason = format!("{width}x{height}: a side over {what}");
+            Err(Error::Image { name: self.name.clone(), reason })
+        };
+        if width.max(height) > MAX_SIDE {
+            return refuse(format!("{MAX_SIDE} pixels"));
+        }
+        if width.max(height) > MAX_ASPECT * width.min(height) {
+            return refuse(format!("{MAX_ASPECT} times the other"));
+        }
+        Ok(())
     }
 
     /// SHA-256 of the encoded bytes: equal for equal images.

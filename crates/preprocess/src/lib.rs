@@ -21,9 +21,9 @@
 //!     "dynamic_image_size": true, "min_dynamic_patch": 1, "max_dynamic_patch": 12, "use_thumbnail": true,
 //! });
 //! let settings = ImageSettings::from_config(&config)?.expect("it has a vision part");
-//! let image = TiledImage::new(ImageFile::grey(640, 480), &settings);
+//! let image = TiledImage::new(ImageFile::grey(640, 480), &settings)?;
 //! assert_eq!((image.num_tiles(), image.num_tokens()), (4 * 3 + 1, 13 * 256));
-//! # Ok::<(), String>(())
+//! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 //!
 //! A sample becomes a prompt:

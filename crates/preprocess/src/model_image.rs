@@ -80,7 +80,7 @@ impl VisionSettings {
             Self::Tiles(settings) => {
                 let mut settings = settings.clone();
                 settings.max_tiles = (settings.max_tiles / share).max(settings.min_tiles);
-                Ok(ModelImage::Tiles(TiledImage::new(file, &settings)))
+                TiledImage::new(file, &settings).map(ModelImage::Tiles)
             }
             Self::Patches(settings) => PatchedImage::new(file, settings).map(ModelImage::Patches),
         }
@@ -172,6 +172,14 @@ impl ModelImage {
                 let PatchGrid { rows, columns } = image.grid();
                 vec![rows * columns, image.settings().patch_values()]
             }
+        }
+    }
+
+    /// The encoded image.
+    pub fn file(&self) -> &ImageFile {
+        match self {
+            Self::Tiles(image) => image.file(),
+            Self::Patches(image) => image.file(),
         }
     }
 

@@ -17,8 +17,6 @@ use crate::settings::{normalised, positive, triple};
 const CLIP_MEAN: [f32; 3] = [0.481_454_66, 0.457_827_5, 0.408_210_73];
 /// CLIP's standard deviation.
 const CLIP_STD: [f32; 3] = [0.268_629_54, 0.261_302_6, 0.275_777_1];
-/// The most that one side may exceed the other, as the processor has it.
-const MAX_ASPECT: usize = 200;
 
 /// How a model cuts images into patches.
 #[derive(Clone, Debug, PartialEq)]
@@ -167,14 +165,10 @@ impl PatchedImage {
     ///
     /// # Errors
     ///
-    /// When one side is more than 200 times the other.
+    /// When one side is more than 200 times the other, or more than 65,535 pixels long.
     pub fn new(file: ImageFile, settings: &PatchSettings) -> Result<Self> {
-        let (width, height) = (file.width(), file.height());
-        if width.max(height) > MAX_ASPECT * width.min(height) {
-            let reason = format!("{width}x{height}: a side over {MAX_ASPECT} times the other");
-            return Err(Error::Image { name: file.name().to_owned(), reason });
-        }
-        let grid = settings.grid(width, height);
+        file.check_shape()?;
+        let grid = settings.grid(file.width(), file.height());
         Ok(Self { file, settings: settings.clone(), grid })
     }
 
@@ -196,6 +190,11 @@ impl PatchedImage {
     /// Rows of the language model's input that the image fills.
     pub fn num_tokens(&self) -> usize {
         self.token_grid().iter().product()
+    }
+
+    /// The encoded image.
+    pub fn file(&self) -> &ImageFile {
+        &self.file
     }
 
     /// How the image is cut and normalised.

@@ -90,7 +90,7 @@ impl Processor {
         let images = self.open_images(&conversation.images, base, 1)?;
         let text = self.template.render_prompt(conversation.prompt_turns())?;
         let mut expansion = self.expansion(&images);
-        let ids = self.tokenizer.encode(&expansion.expand(&text))?;
+        let ids = self.ids(&text, &mut expansion)?;
         expansion.finish(images.len())?;
         let image_rows = self.image_rows(&ids, &images)?;
         self.check_length(ids.len())?;
@@ -112,7 +112,7 @@ impl Processor {
         for response in responses {
             let mut expansion = self.expansion(&images);
             let text = rendered(&self.template, &conversation.turns, response)?;
-            let ids = self.tokenizer.encode(&expansion.expand(&text))?;
+            let ids = self.ids(&text, &mut expansion)?;
             // Tags beyond the images are words of the response.
             expansion.finish(images.len() + response.matches(IMAGE_TAG).count())?;
             self.image_rows(&ids, &images)?;
@@ -138,7 +138,7 @@ impl Processor {
         let mut expansion = self.expansion(&images);
         let (mut ids, mut loss_mask) = (Vec::new(), Vec::new());
         for segment in segments(&self.template, &conversation.turns)? {
-            let mut piece = |text: &str| self.tokenizer.encode(&expansion.expand(text));
+            let mut piece = |text: &str| self.ids(text, &mut expansion);
             let (new, learned) = match &segment {
                 Segment::Prompt(text) => (piece(text)?, 0),
                 Segment::Answer(text) => {
@@ -198,19 +198,36 @@ impl Processor {
     ///
     /// When the file cannot be opened or the model takes no images.
     pub fn image(&self, reference: &str, base: &Path) -> Result<ModelImage> {
-        let mut images = self.open_images(&[reference.to_owned()], base, 1)?;
-        Ok(images.pop().expect("one image in, one out"))
+        self.vision(1)?.image(ImageFile::load(reference, base)?, 1)
     }
 
-    /// Opens and tiles images; `share` of them divide the limit on tiles.
+    /// Opens and tiles images; `share` of them divide the limit on tiles. No more are opened than the context has room
+    /// for.
     fn open_images(&self, paths: &[String], base: &Path, share: usize) -> Result<Vec<ModelImage>> {
         if paths.is_empty() {
             return Ok(Vec::new());
         }
-        let none = || Error::NoVision { images: paths.len(), path: self.path.clone() };
-        let settings = &self.images.as_ref().ok_or_else(none)?.settings;
-        let open = |path: &String| settings.image(ImageFile::load(path, base)?, share);
-        paths.iter().map(open).collect()
+        let settings = self.vision(paths.len())?;
+        let (mut images, mut num_tokens) = (Vec::new(), 0);
+        for path in paths {
+            let image = settings.image(ImageFile::load(path, base)?, share)?;
+            num_tokens += image.num_tokens();
+            self.check_length(num_tokens)?;
+            images.push(image);
+        }
+        Ok(images)
+    }
+
+    /// How so many images are cut, if the model takes any.
+    fn vision(&self, images: usize) -> Result<&VisionSettings> {
+        let none = || Error::NoVision { images, path: self.path.clone() };
+        Ok(&self.images.as_ref().ok_or_else(none)?.settings)
+    }
+
+    /// Ids of a text whose image tags are expanded. One that cannot fit the context however it is cut is not begun with.
+    fn ids(&self, text: &str, expansion: &mut Expansion<'_>) -> Result<Vec<u32>> {
+        self.check_length(self.tokenizer.least_tokens(text.len()))?;
+        self.tokenizer.encode(&expansion.expand(text))
     }
 
     /// The turns as text, with an image tag where each image stands.

@@ -29,9 +29,14 @@ pub struct TiledImage {
 
 impl TiledImage {
     /// Lays a grid over `file`.
-    pub fn new(file: ImageFile, settings: &ImageSettings) -> Self {
+    ///
+    /// # Errors
+    ///
+    /// When one side is more than 200 times the other, or more than 65,535 pixels long.
+    pub fn new(file: ImageFile, settings: &ImageSettings) -> Result<Self> {
+        file.check_shape()?;
         let grid = choose_grid(file.width(), file.height(), settings);
-        Self { file, settings: settings.clone(), grid }
+        Ok(Self { file, settings: settings.clone(), grid })
     }
 
     /// The grid, thumbnail not counted.

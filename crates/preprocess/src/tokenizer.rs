@@ -4,6 +4,7 @@ use std::collections::HashSet;
 use std::path::Path;
 
 use serde_json::{Value, json};
+use tokenizers::DecoderWrapper;
 
 use crate::error::{Error, Result};
 
@@ -17,6 +18,8 @@ pub struct Tokenizer {
     inner: tokenizers::Tokenizer,
     /// Special tokens, which leave no text.
     special: HashSet<u32>,
+    /// Bytes of the longest token.
+    longest: usize,
 }
 
 impl Tokenizer {
@@ -49,7 +52,8 @@ impl Tokenizer {
         let added = inner.get_added_tokens_decoder().into_iter();
         let special =
             added.filter(|(_, t)| t.special && !THOUGHT_MARKS.contains(&t.content.as_str()));
-        Ok(Self { special: special.map(|(id, _)| id).collect(), inner })
+        let special = special.map(|(id, _)| id).collect();
+        Ok(Self { special, longest: longest(&inner), inner })
     }
 
     /// Ids of `text`. Special tokens spelled in it are recognised; none is added.
@@ -109,6 +113,11 @@ impl Tokenizer {
         self.inner.get_vocab_size(true)
     }
 
+    /// The least tokens that a text of so many bytes has.
+    pub fn least_tokens(&self, num_bytes: usize) -> usize {
+        num_bytes.div_ceil(self.longest)
+    }
+
     /// Whether `id` is an added token that stands outside the text, like `<|im_end|>`.
     pub fn is_special(&self, id: u32) -> bool {
         self.special.contains(&id)
@@ -124,12 +133,23 @@ impl Tokenizer {
 
     /// Starts decoding a completion token by token.
     pub fn stream(&self) -> TextStream<'_> {
-        TextStream { tokenizer: self, ids: Vec::new(), num_settled: 0, num_written: 0 }
+        let (ids, held) = (Vec::new(), String::new());
+        TextStream { tokenizer: self, ids, num_settled: 0, num_written: 0, held }
     }
 }
 
-/// Decodes one token at a time. Text is held back while its last character is incomplete; the pieces together equal
-/// the text of all ids at once.
+/// Bytes of the longest token: none stands for more of a text. Tokens of bytes are spelled with a letter for each.
+fn longest(inner: &tokenizers::Tokenizer) -> usize {
+    let has_letters = matches!(inner.get_decoder(), Some(DecoderWrapper::ByteLevel(_)));
+    let length = |token: &String| if has_letters { token.chars().count() } else { token.len() };
+    let vocab = inner.get_vocab(false);
+    let added = inner.get_added_tokens_decoder();
+    let added = added.values().map(|token| token.content.len());
+    vocab.keys().map(length).chain(added).max().unwrap_or(0).max(1)
+}
+
+/// Decodes one token at a time. Text is held back while its last character is incomplete, or while tokens for single
+/// bytes may yet make it another one; the pieces together equal the text of all ids at once.
 #[derive(Clone, Debug)]
 pub struct TextStream<'a> {
     tokenizer: &'a Tokenizer,
@@ -138,6 +158,8 @@ pub struct TextStream<'a> {
     num_settled: usize,
     /// Ids whose text was written.
     num_written: usize,
+    /// Text of the ids after those.
+    held: String,
 }
 
 impl TextStream<'_> {
@@ -147,31 +169,42 @@ impl TextStream<'_> {
     ///
     /// When the tokenizer's decoder fails.
     pub fn push(&mut self, id: u32) -> Result<String> {
+        // What leaves no text does not come between bytes either.
+        let token = self.tokenizer.token(id).filter(|_| !self.tokenizer.is_special(id));
+        let Some(token) = token else { return Ok(String::new()) };
         self.ids.push(id);
-        let (written, all) = self.window()?;
-        if all.len() <= written.len() || all.ends_with('\u{fffd}') {
+        let written = self.tokenizer.decode(&self.ids[self.num_settled..self.num_written])?;
+        let all = self.tokenizer.decode(&self.ids[self.num_settled..])?;
+        self.held = all.get(written.len()..).unwrap_or_default().to_owned();
+        let is_certain = all.starts_with(&written) && !is_byte(&token);
+        if self.held.is_empty() || self.held.ends_with('\u{fffd}') || !is_certain {
             return Ok(String::new());
         }
         self.num_settled = self.num_written;
         self.num_written = self.ids.len();
-        Ok(all[written.len()..].to_owned())
+        Ok(std::mem::take(&mut self.held))
+    }
+
+    /// The text that is held back, without an incomplete character at its end: what the last ids say if no more follow.
+    pub fn held(&self) -> &str {
+        self.held.trim_end_matches('\u{fffd}')
     }
 
     /// The text still held back, its incomplete character replaced.
     ///
     /// # Errors
     ///
-    /// When the tokenizer's decoder fails.
+    /// None so far: decoders that must see the end may fail here.
     pub fn finish(self) -> Result<String> {
-        let (written, all) = self.window()?;
-        Ok(all.get(written.len()..).unwrap_or_default().to_owned())
+        Ok(self.held)
     }
+}
 
-    fn window(&self) -> Result<(String, String)> {
-        let written = self.tokenizer.decode(&self.ids[self.num_settled..self.num_written])?;
-        let all = self.tokenizer.decode(&self.ids[self.num_settled..])?;
-        Ok((written, all))
-    }
+/// Whether a token stands for a single byte, as in `<0x0A>`. Decoders spell neighbouring ones together: a byte that
+/// does not go with the others takes their characters back.
+fn is_byte(token: &str) -> bool {
+    let digits = token.strip_prefix("<0x").and_then(|rest| rest.strip_suffix('>'));
+    digits.is_some_and(|digits| digits.len() == 2 && u8::from_str_radix(digits, 16).is_ok())
 }
 
 /// Appends special tokens to the content of a `tokenizer.json`, leaving those it has; the id of each in order.

@@ -3,7 +3,7 @@
 //! ```text
 //! add ─► waiting ─► begin: rows for the prompt and one completion ─► prefill, all samples draw once
 //!                                                                     │
-//!            pending (drawn once, no rows yet) ◄──────────────────────┤
+//!            pending (drawn once, no rows yet) ◄── further samples ───┤
 //!                │ rows come free                                     ▼
 //!                └──────────────────────────────► running ─► one step: embed, extend, draw ─┐
 //!                                                    ▲                                      │
@@ -14,8 +14,11 @@
 //! A prompt's rows are computed once and named as `past` by each of its samples. Rows for the
 //! longest possible completion are set aside when a sample begins, so no sample ever has to be
 //! thrown out again, and a completion's rows are consecutive.
+//!
+//! Samples and prompts have their turn in the order they came. Where the next in line does not fit, those after it may
+//! take what it can spare (`admission`): it waits no longer for them, and they do not wait for it.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::ops::Range;
 use std::sync::Arc;
 
@@ -35,7 +38,10 @@ use crate::rows::FreeRows;
 use crate::sampler::{Choice, Sampler};
 use crate::sequence::Sequence;
 
+mod admission;
 mod prefill;
+
+use admission::Begun;
 
 /// Prompt rows that are shown to the model together: enough to keep the kernels busy.
 const PREFILL_ROWS: usize = 1024;
@@ -197,54 +203,15 @@ impl<'a> Batch<'a> {
         Ok(true)
     }
 
-    /// Fills the free rows: samples that wait first, then further prompts.
-    fn admit(&mut self) -> Result<(), Error> {
-        loop {
-            while let Some(sequence) = self.pending.front() {
-                let Some(rows) = self.free.take(sequence.num_rows()) else { return Ok(()) };
-                let mut sequence = self.pending.pop_front().expect("the front was there");
-                sequence.rows = rows;
-                self.running.push(sequence);
-            }
-            let begun = self.begin();
-            if begun.is_empty() {
-                return Ok(());
-            }
-            self.prefill(&begun)?;
-        }
-    }
-
-    /// Takes rows for the next prompts, as many as leave room for one sample of each: no prompt
-    /// may sit in the cache without being able to go on.
-    fn begin(&mut self) -> Vec<usize> {
-        let (mut begun, mut room, mut num_rows) = (Vec::new(), Vec::new(), 0);
-        while num_rows < PREFILL_ROWS
-            && let Some(&next) = self.waiting.front()
-        {
-            let group = self.groups.get_mut(&next).expect("what waits is known");
-            let num_own = group.prompt.ids.len() - self.opening.len();
-            let Some(rows) = self.free.take(num_own) else { break };
-            let Some(sample) = self.free.take(group.limit().saturating_sub(1)) else {
-                self.free.give(rows);
-                break;
-            };
-            group.rows = rows;
-            room.push(sample);
-            begun.push(next);
-            num_rows += num_own;
-            self.waiting.pop_front();
-        }
-        room.into_iter().for_each(|rows| self.free.give(rows));
-        begun
-    }
-
-    /// Shows prompts to the model and draws the first token of each of their samples.
-    fn prefill(&mut self, begun: &[usize]) -> Result<(), Error> {
-        let hidden = self.extend_by_prompts(begun)?;
+    /// Shows prompts to the model and draws the first token of each of their samples, which go on in the rows that were
+    /// taken for them, or wait for some.
+    fn prefill(&mut self, begun: Vec<Begun>) -> Result<(), Error> {
+        let prompts: Vec<usize> = begun.iter().map(|one| one.prompt).collect();
+        let hidden = self.extend_by_prompts(&prompts)?;
         let (mut full, mut sequences, mut rows) = (Vec::new(), Vec::new(), Vec::new());
-        for (row, prompt) in begun.iter().enumerate() {
-            for sample in self.groups[prompt].samples() {
-                let sequence = self.sequence(*prompt, sample);
+        for (row, &prompt) in prompts.iter().enumerate() {
+            for sample in self.groups[&prompt].samples() {
+                let sequence = self.sequence(prompt, sample);
                 match sequence.is_finished() {
                     true => full.push(sequence),
                     false => {
@@ -256,12 +223,19 @@ impl<'a> Batch<'a> {
         }
         self.draw(&ops::gather_rows(&hidden, &rows), &mut sequences)?;
         sequences.extend(full);
-        for sequence in sequences {
-            match sequence.is_finished() {
-                true => self.finish(sequence)?,
-                false => self.pending.push_back(sequence),
+        let mut rooms: HashMap<usize, Vec<Range<usize>>> =
+            begun.into_iter().map(|one| (one.prompt, one.rooms)).collect();
+        for mut sequence in sequences {
+            if sequence.is_finished() {
+                self.finish(sequence)?;
+            } else if let Some(rows) = rooms.get_mut(&sequence.prompt).and_then(Vec::pop) {
+                sequence.rows = rows;
+                self.running.push(sequence);
+            } else {
+                self.pending.push_back(sequence);
             }
         }
+        rooms.into_values().flatten().for_each(|rows| self.free.give(rows));
         Ok(())
     }
 

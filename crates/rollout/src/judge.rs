@@ -34,7 +34,7 @@ pub struct Candidates {
 /// A reward model with all that it takes to ask it.
 pub struct Judge {
     model: RewardModel,
-    processor: Processor,
+    processor: Arc<Processor>,
     encoder: ImageEncoder,
     max_rows: usize,
 }
@@ -48,7 +48,12 @@ impl Judge {
         max_rows: usize,
     ) -> Self {
         let encoder = ImageEncoder::new(&model.vlm, cache);
-        Self { model, processor, encoder, max_rows }
+        Self { model, processor: Arc::new(processor), encoder, max_rows }
+    }
+
+    /// What turns conversations into ids.
+    pub fn processor(&self) -> &Arc<Processor> {
+        &self.processor
     }
 
     /// The ids of a prompt and its responses. Image paths are relative to `folder`.
@@ -78,7 +83,30 @@ impl Judge {
             let features = encoder.encode(&model.vlm, &judged.images)?;
             candidates.push(Candidates { judged, features });
         }
-        judge((&self.model.vlm, &self.model.head), &candidates, self.max_rows)
+        self.values(&candidates)
+    }
+
+    /// A prompt with its responses and the features of its images, whose pixels were made before.
+    ///
+    /// # Errors
+    ///
+    /// When an image does not fit the encoder.
+    pub fn candidates(
+        &mut self,
+        judged: Judged,
+        pixels: Vec<Vec<f32>>,
+    ) -> Result<Candidates, Error> {
+        let features = self.encoder.encode_pixels(&self.model.vlm, &judged.images, pixels)?;
+        Ok(Candidates { judged, features })
+    }
+
+    /// One score for each response of each prompt.
+    ///
+    /// # Errors
+    ///
+    /// When ids do not fit the model.
+    pub fn values(&self, candidates: &[Candidates]) -> Result<Vec<Vec<f32>>, Error> {
+        judge((&self.model.vlm, &self.model.head), candidates, self.max_rows)
     }
 }
 

@@ -100,6 +100,26 @@ impl ImageEncoder {
         self.take(vlm, images, &mut HashMap::new())
     }
 
+    /// As [`encode`](Self::encode), with the pixels of each image as [`ModelImage::pixel_values`] gives them: made before,
+    /// where that keeps nobody waiting.
+    ///
+    /// # Errors
+    ///
+    /// When an image does not fit the encoder.
+    pub fn encode_pixels(
+        &mut self,
+        vlm: &Vlm,
+        images: &[ModelImage],
+        pixels: Vec<Vec<f32>>,
+    ) -> Result<Option<Arc<Tensor>>, Error> {
+        let mut parts = Vec::with_capacity(images.len());
+        for (image, pixels) in images.iter().zip(pixels) {
+            let key = FeatureKey::new(&image.key(), &self.encoder);
+            parts.push(self.cache.get_or_compute(key, || features(vlm, image, pixels))?);
+        }
+        Ok(in_a_row(parts))
+    }
+
     /// As [`encode`](Self::encode) for every sample of a few ([`TOGETHER`] keep the kernels busy): what
     /// the cache lacks passes through the encoder at once. A damaged image is its own sample's error.
     pub fn encode_together(
@@ -126,13 +146,13 @@ impl ImageEncoder {
         let mut parts = Vec::with_capacity(images.len());
         for image in images {
             let key = FeatureKey::new(&image.key(), &self.encoder);
-            let compute = || ahead.remove(&key).map_or_else(|| features(vlm, image), Ok);
+            let compute = || match ahead.remove(&key) {
+                Some(features) => Ok(features),
+                None => features(vlm, image, image.pixel_values()?),
+            };
             parts.push(self.cache.get_or_compute(key, compute)?);
         }
-        Ok(match parts.len() {
-            0 | 1 => parts.pop(),
-            _ => Some(Arc::new(stack(&parts.iter().map(Arc::as_ref).collect::<Vec<_>>()))),
-        })
+        Ok(in_a_row(parts))
     }
 
     /// Encodes what the cache lacks of images with tiles of one size. What fails here fails again when
@@ -171,9 +191,17 @@ impl ImageEncoder {
     }
 }
 
+/// The features of several images, one after the other.
+fn in_a_row(mut parts: Vec<Arc<Tensor>>) -> Option<Arc<Tensor>> {
+    match parts.len() {
+        0 | 1 => parts.pop(),
+        _ => Some(Arc::new(stack(&parts.iter().map(Arc::as_ref).collect::<Vec<_>>()))),
+    }
+}
+
 /// The features of one image, encoded here and now.
-fn features(vlm: &Vlm, image: &ModelImage) -> Result<Tensor, Error> {
-    let pixels = Tensor::from_vec(image.pixel_values()?, &image.shape());
+fn features(vlm: &Vlm, image: &ModelImage, pixels: Vec<f32>) -> Result<Tensor, Error> {
+    let pixels = Tensor::from_vec(pixels, &image.shape());
     Ok(match image.patch_grid() {
         Some(PatchGrid { rows, columns }) => vlm.patch_features(&pixels, Grid { rows, columns })?,
         None => vlm.features(&pixels)?,

@@ -53,7 +53,9 @@ impl Sampling {
         )?;
         check(self.top_p > 0.0 && self.top_p <= 1.0, "top_p", self.top_p, "above 0 and at most 1")?;
         let penalty = self.repetition_penalty;
-        check(finite(penalty) && penalty > 0.0, "repetition_penalty", penalty, "above 0")
+        // Far from these, logits are no longer finite.
+        let is_sound = (0.01..=100.0).contains(&penalty);
+        check(is_sound, "repetition_penalty", penalty, "from 0.01 to 100")
     }
 }
 
@@ -369,13 +371,16 @@ mod tests {
             (Sampling { top_p: 0.0, ..FLAT }, "top_p is 0, expected above 0 and at most 1"),
             (
                 Sampling { repetition_penalty: 0.0, ..FLAT },
-                "repetition_penalty is 0, expected above 0",
+                "repetition_penalty is 0, expected from 0.01 to 100",
             ),
         ];
         for (sampling, message) in wrong {
             assert_eq!(sampling.validate().unwrap_err().to_string(), message);
         }
         assert!(Sampling { temperature: f32::NAN, ..FLAT }.validate().is_err());
+        for repetition_penalty in [1e-39, 101.0, f32::INFINITY, f32::NAN] {
+            assert!(Sampling { repetition_penalty, ..FLAT }.validate().is_err());
+        }
         assert!(FLAT.validate().is_ok());
     }
 }

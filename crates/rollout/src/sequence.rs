@@ -84,6 +84,11 @@ impl<'a> Sequence<'a> {
         self.limit.saturating_sub(1)
     }
 
+    /// The most tokens that are still to come.
+    pub(crate) fn num_left(&self) -> usize {
+        self.limit - self.token_ids.len()
+    }
+
     /// Whether it has ended.
     pub(crate) fn is_finished(&self) -> bool {
         self.finish.is_some()
@@ -111,17 +116,20 @@ impl<'a> Sequence<'a> {
         }
     }
 
-    /// Spells the token; cuts the text before the first stop string in it.
+    /// Spells the token; cuts the text before the first stop string in it, what later tokens may spell otherwise included:
+    /// after a stop there are none.
     fn spells_a_stop(&mut self, token: u32) -> Result<bool, Error> {
         let Some(Spelled { stream, text }) = &mut self.spelled else { return Ok(false) };
         // A stop string that ends in the new piece begins at most its own length before it.
         let longest = self.drawing.stop_strings().map(str::len).max().unwrap_or(0);
         let from = text.floor_char_boundary(text.len().saturating_sub(longest));
         text.push_str(&stream.push(token)?);
-        let found = self.drawing.stop_strings().filter_map(|s| text[from..].find(s)).min();
-        if let Some(place) = found {
-            text.truncate(from + place);
-        }
+        let num_certain = text.len();
+        text.push_str(stream.held());
+        let new = &text[from..];
+        let stops = self.drawing.stop_strings().filter(|stop| stop.len() <= new.len());
+        let found = stops.filter_map(|stop| new.find(stop)).min();
+        text.truncate(found.map_or(num_certain, |place| from + place));
         Ok(found.is_some())
     }
 

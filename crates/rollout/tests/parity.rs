@@ -378,6 +378,71 @@ fn a_cancelled_prompt_leaves_its_room_to_the_next() {
     assert_eq!((num_done, num_total), (3, 3));
 }
 
+/// A batch with room for one long completion of a group of three and for one short answer, in the middle of the first.
+fn crowded<'a>(model: &'a Model, long: &GenerateConfig, short: &GenerateConfig) -> Batch<'a> {
+    let prompt = model.text("a", 0);
+    let length = prompt.ids.len();
+    let num_rows = 2 * length + long.max_new_tokens + short.max_new_tokens - 2;
+    let mut batch = Batch::new(&model.vlm, num_rows);
+    batch.add(prompt, &drawing(model, long)).expect("a prompt that fits");
+    assert!(batch.step().expect("finite logits"));
+    batch
+}
+
+fn drawing<'a>(model: &'a Model, config: &GenerateConfig) -> Arc<Drawing<'a>> {
+    let tokenizer = &model.processor.tokenizer;
+    Arc::new(Drawing::new(config.clone(), tokenizer, &model.vlm).expect("sound settings"))
+}
+
+/// Settings of a group of `num_samples` that ends at its limit only.
+fn endless(model: &Model, num_samples: usize, max_new_tokens: usize) -> GenerateConfig {
+    let config = model.config(Sampling::at_temperature(1.0, 5), max_new_tokens);
+    GenerateConfig { num_samples, stop_ids: Vec::new(), ..config }
+}
+
+#[test]
+fn who_fits_does_not_wait_for_one_who_does_not() {
+    let model = Model::load();
+    let (long, short) = (endless(&model, 3, 40), endless(&model, 1, 6));
+    // Two samples of the group wait for rows; then another such group does.
+    for num_groups in [1, 2] {
+        let mut batch = crowded(&model, &long, &short);
+        for stream in 1..num_groups {
+            batch.add(model.text("a", stream), &drawing(&model, &long)).unwrap();
+        }
+        let number = batch.add(model.text("b", 9), &drawing(&model, &short)).unwrap();
+        (0..6).for_each(|_| assert!(batch.step().unwrap()));
+        let finished = batch.news().finished;
+        let [(prompt, 0, completion)] = &finished[..] else { panic!("{finished:?}") };
+        let alone = model.generate(&[model.text("b", 9)], &short).unwrap();
+        assert_eq!((*prompt, completion), (number, &alone[0][0]));
+        assert_eq!(finish(&mut batch).len(), 3 * num_groups as usize);
+    }
+}
+
+#[test]
+fn who_does_not_fit_has_its_turn_however_many_others_come() {
+    let model = Model::load();
+    let (long, short) = (endless(&model, 3, 40), endless(&model, 1, 6));
+    let mut batch = crowded(&model, &long, &short);
+    let second = batch.add(model.text("a", 1), &drawing(&model, &long)).unwrap();
+    let short = drawing(&model, &short);
+    let mut num_left = [3, 3];
+    let mut num_steps = 0;
+    while num_left != [0, 0] {
+        // Never less than two that could take any rows there are.
+        batch.add(model.text("b", 9), &short).unwrap();
+        assert!(batch.step().unwrap());
+        for (prompt, _, _) in batch.news().finished {
+            if prompt <= second {
+                num_left[prompt] -= 1;
+            }
+        }
+        num_steps += 1;
+        assert!(num_steps <= 6 * 40, "{num_left:?} are left");
+    }
+}
+
 #[test]
 fn what_cannot_work_is_refused_before_anything_runs() {
     let model = Model::load();

@@ -204,6 +204,21 @@ fn what_exceeds_the_context_is_an_error_with_both_lengths() {
 }
 
 #[test]
+fn what_cannot_fit_the_context_is_not_begun_with() {
+    let mut processor = processor("smollm_style");
+    processor.context_length = 11;
+    let user = json!([{"role": "user", "content": "<image><image>"}]);
+    // The first image has more tokens than that: the second is not looked for.
+    let images = sample(&json!({"messages": user, "images": ["image.png", "absent.png"]}));
+    let error = processor.prompt(&images, &golden("internvl-six-b")).unwrap_err();
+    assert!(matches!(error, Error::TooLong { length: 12, context: 11 }), "{error}");
+    // The text is not looked at: it spells a token that stands for an image.
+    let text = format!("<IMG_CONTEXT>{}", "because ".repeat(50));
+    let error = processor.prompt(&turns(&[("user", &text)], 0), Path::new(".")).unwrap_err();
+    assert!(matches!(error, Error::TooLong { context: 11, .. }), "{error}");
+}
+
+#[test]
 fn a_language_model_alone_takes_text_but_no_images() {
     let folder = golden("internvl-six-b");
     let files = LanguageFiles::load(&folder).unwrap();

@@ -46,7 +46,7 @@ fn grids_are_those_of_the_reference() {
             let settings = settings(max_tiles);
             let grid = Grid { columns, rows };
             assert_eq!(choose_grid(width, height, &settings), grid, "{width}x{height} {max_tiles}");
-            let image = TiledImage::new(ImageFile::grey(width, height), &settings);
+            let image = TiledImage::new(ImageFile::grey(width, height), &settings).unwrap();
             assert_eq!((image.num_tiles(), image.num_tokens()), (num_tiles, num_tiles * 256));
         }
     }
@@ -67,7 +67,7 @@ fn tiles_are_cut_row_by_row_with_the_thumbnail_last() {
     let buffer = image::RgbImage::from_raw(4, 6, pixels).unwrap();
     buffer.write_to(&mut png, image::ImageFormat::Png).unwrap();
     let file = ImageFile::from_bytes("grid", png.into_inner()).unwrap();
-    let image = TiledImage::new(file, &settings);
+    let image = TiledImage::new(file, &settings).unwrap();
     assert_eq!(image.grid(), Grid { columns: 2, rows: 3 });
     let tiles = image.tiles().unwrap();
     let green: Vec<Vec<u8>> =
@@ -82,13 +82,30 @@ fn tiles_are_cut_row_by_row_with_the_thumbnail_last() {
 
 #[test]
 fn keys_follow_what_changes_the_pixels() {
-    let image =
-        |width, settings: &ImageSettings| TiledImage::new(ImageFile::grey(width, 40), settings);
+    let image = |width, settings: &ImageSettings| {
+        TiledImage::new(ImageFile::grey(width, 40), settings).unwrap()
+    };
     let key = image(40, &settings(6)).key();
     assert_eq!(key, image(40, &settings(6)).key());
     assert_ne!(key, image(41, &settings(6)).key());
     assert_ne!(key, image(40, &ImageSettings { mean: [0.5; 3], ..settings(6) }).key());
     assert_ne!(key, image(40, &ImageSettings { tile_size: 224, ..settings(6) }).key());
+}
+
+#[test]
+fn shapes_that_are_hardly_images_are_refused() {
+    for (width, height, expected) in [
+        (201, 1, Some("201x1: a side over 200 times the other")),
+        (200, 1, None),
+        (1, 201, Some("1x201: a side over 200 times the other")),
+        (65_535, 400, None),
+        (65_536, 400, Some("65536x400: a side over 65535 pixels")),
+        (8_000_000, 1, Some("8000000x1: a side over 65535 pixels")),
+    ] {
+        let image = TiledImage::new(ImageFile::grey(width, height), &settings(12));
+        let error = image.err().map(|error| error.to_string());
+        assert_eq!(error, expected.map(|reason| format!("image grey: {reason}")));
+    }
 }
 
 #[test]
@@ -99,7 +116,7 @@ fn settings_without_tiling_mean_one_tile() {
     config["vision_config"] = json!({"image_size": [224, 224], "patch_size": [14, 14]});
     let settings = ImageSettings::from_config(&config).unwrap().unwrap();
     assert_eq!((settings.tile_size, settings.tokens_per_tile), (224, 64));
-    let image = TiledImage::new(ImageFile::grey(900, 300), &settings);
+    let image = TiledImage::new(ImageFile::grey(900, 300), &settings).unwrap();
     assert_eq!(image.num_tiles(), 1);
     assert_eq!(ImageSettings::from_config(&json!({"model_type": "llama"})), Ok(None));
 }

@@ -222,6 +222,61 @@ fn a_stream_holds_back_half_a_character() {
     assert_eq!(cut.finish().unwrap(), "\u{fffd}");
 }
 
+/// A tokenizer that falls back to bytes, as those of Llama 2 do.
+fn with_bytes() -> Tokenizer {
+    let tokens = ["<unk>", "<0x0A>", "<0xE2>", "<0x82>", "<0xAC>", "\u{2581}a", "b", "</s>"];
+    let ids = tokens.iter().enumerate().map(|(id, token)| ((*token).to_owned(), id.into()));
+    let vocab: serde_json::Map<_, _> = ids.collect();
+    let end = json!({
+        "id": 7, "content": "</s>", "single_word": false, "lstrip": false, "rstrip": false,
+        "normalized": false, "special": true,
+    });
+    let decoders = json!([
+        { "type": "Replace", "pattern": { "String": "\u{2581}" }, "content": " " },
+        { "type": "ByteFallback" },
+        { "type": "Fuse" },
+        { "type": "Strip", "content": " ", "start": 1, "stop": 0 },
+    ]);
+    let json = json!({
+        "version": "1.0", "truncation": null, "padding": null, "added_tokens": [end],
+        "normalizer": null, "pre_tokenizer": null, "post_processor": null,
+        "decoder": { "type": "Sequence", "decoders": decoders },
+        "model": { "type": "WordLevel", "vocab": vocab, "unk_token": "<unk>" },
+    });
+    Tokenizer::from_json(&json).unwrap()
+}
+
+/// A byte that does not go with those before it takes their characters back: `\n` becomes a replacement character.
+#[test]
+fn bytes_are_held_back_until_none_can_follow() {
+    let tokenizer = with_bytes();
+    let mut stream = tokenizer.stream();
+    let mut push = |id| (stream.push(id).unwrap(), stream.held().to_owned());
+    let pair = |told: &str, held: &str| (told.to_owned(), held.to_owned());
+    assert_eq!(push(6), pair("b", ""));
+    assert_eq!(push(1), pair("", "\n"));
+    assert_eq!(push(7), pair("", "\n"), "a special token comes between no bytes");
+    assert_eq!(push(2), pair("", ""));
+    assert_eq!(push(6), pair("\u{fffd}\u{fffd}b", ""));
+    let all = |id: u32| (0..5).map(move |place| id / 7_u32.pow(place) % 7 + 1);
+    for number in 0..7_u32.pow(5) {
+        let ids: Vec<u32> = all(number).collect();
+        let mut stream = tokenizer.stream();
+        let mut said: String = ids.iter().map(|&id| stream.push(id).unwrap()).collect();
+        said.push_str(&stream.finish().unwrap());
+        assert_eq!(said, tokenizer.decode(&ids).unwrap(), "{ids:?}");
+    }
+}
+
+#[test]
+fn a_text_has_no_fewer_tokens_than_the_longest_allows() {
+    let tokenizer = with_bytes();
+    assert_eq!([0, 6, 7, 60].map(|num_bytes| tokenizer.least_tokens(num_bytes)), [0, 1, 2, 10]);
+    let golden = Tokenizer::from_json(&golden_json("internvl-six-b/tokenizer.json")).unwrap();
+    let text = "because ".repeat(50);
+    assert!(golden.least_tokens(text.len()) <= golden.encode(&text).unwrap().len());
+}
+
 /// The golden tokenizer lists them as special; without them no completion would have its form.
 #[test]
 fn marks_of_a_thought_are_text() {
