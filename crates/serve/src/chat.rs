@@ -1,10 +1,10 @@
 //! `/v1/chat/completions`: what is asked, checked; what is answered, whole.
 
+use std::hash::{BuildHasher as _, RandomState};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use axum::Json;
-use axum::body::Bytes;
 use axum::extract::State;
 use axum::response::{IntoResponse, Response};
 use openai::{ChatReply, ChatRequest, Choice, Content, FinishReason, Message, Role, Stop, Usage};
@@ -12,10 +12,10 @@ use preprocess::Processor;
 use reward::Opening;
 use rollout::{GenerateConfig, Sampling};
 use serde_json::Value;
-use tokio::sync::OwnedSemaphorePermit;
 use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
 
-use crate::conversation::{read, sample};
+use crate::aside::{Arrived, Memory, Place, aside};
+use crate::conversation::{question, read};
 use crate::generator::{Event, Job, prompt};
 use crate::queue::Queue;
 use crate::refusal::Refusal;
@@ -40,14 +40,21 @@ const MAX_SAMPLES: u32 = 128;
 /// The most texts that end a completion: each is looked for after every token.
 const MAX_STOPS: usize = 16;
 
+/// The longest of them, in bytes.
+const MAX_STOP_BYTES: usize = 256;
+
 /// What the route knows.
 pub(crate) struct Chats {
     pub(crate) queue: Queue<Job>,
     pub(crate) processor: Arc<Processor>,
     /// Tokens of a prompt and its completion together that there is room for.
     pub(crate) num_rows: usize,
-    /// Requests so far, which name the draws of those without a seed.
+    /// Room for images on their way to the model.
+    pub(crate) memory: Memory,
+    /// Requests so far, which name their replies.
     pub(crate) num_asked: AtomicU64,
+    /// Makes seeds for requests without one, others in each process.
+    pub(crate) seeds: RandomState,
 }
 
 /// A request that is being answered.
@@ -62,7 +69,7 @@ pub(crate) struct Asked {
     splitters: Vec<Splitter>,
     events: UnboundedReceiver<Event>,
     /// Given back when the request is answered or its client has gone.
-    _place: OwnedSemaphorePermit,
+    _place: Place,
 }
 
 /// What is new of a request.
@@ -108,7 +115,7 @@ impl Asked {
 /// Answers a request.
 pub(crate) async fn answer(
     State(chats): State<Arc<Chats>>,
-    body: Bytes,
+    Arrived(body): Arrived,
 ) -> Result<Response, Refusal> {
     let request = understood(&body)?;
     let (is_streamed, with_usage) = (request.stream == Some(true), request.wants_usage());
@@ -148,13 +155,16 @@ impl Chats {
     /// Puts a request in the queue.
     async fn ask(&self, request: ChatRequest) -> Result<Asked, Refusal> {
         let place = self.queue.enter(&request.model)?;
-        let conversation = sample(&request.messages)?;
+        let conversation = question(&request.messages)?;
         let processor = self.processor.clone();
-        let prompt = tokio::task::spawn_blocking(move || prompt(&processor, &conversation)).await;
-        let prompt = prompt.map_err(|error| Refusal::failed(error.to_string()))?;
+        let (prompt, place) = aside(place, move || prompt(&processor, &conversation)).await?;
         let prompt = prompt.map_err(|error| Refusal::invalid("messages", error.to_string()))?;
-        let config = self.config(&request, prompt.ids.len())?;
         let number = self.num_asked.fetch_add(1, Ordering::Relaxed);
+        // Equal requests with a seed are answered alike, others never.
+        let seed = request.seed.map(i64::cast_unsigned);
+        let seed = seed.unwrap_or_else(|| self.seeds.hash_one(number));
+        let config = self.config(&request, seed, prompt.ids.len())?;
+        let (pixels, place) = self.memory.pixels(place, &prompt.images).await?;
         let (sender, events) = unbounded_channel();
         let asked = Asked {
             id: format!("chatcmpl-{number}"),
@@ -168,9 +178,7 @@ impl Chats {
             events,
             _place: place,
         };
-        // Equal requests with a seed are answered alike.
-        let stream = if request.seed.is_some() { 0 } else { number };
-        let job = Job { prompt, stream, config, events: sender };
+        let job = Job { prompt, pixels, config, events: sender };
         self.queue.send(job)?;
         Ok(asked)
     }
@@ -181,7 +189,12 @@ impl Chats {
     }
 
     /// How a prompt of `length` tokens is answered.
-    fn config(&self, request: &ChatRequest, length: usize) -> Result<GenerateConfig, Refusal> {
+    fn config(
+        &self,
+        request: &ChatRequest,
+        seed: u64,
+        length: usize,
+    ) -> Result<GenerateConfig, Refusal> {
         let context = self.processor.context_length.min(self.num_rows);
         if length >= context {
             let message = format!("the prompt has {length} tokens, the context {context}");
@@ -196,7 +209,7 @@ impl Chats {
             top_k: request.top_k.unwrap_or(0).try_into().unwrap_or(0),
             top_p: request.top_p.unwrap_or(1.0) as f32,
             repetition_penalty: request.repetition_penalty.unwrap_or(1.0) as f32,
-            seed: request.seed.unwrap_or(0),
+            seed,
         };
         let asked = request.token_limit().map(|limit| limit as usize);
         let max_new_tokens = asked.unwrap_or(self.queue.settings.max_new_tokens);
@@ -231,7 +244,13 @@ fn stop_strings(request: &ChatRequest) -> Result<Vec<String>, Refusal> {
         let message = format!("{} texts, expected at most {MAX_STOPS}", stops.len());
         return Err(Refusal::invalid("stop", message));
     }
-    Ok(stops)
+    match stops.iter().map(String::len).find(|length| !(1..=MAX_STOP_BYTES).contains(length)) {
+        Some(length) => {
+            let message = format!("a text of {length} bytes, expected 1 to {MAX_STOP_BYTES}");
+            Err(Refusal::invalid("stop", message))
+        }
+        None => Ok(stops),
+    }
 }
 
 /// The reply, when all completions have ended.

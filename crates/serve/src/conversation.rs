@@ -1,6 +1,7 @@
 //! Turns as clients send them, as the records that the model's processor takes.
 
 use openai::{Content, ImageUrl, Message, Part, Role};
+use preprocess::IMAGE_TAG;
 use schema::Sample;
 use serde::de::DeserializeOwned;
 
@@ -10,6 +11,16 @@ use crate::refusal::Refusal;
 pub(crate) fn read<T: DeserializeOwned>(body: &[u8]) -> Result<T, Refusal> {
     serde_json::from_slice(body)
         .map_err(|error| Refusal::invalid("body", format!("the body: {error}")))
+}
+
+/// A conversation that is to be answered: the assistant has not spoken last.
+pub(crate) fn question(messages: &[Message]) -> Result<Sample, Refusal> {
+    match messages.last() {
+        Some(last) if last.role == Role::Assistant => {
+            Err(refuse(messages.len() - 1, "the last turn is the assistant's own"))
+        }
+        _ => sample(messages),
+    }
 }
 
 /// The conversation. Its images are data URLs: nothing else is looked up for a client.
@@ -30,7 +41,7 @@ fn turn(index: usize, message: &Message) -> Result<schema::Message, Refusal> {
     };
     let content = match &message.content {
         None => schema::Content::Text(String::new()),
-        Some(Content::Text(text)) => schema::Content::Text(text.clone()),
+        Some(Content::Text(text)) => schema::Content::Text(plain(text)),
         Some(Content::Parts(parts)) => {
             let parts = parts.iter().map(|part| self::part(index, part));
             schema::Content::Parts(parts.collect::<Result<_, _>>()?)
@@ -41,7 +52,7 @@ fn turn(index: usize, message: &Message) -> Result<schema::Message, Refusal> {
 
 fn part(index: usize, part: &Part) -> Result<schema::Part, Refusal> {
     match part {
-        Part::Text { text } => Ok(schema::Part::Text { text: text.clone() }),
+        Part::Text { text } => Ok(schema::Part::Text { text: plain(text) }),
         Part::ImageUrl { image_url: ImageUrl { url, .. } } if url.starts_with("data:") => {
             Ok(schema::Part::ImageUrl { image_url: schema::ImageUrl { url: url.clone() } })
         }
@@ -49,6 +60,11 @@ fn part(index: usize, part: &Part) -> Result<schema::Part, Refusal> {
             Err(refuse(index, "images are sent as data URLs (data:image/png;base64,…)"))
         }
     }
+}
+
+/// A client's text, in which a tag stands for no image: it is broken.
+fn plain(text: &str) -> String {
+    text.replace(IMAGE_TAG, "<image >")
 }
 
 fn refuse(index: usize, reason: &str) -> Refusal {
@@ -75,6 +91,7 @@ mod tests {
                 { "type": "image_url", "image_url": { "url": url } }, { "type": "text", "text": "What?" },
             ]},
             { "role": "assistant", "content": null },
+            { "role": "user", "content": "<image> is a tag." },
         ]));
         let want = json!({ "messages": [
             { "role": "system", "content": "Be right." },
@@ -82,8 +99,18 @@ mod tests {
                 { "type": "image_url", "image_url": { "url": url } }, { "type": "text", "text": "What?" },
             ]},
             { "role": "assistant", "content": "" },
+            { "role": "user", "content": "<image > is a tag." },
         ]});
         assert_eq!(found.unwrap(), serde_json::from_value::<Sample>(want).unwrap());
+    }
+
+    #[test]
+    fn what_the_assistant_said_last_is_no_question() {
+        let [user, assistant] =
+            [Role::User, Role::Assistant].map(|role| Message::text(role, "So?"));
+        assert!(question(&[assistant.clone(), user.clone()]).is_ok());
+        let message = question(&[user, assistant]).unwrap_err().into_body().error.message;
+        assert_eq!(message, "messages[1]: the last turn is the assistant's own");
     }
 
     #[test]

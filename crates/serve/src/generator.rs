@@ -1,6 +1,7 @@
 //! The model at work: one running batch, which requests join and leave.
 
 use std::collections::{HashMap, HashSet};
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::mpsc::Receiver;
@@ -13,6 +14,7 @@ use rollout::{Batch, Drawing, Error, GenerateConfig, ImageEncoder, Prompt};
 use schema::{Completion, FinishReason};
 use tokio::sync::mpsc::UnboundedSender;
 
+use crate::aside::Pixels;
 use crate::refusal::Refusal;
 
 /// Features held in memory, for requests that share an image.
@@ -22,8 +24,8 @@ const FEATURE_BYTES: u64 = 1 << 30;
 pub(crate) struct Job {
     /// The prompt, whose images are not encoded yet.
     pub(crate) prompt: preprocess::Prompt,
-    /// Names its draws.
-    pub(crate) stream: u64,
+    pub(crate) pixels: Pixels,
+    /// Its seed alone names the draws.
     pub(crate) config: GenerateConfig,
     /// The request's end; once it is closed, nobody waits for the rest.
     pub(crate) events: UnboundedSender<Event>,
@@ -53,7 +55,7 @@ impl Generator {
         self.cache_bytes / KvCache::bytes_per_row(self.vlm.llm.config())
     }
 
-    /// Answers until no more requests can come.
+    /// Answers until no more requests can come. What goes wrong is told to those it concerns, a panic too.
     pub(crate) fn work(&self, jobs: &Receiver<Job>) {
         let mut running = Running {
             generator: self,
@@ -62,9 +64,14 @@ impl Generator {
             open: HashMap::new(),
         };
         while let Ok(first) = jobs.recv() {
-            running.join(first);
-            if let Err(error) = running.finish(jobs) {
-                running.fail(&error);
+            let answer = || {
+                running.join(first);
+                running.finish(jobs)
+            };
+            match catch_unwind(AssertUnwindSafe(answer)) {
+                Ok(Ok(())) => {}
+                Ok(Err(error)) => running.fail(|| Refusal::failed(error.to_string())),
+                Err(_) => running.fail(Refusal::defect),
             }
         }
     }
@@ -122,8 +129,11 @@ impl<'a> Running<'a> {
         Ok(())
     }
 
-    /// Lets a request in; one that cannot be answered is told so, and harms no other.
+    /// Lets a request in, if its client is still there; one that cannot be answered is told so, and harms no other.
     fn join(&mut self, job: Job) {
+        if job.events.is_closed() {
+            return;
+        }
         let events = job.events.clone();
         let held_back = job.config.stop_strings.iter().map(|stop| stop.len().saturating_sub(1));
         let held_back = held_back.max().unwrap_or(0);
@@ -147,9 +157,11 @@ impl<'a> Running<'a> {
 
     fn add(&mut self, job: Job) -> Result<usize, Error> {
         let Generator { vlm, processor, .. } = self.generator;
-        let features = self.encoder.encode(vlm, &job.prompt.images)?;
+        let Pixels { values, memory } = job.pixels;
+        let features = self.encoder.encode_pixels(vlm, &job.prompt.images, values)?;
+        drop(memory);
         let drawing = Arc::new(Drawing::new(job.config, &processor.tokenizer, vlm)?);
-        self.batch.add(Prompt::new(&job.prompt, features, job.stream), &drawing)
+        self.batch.add(Prompt::new(&job.prompt, features, 0), &drawing)
     }
 
     /// Tells what is certain of a completion's text.
@@ -189,9 +201,9 @@ impl<'a> Running<'a> {
     }
 
     /// Tells all that the model failed, and begins anew.
-    fn fail(&mut self, error: &Error) {
+    fn fail(&mut self, reason: impl Fn() -> Refusal) {
         for (_, open) in self.open.drain() {
-            tell(&open.events, Event::Failed(Refusal::failed(error.to_string())));
+            tell(&open.events, Event::Failed(reason()));
         }
         self.batch = self.generator.batch();
     }

@@ -1,61 +1,136 @@
-//! The reward model at work: conversations that wait are scored together.
+//! The reward model at work: conversations that wait are scored together, a few responses at a time.
 
-use std::path::Path;
+use std::collections::VecDeque;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::mpsc::Receiver;
 
-use reward::{Asked, ScoreError, Scorer as _};
-use rollout::Judge;
-use schema::Sample;
+use preprocess::Judged;
+use reward::ScoreError;
+use rollout::{Candidates, Judge};
 use tokio::sync::oneshot::Sender;
 
-/// Requests that are scored together.
+use crate::aside::Pixels;
+use crate::refusal::Refusal;
+
+/// Responses that are scored before it is asked again who still waits.
 const TOGETHER: usize = 32;
 
 /// What is to be scored, and who is told.
 pub(crate) struct Job {
-    pub(crate) prompt: Sample,
-    pub(crate) responses: Vec<String>,
+    pub(crate) judged: Judged,
+    pub(crate) pixels: Pixels,
     /// One score for each response, or why there are none.
-    pub(crate) scores: Sender<Result<Vec<f64>, ScoreError>>,
+    pub(crate) scores: Sender<Result<Vec<f64>, Refusal>>,
 }
 
-impl Job {
-    fn texts(&self) -> Vec<&str> {
-        self.responses.iter().map(String::as_str).collect()
-    }
+/// A request that is being answered.
+struct Open {
+    candidates: Candidates,
+    found: Vec<f64>,
+    scores: Sender<Result<Vec<f64>, Refusal>>,
 }
 
 /// Answers until no more requests can come.
 pub(crate) fn work(judge: &mut Judge, jobs: &Receiver<Job>) {
+    let mut open = VecDeque::new();
     while let Ok(first) = jobs.recv() {
-        let mut waiting = vec![first];
-        waiting.extend(jobs.try_iter().take(TOGETHER - 1));
-        // Nobody waits for the others.
-        waiting.retain(|job| !job.scores.is_closed());
-        match scored_together(judge, &waiting) {
-            Some(scores) => {
-                for (job, scores) in waiting.into_iter().zip(scores) {
-                    let _ = job.scores.send(Ok(scores));
-                }
-            }
-            // Which of them is at fault shows when each is scored alone.
-            None => waiting.into_iter().for_each(|job| answer_alone(judge, job)),
+        open.extend(join(judge, first));
+        while !open.is_empty() {
+            open.extend(jobs.try_iter().filter_map(|job| join(judge, job)));
+            open.retain(|one| !one.scores.is_closed());
+            score_some(judge, &mut open);
         }
     }
 }
 
-/// The scores of all, if none is at fault.
-fn scored_together(judge: &mut Judge, jobs: &[Job]) -> Option<Vec<Vec<f64>>> {
-    let judged = |job: &Job| judge.judged(&job.prompt, &job.texts(), Path::new("")).ok();
-    let judged = jobs.iter().map(judged).collect::<Option<Vec<_>>>()?;
-    let scores = judge.score(judged).ok()?;
-    let is_sound = scores.iter().flatten().all(|score| score.is_finite());
-    let widened = |scores: Vec<f32>| scores.into_iter().map(f64::from).collect();
-    is_sound.then(|| scores.into_iter().map(widened).collect())
+/// Lets a request in, if its client is still there and its images can be encoded.
+fn join(judge: &mut Judge, job: Job) -> Option<Open> {
+    let Job { judged, pixels, scores } = job;
+    if scores.is_closed() {
+        return None;
+    }
+    match guarded(|| judge.candidates(judged, pixels.values)) {
+        Ok(candidates) => Some(Open { candidates, found: Vec::new(), scores }),
+        Err(refusal) => {
+            let _ = scores.send(Err(refusal));
+            None
+        }
+    }
 }
 
-fn answer_alone(judge: &mut Judge, job: Job) {
-    let asked = Asked { prompt: &job.prompt, folder: Path::new("") };
-    let scores = judge.scores(&asked, &job.texts());
-    let _ = job.scores.send(scores);
+/// Scores the next responses. A request that has some left goes to the end of the line.
+fn score_some(judge: &Judge, open: &mut VecDeque<Open>) {
+    let (mut turn, mut room) = (Vec::new(), TOGETHER);
+    while room > 0
+        && let Some(one) = open.pop_front()
+    {
+        let part = one.part(room);
+        room -= part.judged.branches.len();
+        turn.push((one, part));
+    }
+    let parts: Vec<Candidates> = turn.iter().map(|(_, part)| part.clone()).collect();
+    let together = scores(judge, &parts).ok().filter(|scores| is_sound(scores));
+    let mut together = together.map(Vec::into_iter);
+    for (one, part) in turn {
+        let scores = match together.as_mut().and_then(Iterator::next) {
+            Some(scores) => Ok(scores),
+            // Which of them is at fault shows when each is scored alone.
+            None => scores(judge, &[part]).map(|scores| scores.concat()),
+        };
+        open.extend(one.go_on(scores));
+    }
+}
+
+fn scores(judge: &Judge, parts: &[Candidates]) -> Result<Vec<Vec<f32>>, Refusal> {
+    guarded(|| judge.values(parts))
+}
+
+fn is_sound(scores: &[Vec<f32>]) -> bool {
+    scores.iter().flatten().all(|score| score.is_finite())
+}
+
+/// The model's work, whose panic is no more than the request's error.
+fn guarded<T>(work: impl FnOnce() -> Result<T, rollout::Error>) -> Result<T, Refusal> {
+    match catch_unwind(AssertUnwindSafe(work)) {
+        Ok(done) => done.map_err(|error| Refusal::invalid("messages", error.to_string())),
+        Err(_) => Err(Refusal::defect()),
+    }
+}
+
+impl Open {
+    /// The next responses, `most` of them at most.
+    fn part(&self, most: usize) -> Candidates {
+        let Candidates { judged, features } = &self.candidates;
+        let left = &judged.branches[self.found.len()..];
+        let branches = left[..left.len().min(most)].to_vec();
+        let (prefix, image_rows) = (judged.prefix.clone(), judged.image_rows.clone());
+        let (places, images) = (judged.places.clone(), Vec::new());
+        let judged = Judged { prefix, branches, image_rows, places, images };
+        Candidates { judged, features: features.clone() }
+    }
+
+    /// Adds scores; itself, if it has responses left, and otherwise its client is told.
+    fn go_on(mut self, scores: Result<Vec<f32>, Refusal>) -> Option<Self> {
+        let is_complete = match &scores {
+            Ok(scores) => {
+                self.found.extend(scores.iter().copied().map(f64::from));
+                self.found.len() >= self.candidates.judged.branches.len()
+            }
+            Err(_) => true,
+        };
+        if !is_complete {
+            return Some(self);
+        }
+        let unsound = self.found.iter().position(|score| !score.is_finite());
+        let answer = match (scores, unsound) {
+            (Err(refusal), _) => Err(refusal),
+            (Ok(_), Some(response)) => {
+                let error = ScoreError::NotFinite { response, score: self.found[response] };
+                Err(Refusal::failed(error.to_string()))
+            }
+            (Ok(_), None) => Ok(self.found),
+        };
+        let _ = self.scores.send(answer);
+        None
+    }
 }

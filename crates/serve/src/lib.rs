@@ -1,7 +1,7 @@
 //! A model behind OpenAI's HTTP API, or a reward model behind vLLM's routes for scores.
 //!
 //! ```text
-//! POST /v1/chat/completions ─► conversation, settings ─► prompt ─┐ queue       one running batch
+//! POST /v1/chat/completions ─► conversation ─► prompt, pixels ────┐ queue       one running batch
 //!                                 refused: 400, 401, 404, 429    └──────────►  admit ─► step ─► pieces of text
 //!                  reply, or a stream of chunks ◄───────────────────────────────────────────────┘
 //! POST /score, /classify, /pooling ─► conversations ─── queue ─► passes of shared prompts ─► scores
@@ -26,6 +26,7 @@ mod error;
 mod settings;
 mod refusal;
 mod queue;
+mod aside;
 mod conversation;
 mod chat;
 mod stream;

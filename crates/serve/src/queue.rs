@@ -3,8 +3,9 @@
 use std::sync::Arc;
 use std::sync::mpsc::Sender;
 
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::sync::Semaphore;
 
+use crate::aside::Place;
 use crate::refusal::Refusal;
 use crate::settings::Settings;
 
@@ -22,7 +23,7 @@ impl<J> Queue<J> {
     }
 
     /// A place for a request to this model, held until it is answered or its client has gone.
-    pub(crate) fn enter(&self, model: &str) -> Result<OwnedSemaphorePermit, Refusal> {
+    pub(crate) fn enter(&self, model: &str) -> Result<Place, Refusal> {
         let Settings { name, max_requests, .. } = &self.settings;
         if !model.is_empty() && model != name {
             return Err(Refusal::unknown_model(model, name));

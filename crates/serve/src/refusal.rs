@@ -44,9 +44,20 @@ impl Refusal {
         Self::new(StatusCode::TOO_MANY_REQUESTS, "rate_limit_error", message)
     }
 
+    /// The body took too long to arrive.
+    pub(crate) fn late() -> Self {
+        let message = "the body took too long to arrive";
+        Self::new(StatusCode::REQUEST_TIMEOUT, "invalid_request_error", message)
+    }
+
     /// The model is gone.
     pub(crate) fn stopped() -> Self {
         Self::failed("the model has stopped")
+    }
+
+    /// A defect of ours, which is written on the server's own error output.
+    pub(crate) fn defect() -> Self {
+        Self::failed("the model's work ended in a defect of the server")
     }
 
     /// The model failed.

@@ -1,5 +1,6 @@
 //! The routes, and the model behind them.
 
+use std::hash::RandomState;
 use std::net::TcpListener;
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
@@ -18,7 +19,9 @@ use preprocess::Processor;
 use rollout::Judge;
 use serde_json::json;
 use tokio::runtime::{Builder, Runtime};
+use tokio::sync::oneshot;
 
+use crate::aside::Memory;
 use crate::chat::{self, Chats};
 use crate::generator::Generator;
 use crate::judge;
@@ -47,7 +50,8 @@ impl Served {
     }
 }
 
-/// Serves until the process is interrupted or told to end; requests under way are answered first.
+/// Serves until the process is interrupted or told to end; requests under way are answered first, unless they take
+/// longer than the settings' grace, or the process is told a second time.
 ///
 /// The model works on the thread that calls: it should be one of the pool's that kernels run in, which would else wait
 /// while the others work.
@@ -57,11 +61,18 @@ impl Served {
 /// When the system refuses the socket, a thread or the signals.
 pub fn serve(listener: TcpListener, served: Served, settings: Settings) -> Result<(), Error> {
     let runtime = runtime()?;
-    let end = {
+    let mut interrupts = {
         let _runtime = runtime.enter();
-        interrupted()?
+        Interrupts::new()?
     };
-    run(&runtime, listener, (served, settings), end)
+    let ((first, end), (second, stop)) = (oneshot::channel(), oneshot::channel());
+    runtime.spawn(async move {
+        interrupts.next().await;
+        let _ = first.send(());
+        interrupts.next().await;
+        let _ = second.send(());
+    });
+    run(runtime, listener, (served, settings), (told(end), told(stop)))
 }
 
 /// As [`serve`], but until `end`.
@@ -75,7 +86,7 @@ pub fn serve_until(
     settings: Settings,
     end: impl Future<Output = ()> + Send + 'static,
 ) -> Result<(), Error> {
-    run(&runtime()?, listener, (served, settings), end)
+    run(runtime()?, listener, (served, settings), (end, std::future::pending()))
 }
 
 fn runtime() -> std::io::Result<Runtime> {
@@ -83,22 +94,55 @@ fn runtime() -> std::io::Result<Runtime> {
     Builder::new_multi_thread().worker_threads(2).enable_all().build()
 }
 
+async fn told(signal: oneshot::Receiver<()>) {
+    let _ = signal.await;
+}
+
+/// Serves until `end`, and then requests under way until they are answered, `stop`, or the end of their grace.
 fn run(
-    runtime: &Runtime,
+    runtime: Runtime,
     listener: TcpListener,
     (served, settings): (Served, Settings),
-    end: impl Future<Output = ()> + Send + 'static,
+    (end, stop): (
+        impl Future<Output = ()> + Send + 'static,
+        impl Future<Output = ()> + Send + 'static,
+    ),
 ) -> Result<(), Error> {
     let (routes, work) = routes(served, &settings);
     let routes = guarded(routes, &settings);
     listener.set_nonblocking(true)?;
-    let serving = runtime.spawn(async move {
-        let listener = tokio::net::TcpListener::from_std(listener)?;
-        axum::serve(listener, routes).with_graceful_shutdown(end).await
-    });
+    let serving = std::thread::Builder::new().name("serve".to_owned()).spawn(move || {
+        let (told, ending) = oneshot::channel();
+        let end = async move {
+            end.await;
+            let _ = told.send(());
+        };
+        let late = async move {
+            let _ = ending.await;
+            let _ = tokio::time::timeout(settings.grace, stop).await;
+        };
+        let ended = runtime.block_on(listen(listener, routes, (end, late)));
+        // Who is still there had the time: connections end with the runtime, and with them the model's work.
+        runtime.shutdown_background();
+        ended
+    })?;
     // Until the routes are gone, and with them all who could ask.
     work();
-    Ok(runtime.block_on(serving).map_err(std::io::Error::other)??)
+    let ended = serving.join().map_err(|_| std::io::Error::other("the routes panicked"))?;
+    Ok(ended?)
+}
+
+/// Listens until `end` and all requests are answered, or until it is `late`.
+async fn listen(
+    listener: TcpListener,
+    routes: Router,
+    (end, late): (impl Future<Output = ()> + Send + 'static, impl Future<Output = ()>),
+) -> std::io::Result<()> {
+    let listener = tokio::net::TcpListener::from_std(listener)?;
+    tokio::select! {
+        served = axum::serve(listener, routes).with_graceful_shutdown(end).into_future() => served,
+        () = late => Ok(()),
+    }
 }
 
 /// What the model does until nobody can ask any more.
@@ -113,20 +157,22 @@ fn routes(served: Served, settings: &Settings) -> (Router, Work) {
             let cache_bytes = settings.cache_bytes;
             let generator = Generator { vlm: *vlm, processor: processor.clone(), cache_bytes };
             let num_rows = generator.num_rows();
-            let num_asked = AtomicU64::new(0);
-            let queue = Queue::new(settings, jobs);
-            let chats = Chats { queue, processor, num_rows, num_asked };
+            let (queue, memory) = (Queue::new(settings, jobs), Memory::new());
+            let (num_asked, seeds) = (AtomicU64::new(0), RandomState::new());
+            let chats = Chats { queue, processor, num_rows, memory, num_asked, seeds };
             let route = Router::new().route("/v1/chat/completions", post(chat::answer));
             (route.with_state(Arc::new(chats)), Box::new(move || generator.work(&waiting)))
         }
         Kind::Reward(mut judge) => {
             let (jobs, waiting) = channel();
+            let (queue, processor) = (Queue::new(settings, jobs), judge.processor().clone());
+            let scores = Scores { queue, processor, memory: Memory::new() };
             let routes = Router::new()
                 .route("/score", post(scores::score))
                 .route("/v1/score", post(scores::score))
                 .route("/classify", post(scores::classify))
                 .route("/pooling", post(scores::pooling))
-                .with_state(Arc::new(Scores(Queue::new(settings, jobs))));
+                .with_state(Arc::new(scores));
             (routes, Box::new(move || judge::work(&mut judge, &waiting)))
         }
     }
@@ -158,19 +204,33 @@ async fn with_key(
     }
 }
 
-/// Waits for an interrupt or, where there are such, for the signal to end.
-fn interrupted() -> std::io::Result<impl Future<Output = ()>> {
+/// What tells the process to end: an interrupt or, where there are such, the signal to end.
+struct Interrupts {
     #[cfg(unix)]
-    let mut told = tokio::signal::unix::signal(tokio::signal::unix::SignalKind::terminate())?;
-    Ok(async move {
+    told: tokio::signal::unix::Signal,
+}
+
+impl Interrupts {
+    /// From now on; made within a runtime.
+    fn new() -> std::io::Result<Self> {
+        #[cfg(unix)]
+        let told = tokio::signal::unix::signal(tokio::signal::unix::SignalKind::terminate())?;
+        Ok(Self {
+            #[cfg(unix)]
+            told,
+        })
+    }
+
+    /// Waits for the next.
+    async fn next(&mut self) {
         #[cfg(unix)]
         tokio::select! {
             _ = tokio::signal::ctrl_c() => {}
-            _ = told.recv() => {}
+            _ = self.told.recv() => {}
         }
         #[cfg(not(unix))]
         let _ = tokio::signal::ctrl_c().await;
-    })
+    }
 }
 
 /// Seconds since 1970.

@@ -1,5 +1,7 @@
 //! What a server allows.
 
+use std::time::Duration;
+
 use openai::ApiKey;
 
 /// Most tokens of a completion by default.
@@ -8,6 +10,9 @@ pub const MAX_NEW_TOKENS: usize = 2048;
 pub const MAX_REQUESTS: usize = 256;
 /// The largest body by default.
 const MAX_BODY_BYTES: usize = 64 << 20;
+
+/// How long requests under way may go on by default, once the server is to end.
+const GRACE: Duration = Duration::from_secs(30);
 
 /// What a server allows, and what it is called.
 #[derive(Clone, Debug)]
@@ -26,10 +31,12 @@ pub struct Settings {
     pub max_requests: usize,
     /// The largest body, in bytes, images included.
     pub max_body_bytes: usize,
+    /// How long requests under way may go on once the server is to end.
+    pub grace: Duration,
 }
 
 impl Settings {
-    /// No key, thoughts as they are, half a gibibyte of keys and values, bodies of 64 MiB.
+    /// No key, thoughts as they are, half a gibibyte of keys and values, bodies of 64 MiB, half a minute to end.
     pub fn new(name: &str) -> Self {
         Self {
             name: name.to_owned(),
@@ -39,6 +46,7 @@ impl Settings {
             cache_bytes: rollout::CACHE_BYTES,
             max_requests: MAX_REQUESTS,
             max_body_bytes: MAX_BODY_BYTES,
+            grace: GRACE,
         }
     }
 }

@@ -59,7 +59,12 @@ impl Teller {
         }
         let (mut num_left, mut num_tokens) = (self.asked.num_samples(), 0);
         while num_left > 0 {
-            match self.asked.next().await {
+            // A client that goes while there is nothing to tell is noticed too.
+            let news = tokio::select! {
+                () = self.sender.closed() => return Err(Gone),
+                news = self.asked.next() => news,
+            };
+            match news {
                 Ok(News::Piece { sample, piece }) => self.send_piece(sample, piece)?,
                 Ok(News::End { sample, piece, num_tokens: more, reason }) => {
                     self.send_piece(sample, piece)?;

@@ -219,6 +219,9 @@ fn what_cannot_be_answered_is_refused_with_its_field() {
         (with(json!({ "n": 1000 })), 400, "n"),
         (with(json!({ "temperature": -1 })), 400, "temperature"),
         (with(json!({ "stop": vec!["x"; 17] })), 400, "stop"),
+        (with(json!({ "stop": "x".repeat(257) })), 400, "stop"),
+        (with(json!({ "stop": ["x", ""] })), 400, "stop"),
+        (with(json!({ "repetition_penalty": 1e-39 })), 400, "repetition_penalty"),
         (with(json!({ "top_p": 0 })), 400, "top_p"),
         (with(json!({ "max_tokens": 0 })), 400, "max_tokens"),
         (with(json!({ "tools": [{ "type": "function" }] })), 400, "tools"),
@@ -227,13 +230,13 @@ fn what_cannot_be_answered_is_refused_with_its_field() {
         (with(json!({ "temprature": 0.5 })), 400, "temprature"),
         (with(json!({ "max_tokens": "many" })), 400, "body"),
         (json!({ "messages": [] }), 400, "messages"),
+        (json!({ "messages": [{ "role": "assistant", "content": "So" }] }), 400, "messages"),
         (json!({}), 400, "body"),
         (image(picture.to_str().unwrap()), 400, "messages"),
         (image("http://127.0.0.1:1/a.png"), 400, "messages"),
         (image("data:image/png;base64,AAAA"), 400, "messages"),
         (image("data:image/png;base64,?"), 400, "messages"),
-        (text_request("<image> what?", &json!({})), 400, "messages"),
-        // Found out by the model's thread: a row for a feature that there is none of.
+        // A row for a feature that there is none of.
         (text_request("<IMG_CONTEXT> what?", &json!({})), 400, "messages"),
         (text_request(&"word ".repeat(9000), &json!({})), 400, "messages"),
     ] {
@@ -248,10 +251,56 @@ fn what_cannot_be_answered_is_refused_with_its_field() {
     // What is harmless passes, and the server goes on.
     let harmless = with(json!({
         "max_tokens": 1, "top_k": -1, "tools": [], "tool_choice": "none", "logprobs": false,
-        "response_format": { "type": "text" }, "user": "me", "frequency_penalty": 0,
+        "response_format": { "type": "text" }, "user": "me", "frequency_penalty": 0, "seed": -1,
+        "stop": "x".repeat(256),
     }));
     let (status, reply) = server.post(ROUTE, &harmless);
     assert_eq!(status, 200, "{reply}");
+    // A tag in a text is text.
+    let (status, reply) =
+        server.post(ROUTE, &text_request("<image>?", &json!({ "max_tokens": 1 })));
+    assert_eq!(status, 200, "{reply}");
+}
+
+/// A picture of one colour, as a data URL.
+fn picture(width: u32, height: u32) -> String {
+    let mut png = std::io::Cursor::new(Vec::new());
+    let picture = image::GrayImage::new(width, height);
+    picture.write_to(&mut png, image::ImageFormat::Png).expect("room in memory");
+    let folder = tempfile::tempdir().expect("a folder");
+    let path = folder.path().join("picture.png");
+    std::fs::write(&path, png.into_inner()).expect("room on disk");
+    data_url(&path)
+}
+
+#[test]
+fn a_picture_that_is_a_line_is_refused() {
+    let server = start(Settings::new("tiny"));
+    for (width, height, status) in [(100_000, 1, 400), (1, 300, 400), (100, 1, 200)] {
+        let url = picture(width, height);
+        let part = json!({ "type": "image_url", "image_url": { "url": url } });
+        let messages = json!([{ "role": "user", "content": [part] }]);
+        let (found, reply) = server.post(ROUTE, &json!({ "messages": messages, "max_tokens": 1 }));
+        assert_eq!(found, status, "{reply}");
+        let message = reply["error"]["message"].as_str().unwrap_or_default();
+        assert_eq!(message.contains("a side over"), status == 400, "{reply}");
+    }
+}
+
+#[test]
+fn requests_without_a_seed_are_never_answered_alike() {
+    let settings = |n: usize| json!({ "n": n, "max_tokens": 24 });
+    let mut all: Vec<String> = Vec::new();
+    for _ in 0..2 {
+        let server = start(Settings::new("tiny"));
+        for n in [4, 1, 1, 4, 1] {
+            let reply = server.post(ROUTE, &text_request("Say something.", &settings(n))).1;
+            all.extend(contents(&reply).into_iter().map(str::to_owned));
+        }
+    }
+    all.sort_unstable();
+    all.dedup();
+    assert_eq!(all.len(), 2 * 11);
 }
 
 #[test]
@@ -279,19 +328,7 @@ fn a_full_server_refuses_and_a_client_that_goes_makes_room() {
     let mut body = long(4000);
     body["stream"] = json!(true);
     let body = body.to_string();
-    let mut client = TcpStream::connect(server.address).unwrap();
-    write!(
-        client,
-        "POST {ROUTE} HTTP/1.1\r\nhost: x\r\ncontent-type: application/json\r\ncontent-length: {}\r\n\r\n{body}",
-        body.len(),
-    )
-    .unwrap();
-    let mut reader = BufReader::new(client);
-    let mut line = String::new();
-    while !line.starts_with("data: ") {
-        line.clear();
-        assert!(reader.read_line(&mut line).unwrap() > 0, "the stream ended");
-    }
+    let reader = first_event(begun(&server, &body, body.len()));
     let short = text_request("?", &json!({ "max_tokens": 1 }));
     let (status, reply) = server.post(ROUTE, &short);
     assert_eq!((status, &reply["error"]["type"]), (429, &json!("rate_limit_error")));
@@ -302,6 +339,55 @@ fn a_full_server_refuses_and_a_client_that_goes_makes_room() {
         std::thread::sleep(Duration::from_millis(5));
     }
     assert_eq!(server.post(ROUTE, &short).0, 200);
+}
+
+/// Sends the head of a request and some of its body.
+fn begun(server: &Server, body: &str, length: usize) -> TcpStream {
+    let mut client = TcpStream::connect(server.address).unwrap();
+    write!(
+        client,
+        "POST {ROUTE} HTTP/1.1\r\nhost: x\r\ncontent-type: application/json\r\ncontent-length: {length}\r\n\r\n{body}",
+    )
+    .unwrap();
+    client
+}
+
+/// Reads a stream up to its first event.
+fn first_event(client: TcpStream) -> BufReader<TcpStream> {
+    let mut reader = BufReader::new(client);
+    let mut line = String::new();
+    while !line.starts_with("data: ") {
+        line.clear();
+        assert!(reader.read_line(&mut line).unwrap() > 0, "the stream ended");
+    }
+    reader
+}
+
+#[test]
+fn a_client_that_goes_while_it_is_told_nothing_makes_room() {
+    // Two long answers do not have room at once: the second has nothing to tell but who speaks.
+    let cache_bytes = 6000 * 768;
+    let server = start(Settings { max_requests: 2, cache_bytes, ..Settings::new("tiny") });
+    let long = json!({ "temperature": 0, "max_tokens": 4000, "stream": true });
+    let long = text_request("Say something.", &long).to_string();
+    let _first = first_event(begun(&server, &long, long.len()));
+    drop(first_event(begun(&server, &long, long.len())));
+    let short = text_request("?", &json!({ "max_tokens": 1 }));
+    while server.post(ROUTE, &short).0 == 429 {
+        std::thread::sleep(Duration::from_millis(5));
+    }
+}
+
+#[test]
+fn half_a_request_does_not_keep_the_server_from_ending() {
+    let settings = Settings { grace: Duration::ZERO, ..Settings::new("tiny") };
+    let server = start(settings);
+    let _half = begun(&server, "{", 100);
+    let long = text_request("?", &json!({ "temperature": 0, "max_tokens": 4000, "stream": true }));
+    let long = long.to_string();
+    let _long = first_event(begun(&server, &long, long.len()));
+    // Ends here, or never.
+    drop(server);
 }
 
 #[test]

@@ -98,6 +98,25 @@ fn many_at_once_are_scored_as_each_alone_and_a_bad_one_harms_none() {
 }
 
 #[test]
+fn many_responses_have_their_scores_in_order() {
+    let server = start(Settings::new("judge"));
+    let responses: Vec<String> = (0..100).map(|i| format!("It is {i}.")).collect();
+    let score = |texts: &Value| {
+        let (status, reply) =
+            server.post("/score", &json!({ "text_1": "3 + 4?", "text_2": texts }));
+        assert_eq!(status, 200, "{reply}");
+        let scores = reply["data"].as_array().expect("as the API has it").clone();
+        scores.iter().map(|one| one["score"].as_f64().expect("a score")).collect::<Vec<_>>()
+    };
+    let together = score(&json!(responses));
+    assert_eq!(together.len(), 100);
+    for i in [0, 31, 32, 99] {
+        let alone = score(&json!(responses[i]));
+        assert!((alone[0] - together[i]).abs() < 1e-4, "{i}: {} {alone:?}", together[i]);
+    }
+}
+
+#[test]
 fn what_cannot_be_scored_is_refused() {
     let server = start(Settings { max_requests: 4, ..Settings::new("judge") });
     let turn = |role: &str| json!({ "role": role, "content": "7" });
@@ -112,6 +131,7 @@ fn what_cannot_be_scored_is_refused() {
         ("/score", json!({ "text_1": { "content": [image] }, "text_2": "7" }), 400),
         ("/score", json!({ "text_1": "3 + 4?", "text_2": "7", "model": "other" }), 404),
         ("/score", json!({ "text_1": "3 + 4?", "text_2": "7", "use_activation": true }), 400),
+        ("/score", json!({ "text_1": "3 + 4?", "text_2": vec!["7"; 257] }), 400),
         ("/score", json!({ "text_1": "3 + 4?", "text_2": "7" }), 200),
         ("/v1/chat/completions", json!({ "messages": [turn("user")] }), 404),
     ] {
