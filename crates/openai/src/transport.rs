@@ -31,13 +31,13 @@ impl ApiKey {
     /// # Errors
     /// When it is empty or not set, or holds what no header can carry.
     pub fn from_env(variable: &str) -> Result<Self, Error> {
-        Self::read(variable, std::env::var(variable).ok())
+        Self::read(variable, std::env::var(variable).ok().as_deref())
     }
 
     /// The key in the value of a variable.
-    fn read(variable: &str, value: Option<String>) -> Result<Self, Error> {
+    fn read(variable: &str, value: Option<&str>) -> Result<Self, Error> {
         let variable = variable.to_owned();
-        match value.as_deref().map(str::trim).filter(|key| !key.is_empty()) {
+        match value.map(str::trim).filter(|key| !key.is_empty()) {
             None => Err(Error::NoKey { variable }),
             Some(key) if key.chars().any(char::is_control) => Err(Error::BadKey { variable }),
             Some(key) => Ok(Self::new(key)),
@@ -280,13 +280,13 @@ mod tests {
     fn a_key_does_not_show() {
         assert!(!format!("{:?}", ApiKey::new("secret")).contains("secret"));
         assert!(ApiKey::from_env("SIGHTLINE_NO_SUCH_KEY").is_err());
-        let error = ApiKey::read("KEY", Some("sec\nret".to_owned())).unwrap_err().to_string();
+        let error = ApiKey::read("KEY", Some("sec\nret")).unwrap_err().to_string();
         assert!(
             error.starts_with("the environment variable KEY") && !error.contains("ret"),
             "{error}"
         );
-        assert!(matches!(ApiKey::read("KEY", Some("\r\n".to_owned())), Err(Error::NoKey { .. })));
-        let key = ApiKey::read("KEY", Some(" secret\r\n".to_owned())).unwrap();
+        assert!(matches!(ApiKey::read("KEY", Some("\r\n")), Err(Error::NoKey { .. })));
+        let key = ApiKey::read("KEY", Some(" secret\r\n")).unwrap();
         assert!(key.is_borne_by(b"Bearer secret"));
     }
 }

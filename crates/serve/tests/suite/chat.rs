@@ -343,12 +343,12 @@ fn a_full_server_refuses_and_a_client_that_goes_makes_room() {
 
 /// Sends the head of a request and some of its body.
 fn begun(server: &Server, body: &str, length: usize) -> TcpStream {
-    let mut client = TcpStream::connect(server.address).unwrap();
+    let mut client = TcpStream::connect(server.address).expect("a connection");
     write!(
         client,
         "POST {ROUTE} HTTP/1.1\r\nhost: x\r\ncontent-type: application/json\r\ncontent-length: {length}\r\n\r\n{body}",
     )
-    .unwrap();
+    .expect("a server that listens");
     client
 }
 
@@ -358,7 +358,7 @@ fn first_event(client: TcpStream) -> BufReader<TcpStream> {
     let mut line = String::new();
     while !line.starts_with("data: ") {
         line.clear();
-        assert!(reader.read_line(&mut line).unwrap() > 0, "the stream ended");
+        assert!(reader.read_line(&mut line).expect("a line") > 0, "the stream ended");
     }
     reader
 }
