@@ -150,10 +150,7 @@ impl Plan {
             }
         })?;
         measured.num_too_long = num_too_long;
-        for (prompt, responses) in &pairs {
-            let length = responses.iter().fold(prompt.ids.len(), |sum, ids| sum + ids.len());
-            measured.add(length, &prompt.images);
-        }
+        pairs.iter().for_each(|(prompt, num_rows)| measured.add(*num_rows, &prompt.images));
         measured.check(&config.run.dataset, &config.model)?;
         let steps = config.num_steps(measured.lengths.len());
         let size = config.batch.per_device_train_batch_size;

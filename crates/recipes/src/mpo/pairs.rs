@@ -29,6 +29,11 @@ impl Pair {
         key([&prompt.ids, chosen, rejected], &prompt.images)
     }
 
+    /// Rows of the prompt and both responses.
+    fn num_rows(&self) -> usize {
+        self.prompt.ids.len() + self.chosen.len() + self.rejected.len()
+    }
+
     fn length(&self) -> usize {
         self.prompt.ids.len() + self.chosen.len().max(self.rejected.len())
     }
@@ -98,8 +103,8 @@ impl Pairs {
 }
 
 impl PairConfig {
-    /// The pairs of a file that are used, prompt, chosen and rejected response of each: what a plan counts before
-    /// weights load.
+    /// The pairs of a file that are used, each as its prompt and the rows of prompt and responses: what a plan counts
+    /// before weights load.
     ///
     /// # Errors
     /// A file that cannot be read; pairs that teach nothing, where they are to end the run.
@@ -108,9 +113,13 @@ impl PairConfig {
         path: &Path,
         processor: &Processor,
         notices: &mut dyn FnMut(&Notice),
-    ) -> Result<Vec<(Prompt, [Vec<u32>; 2])>, Error> {
+    ) -> Result<Vec<(Prompt, usize)>, Error> {
         let pairs = render(path, self, processor, notices)?.into_iter();
-        Ok(pairs.map(|(pair, _)| (pair.prompt, [pair.chosen, pair.rejected])).collect())
+        let sized = |(pair, _): (Pair, String)| {
+            let num_rows = pair.num_rows();
+            (pair.prompt, num_rows)
+        };
+        Ok(pairs.map(sized).collect())
     }
 }
 
