@@ -177,11 +177,6 @@ impl PatchedImage {
         self.grid
     }
 
-    /// The image file.
-    pub fn file(&self) -> &ImageFile {
-        &self.file
-    }
-
     /// Rows and columns of tokens.
     pub fn token_grid(&self) -> [usize; 2] {
         [self.grid.rows, self.grid.columns].map(|patches| patches / self.settings.merge_size)
