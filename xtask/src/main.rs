@@ -1,4 +1,5 @@
-//! Project chores: `cargo xtask ci` runs every check, `cargo xtask tidy` the ones about layout.
+//! Project chores: `cargo xtask ci` runs every check, `cargo xtask tidy` the ones about layout; `cargo xtask keys` writes the
+//! page of keys.
 //!
 //! ```text
 //! ci = fmt ─► tidy ─► clippy ─► doc ─► test       each fails on any warning
@@ -9,6 +10,7 @@
 #![expect(clippy::print_stdout, reason = "the terminal is where a chore reports")]
 
 mod ci;
+mod keys;
 mod tidy;
 
 use std::path::PathBuf;
@@ -20,7 +22,8 @@ fn main() -> Result<()> {
     match arguments.iter().map(String::as_str).collect::<Vec<_>>()[..] {
         ["ci"] => ci::run(&root()),
         ["tidy"] => tidy::run(&root()),
-        _ => bail!("usage: cargo xtask ci | tidy"),
+        ["keys"] => keys::write(&root()),
+        _ => bail!("usage: cargo xtask ci | tidy | keys"),
     }
 }
 

@@ -3,7 +3,8 @@
 //! ```text
 //! ARCHITECTURE.md ─┐
 //! cargo metadata ──┴─► arrows ─┐
-//! crates/**/*.rs ────► source ─┴─► complaints, all at once
+//! crates/**/*.rs ────► source ─┼─► complaints, all at once
+//! docs/keys.md ──────► keys ───┘
 //! ```
 
 mod arrows;
@@ -22,6 +23,7 @@ use anyhow::{Context, Result, bail};
 pub(crate) fn run(root: &Path) -> Result<()> {
     let mut complaints = arrows::complaints(root)?;
     complaints.extend(source::complaints(root)?);
+    complaints.extend(crate::keys::complaint(root)?);
     for complaint in &complaints {
         println!("tidy: {complaint}");
     }
@@ -36,7 +38,7 @@ fn read(path: &Path) -> Result<String> {
 }
 
 /// All files below a folder, sorted; a folder that does not exist has none.
-fn files(folder: &Path) -> Result<Vec<PathBuf>> {
+pub(crate) fn files(folder: &Path) -> Result<Vec<PathBuf>> {
     let mut found = vec![];
     let mut folders = vec![folder.to_owned()];
     while let Some(folder) = folders.pop() {

@@ -202,6 +202,15 @@ mod tests {
     }
 
     #[test]
+    fn every_key_is_explained() {
+        let page = include_str!("../../../docs/keys.md");
+        let lists = KEYED.iter().flat_map(|keyed| keyed.keys).map(|(_, keys)| keys());
+        for key in lists.flatten() {
+            assert!(page.contains(&format!("| `{key}` |")), "{key} is not in docs/keys.md");
+        }
+    }
+
+    #[test]
     fn what_clap_knows_stays() {
         let cli = parsed("sightline grpo --a 1 --config sft --dry-run --threads 3");
         assert_eq!(cli.threads, Some(3));
