@@ -110,7 +110,8 @@ impl ScheduleConfig {
                 "the warm-up is given twice",
             );
         }
-        if self.num_warmup_steps() > 0 && self.lr_scheduler_type == LrSchedulerType::Constant {
+        let has_warmup = self.warmup_steps > 0 || self.warmup_ratio > 0.0;
+        if has_warmup && self.lr_scheduler_type == LrSchedulerType::Constant {
             return contradiction(
                 "lr_scheduler_type = constant".into(),
                 "constant has no warm-up; use constant_with_warmup",

@@ -103,7 +103,9 @@ fn settings_and_files_that_cannot_be_used_are_named() {
     let train =
         ["--save_steps", "2", "--learning_rate", "1e-3", "--per_device_train_batch_size", "1"];
     let mpo = [&["mpo"][..], &paths, &train].concat();
-    fail(&mpo, 1, &["data.jsonl:1: there is no `rejected`"]);
+    fail(&mpo, 1, &["data.jsonl: no samples"]);
+    let stop = [&mpo[..], &["--bad_pairs", "stop"]].concat();
+    fail(&stop, 1, &["data.jsonl:1: there is no `rejected`"]);
     fail(&[&mpo[..], &["--loss_weights", "[1.0]"]].concat(), 2, &["loss_weights", "loss_type"]);
     let build = [&["preferences", "build"][..], &paths].concat();
     fail(&[&build[..], &["--tau", "3"]].concat(), 2, &["unknown key `tau`", "threshold"]);
