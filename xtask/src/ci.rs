@@ -36,9 +36,9 @@ const NVRTC: &str = "nvidia-cuda-nvrtc==13.0.88";
 /// Models and whole training steps against their references. Finite differences are left to the CPU: an emulated card
 /// is a hundred times slower.
 const EMULATED: [&str; 2] = [
-    "test -p model --test llm --test vlm --test vision --test reward -- golden lora features_and log_probs greedy \
+    "test --workspace --test llm --test vlm --test vision --test reward -- golden lora features_and log_probs greedy \
      everything values_of scores_and ranking intern_vit dinov2 siglip",
-    "test -p recipes --lib -- grpo::tests mpo::tests",
+    "test --workspace --lib -- grpo::tests mpo::tests",
 ];
 
 /// Runs all tests of the workspace, with a compiler of kernels at hand, and then some on an emulated card.
