@@ -1,19 +1,17 @@
 //! What a command reads beside its data set, looked for before anything else is done: what cannot run has no plan.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use ::data::{Dataset, Preferences};
 use ::model::weights::Checkpoint;
 use anyhow::{Result, bail, ensure};
+use engine::newest_checkpoint;
 use recipes::Error;
 use recipes::config::{ModelConfig, RunConfig};
 use recipes::policy::weights_file;
 
 /// Values of `resume_from_checkpoint` that are no path.
 const RESUMED: [&str; 3] = ["latest", "latest-valid", "never"];
-
-/// What the name of every checkpoint of a run begins with.
-const CHECKPOINT: &str = "checkpoint-";
 
 /// That the checkpoints are there which a recipe begins with and goes on from.
 pub(crate) fn check_checkpoints(model: &ModelConfig, run: &RunConfig) -> Result<()> {
@@ -39,15 +37,6 @@ pub(crate) fn check_adapter(path: &Path) -> Result<()> {
             bail!("{place}: no checkpoint, there is no {name} in it")
         }
     }
-}
-
-/// The checkpoint of most steps in the folder of a run.
-fn newest_checkpoint(folder: &Path) -> Option<PathBuf> {
-    let paths = std::fs::read_dir(folder).ok()?.flatten().map(|entry| entry.path());
-    let step = |path: &PathBuf| -> Option<u64> {
-        path.file_name()?.to_str()?.strip_prefix(CHECKPOINT)?.parse().ok()
-    };
-    paths.filter(|path| step(path).is_some()).max_by_key(step)
 }
 
 /// That a file of questions which nothing is learned from holds some.

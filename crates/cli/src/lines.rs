@@ -11,7 +11,7 @@ use std::io::Write;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, ensure};
-use data::{Dataset, read_lines};
+use data::{Dataset, read_lines, retain};
 use preprocess::{Processor, Prompt};
 use serde::Serialize;
 use serde_json::{Map, Value};
@@ -46,8 +46,7 @@ impl Input {
 
     /// Drops the lines that are not to be kept.
     pub(crate) fn keep(&mut self, is_kept: &[bool]) {
-        let mut flags = is_kept.iter();
-        self.lines.retain(|_| flags.next().is_some_and(|kept| *kept));
+        retain(&mut self.lines, is_kept);
         self.dataset.keep(is_kept);
     }
 
@@ -148,21 +147,6 @@ impl std::fmt::Display for Written<'_> {
             output.display()
         )
     }
-}
-
-/// Names, sizes and times of the files at a path: changes when they do.
-pub(crate) fn fingerprint(path: &Path) -> String {
-    let mut files = vec![path.to_owned()];
-    if let Ok(entries) = std::fs::read_dir(path) {
-        files.extend(entries.flatten().map(|entry| entry.path()));
-    }
-    files.sort();
-    let describe = |file: &PathBuf| {
-        let found = std::fs::metadata(file).ok();
-        let size = found.as_ref().map(std::fs::Metadata::len);
-        format!("{file:?} {size:?} {:?}", found.and_then(|found| found.modified().ok()))
-    };
-    files.iter().map(describe).collect::<Vec<_>>().join("\n")
 }
 
 #[cfg(test)]

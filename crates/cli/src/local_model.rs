@@ -17,6 +17,7 @@ const BATCH: usize = 64;
 /// An assembled model, its weights loaded when it is first asked.
 pub(crate) struct LocalModel {
     args: ModelArgs,
+    identity: String,
     processor: Processor,
     loaded: Option<Loaded>,
     progress: Progress,
@@ -26,7 +27,8 @@ impl LocalModel {
     /// Reads all but the weights.
     pub(crate) fn open(args: ModelArgs, progress: &Progress) -> Result<Self> {
         let processor = Processor::load(&args.model)?;
-        Ok(Self { args, processor, loaded: None, progress: progress.clone() })
+        let identity = generate::identity(&args);
+        Ok(Self { args, identity, processor, loaded: None, progress: progress.clone() })
     }
 
     /// Completes requests in one running batch, those whose prompts can be read.
@@ -97,7 +99,7 @@ impl LocalModel {
 
 impl Respond for LocalModel {
     fn identity(&self) -> String {
-        generate::identity(&self.args)
+        self.identity.clone()
     }
 
     fn respond(&mut self, requests: &[Request<'_>], done: &mut Done<'_>) {

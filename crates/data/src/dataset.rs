@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use schema::{Content, Message, Part, Role, Sample};
 
-use crate::jsonl::lines;
+use crate::jsonl::{lines, take_what_is_good};
 use crate::{Error, Result};
 
 /// The samples of one JSONL file, each with as many image tags before its response as images, and every image file there.
@@ -38,14 +38,7 @@ impl Dataset {
     /// When the file itself cannot be read.
     pub fn read_what_is_good(path: impl AsRef<Path>) -> Result<(Self, Vec<Error>)> {
         let mut dataset = Self::none(path.as_ref());
-        let mut bad = vec![];
-        for line in lines(path.as_ref())? {
-            match dataset.add(line) {
-                Err(error @ Error::Io { .. }) => return Err(error),
-                Err(error) => bad.push(error),
-                Ok(()) => {}
-            }
-        }
+        let bad = take_what_is_good(lines(path.as_ref())?, |line| dataset.add(line))?;
         Ok((dataset, bad))
     }
 
@@ -63,10 +56,8 @@ impl Dataset {
 
     /// Drops the samples whose flag is not set.
     pub fn keep(&mut self, is_kept: &[bool]) {
-        let mut flags = is_kept.iter();
-        self.samples.retain(|_| flags.next().is_some_and(|kept| *kept));
-        let mut flags = is_kept.iter();
-        self.lines.retain(|_| flags.next().is_some_and(|kept| *kept));
+        retain(&mut self.samples, is_kept);
+        retain(&mut self.lines, is_kept);
     }
 
     /// Where an entry of [`Sample::images`] lies: relative paths start at the file's folder. A `data:` URL is no path.
@@ -136,6 +127,12 @@ fn parts(message: &Message) -> Option<&[Part]> {
 /// The path that an image part brings itself.
 fn own_image(part: &Part) -> Option<&str> {
     if let Part::Image { image } = part { image.as_deref() } else { None }
+}
+
+/// Drops the items whose flag is not set.
+pub fn retain<T>(items: &mut Vec<T>, is_kept: &[bool]) {
+    let mut flags = is_kept.iter();
+    items.retain(|_| flags.next().is_some_and(|kept| *kept));
 }
 
 /// The turns that lead to a response at the end.

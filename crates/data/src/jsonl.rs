@@ -45,6 +45,26 @@ pub(crate) fn python_lines<T: DeserializeOwned>(
     })
 }
 
+/// Offers each line to `take`, and returns why those it refuses are bad.
+///
+/// # Errors
+///
+/// When the file itself cannot be read.
+pub(crate) fn take_what_is_good<T>(
+    lines: impl Iterator<Item = Result<T>>,
+    mut take: impl FnMut(Result<T>) -> Result<()>,
+) -> Result<Vec<Error>> {
+    let mut bad = vec![];
+    for line in lines {
+        match take(line) {
+            Err(error @ Error::Io { .. }) => return Err(error),
+            Err(error) => bad.push(error),
+            Ok(()) => {}
+        }
+    }
+    Ok(bad)
+}
+
 /// The line with quotes around what is no number in JSON; `None` where there is none.
 fn quoted(text: &str) -> Option<String> {
     let (mut quoted, mut rest) = (String::with_capacity(text.len()), text);

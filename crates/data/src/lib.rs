@@ -27,7 +27,9 @@ pub mod digits;
 pub mod arithmetic;
 pub mod easy_vqa;
 
-pub use dataset::{Dataset, absolute, majority_answer, num_image_tags, prompt_of, response_of};
+pub use dataset::{
+    Dataset, absolute, majority_answer, num_image_tags, prompt_of, response_of, retain,
+};
 pub use error::{Error, Result};
 pub use jsonl::{lines, read_lines, write_lines};
 pub use order::Order;

@@ -14,8 +14,8 @@ use std::path::{Path, PathBuf};
 use schema::{Message, Role, Sample};
 use serde::Serialize;
 
-use crate::dataset::missing_image;
-use crate::jsonl::python_lines;
+use crate::dataset::{missing_image, retain};
+use crate::jsonl::{python_lines, take_what_is_good};
 use crate::{Error, Result};
 
 mod columns;
@@ -80,14 +80,7 @@ impl Preferences {
         folder: Option<&Path>,
     ) -> Result<(Self, Vec<Error>)> {
         let mut read = Self::none(path.as_ref(), folder);
-        let mut bad = vec![];
-        for line in python_lines::<Row>(path.as_ref())? {
-            match read.add(line) {
-                Err(error @ Error::Io { .. }) => return Err(error),
-                Err(error) => bad.push(error),
-                Ok(()) => {}
-            }
-        }
+        let bad = take_what_is_good(python_lines(path.as_ref())?, |line| read.add(line))?;
         Ok((read, bad))
     }
 
@@ -110,10 +103,8 @@ impl Preferences {
 
     /// Drops the pairs whose flag is not set; the report stays as it is.
     pub fn keep(&mut self, is_kept: &[bool]) {
-        let mut flags = is_kept.iter();
-        self.pairs.retain(|_| flags.next().is_some_and(|kept| *kept));
-        let mut flags = is_kept.iter();
-        self.lines.retain(|_| flags.next().is_some_and(|kept| *kept));
+        retain(&mut self.pairs, is_kept);
+        retain(&mut self.lines, is_kept);
     }
 
     /// The folder that image paths are relative to.

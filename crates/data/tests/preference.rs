@@ -220,6 +220,10 @@ fn older_columns_of_ms_swift_and_alpacas_are_turns() {
     let alpaca = json!({
         "instruction": "What", "input": "is it?", "output": "good", "rejected_response": "bad",
     });
+    let mut odd = swift.clone();
+    odd["history"] = json!(["One?", "1"]);
+    let report = read(&[&odd.to_string()]).report.to_string();
+    assert!(report.contains("`history` is no list"), "{report}");
     let read = read(&[&swift.to_string(), &alpaca.to_string()]);
     let [swift, alpaca] = read.pairs.as_slice() else { panic!("{}", read.report) };
     let turns: Vec<(Role, &str)> =

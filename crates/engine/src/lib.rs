@@ -78,7 +78,9 @@ mod tensorboard;
 mod metrics;
 mod run;
 
-pub use checkpoint::{CheckpointConfig, Checkpoints, SavedFile, TaskState, config_hash};
+pub use checkpoint::{
+    CheckpointConfig, Checkpoints, SavedFile, TaskState, config_hash, newest_checkpoint,
+};
 pub use error::{Error, TaskError};
 pub use lock::LockedFile;
 pub use optimizer::OptimizerConfig;

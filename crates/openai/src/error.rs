@@ -25,7 +25,7 @@ pub enum Error {
         /// Its name.
         variable: String,
     },
-    /// The request cannot be sent at all: its address, its headers or the encryption are not what they should be.
+    /// The request cannot be sent at all: its address or its headers are not what they should be.
     #[error("{url}: not sent: {reason}")]
     Unsent {
         /// The address.

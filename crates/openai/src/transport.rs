@@ -113,19 +113,21 @@ impl Trouble {
         use ureq::Timeout::{Connect, Resolve};
         let reason = error.to_string();
         let is_unheard = match error {
-            // What is wrong here is wrong before anything is sent.
+            // What is wrong here is wrong before anything is sent, and will be.
             Silent::Http(_)
             | Silent::BadUri(_)
             | Silent::InvalidProxyUrl
-            | Silent::Tls(_)
             | Silent::Pem(_)
-            | Silent::Rustls(_)
             | Silent::RequireHttpsOnly(_)
             | Silent::TlsRequired => {
                 return Self::Lasting(Error::Unsent { url: url.to_owned(), reason });
             }
             Silent::Io(error) => error.kind() == std::io::ErrorKind::ConnectionRefused,
-            Silent::ConnectionFailed | Silent::HostNotFound | Silent::ConnectProxyFailed(_) => true,
+            Silent::ConnectionFailed
+            | Silent::HostNotFound
+            | Silent::ConnectProxyFailed(_)
+            | Silent::Tls(_)
+            | Silent::Rustls(_) => true,
             Silent::Timeout(timeout) => matches!(timeout, Connect | Resolve),
             _ => false,
         };

@@ -77,4 +77,4 @@ pub use resize::resize;
 pub use settings::ImageSettings;
 pub use template::ChatTemplate;
 pub use tile::{Grid, TiledImage, choose_grid};
-pub use tokenizer::{TextStream, Tokenizer, add_special_tokens};
+pub use tokenizer::{THOUGHT_MARKS, TextStream, Tokenizer, add_special_tokens};

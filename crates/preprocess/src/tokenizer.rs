@@ -10,7 +10,7 @@ use crate::error::{Error, Result};
 
 /// The marks of a thought: part of what a model says, even in tokenizers that list them among the special tokens,
 /// because rewards look for them.
-const THOUGHT_MARKS: [&str; 2] = ["<think>", "</think>"];
+pub const THOUGHT_MARKS: [&str; 2] = ["<think>", "</think>"];
 
 /// A byte-level BPE or other tokenizer, as `tokenizer.json` describes it.
 #[derive(Clone, Debug)]

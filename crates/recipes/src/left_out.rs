@@ -57,15 +57,17 @@ impl LeftOut {
         }
     }
 
-    /// The pairs, each with its place, whose images can be decoded.
+    /// The pairs, each with its place, without those of damaged images. Only those are decoded that `is_new`: a plan
+    /// decodes none, and a run none whose features it has.
     pub(crate) fn undamaged<T>(
         &mut self,
         mut pairs: Vec<(T, String)>,
         images: impl Fn(&T) -> &[ModelImage],
+        is_new: &dyn Fn(&ModelImage) -> bool,
     ) -> Vec<(T, String)> {
         let all = pairs.iter().flat_map(|(pair, _)| images(pair));
         let distinct: BTreeMap<[u8; 32], &ModelImage> =
-            all.map(|image| (image.key(), image)).collect();
+            all.filter(|image| is_new(image)).map(|image| (image.key(), image)).collect();
         let damage = |(key, image): ([u8; 32], &ModelImage)| Some((key, image.check().err()?));
         let damaged: BTreeMap<_, _> = distinct.into_par_iter().filter_map(damage).collect();
         if damaged.is_empty() {

@@ -175,6 +175,11 @@ impl Policy {
         Ok(())
     }
 
+    /// Whether an image's features are known, so that it need not be looked at again.
+    pub fn has_features(&self, image: &ModelImage) -> bool {
+        self.encoder.as_ref().is_some_and(|encoder| encoder.holds(image))
+    }
+
     /// Features of a sample's images, one after the other: from the cache, or by the encoder as it is
     /// now.
     ///

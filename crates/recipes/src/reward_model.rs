@@ -18,7 +18,7 @@ use model::pack::Valued;
 use model::reward_model::RewardModel;
 use model::value_head::ValueHead;
 use model::vlm::Images;
-use preprocess::{Judged, Processor};
+use preprocess::{Judged, ModelImage, Processor};
 use rollout::{Candidates, JudgedPass};
 use tensor::{Gradients, Tensor};
 
@@ -65,7 +65,7 @@ pub fn training_pairs(
     processor: &Processor,
     notices: &mut dyn FnMut(&Notice),
 ) -> Result<Vec<Judged>, Error> {
-    let pairs = Pairs::read(config, processor, notices)?.train;
+    let pairs = Pairs::read(config, (processor, &|_| false), notices)?.train;
     Ok(pairs.into_iter().map(|pair| pair.judged).collect())
 }
 
@@ -73,7 +73,9 @@ pub fn training_pairs(
 fn train(config: &RewardConfig, watch: Watch) -> Result<(Judging, u64), Error> {
     let Watch { events, mut notices } = watch;
     let judging = Judging::load(config)?;
-    let Pairs { train, held_out } = Pairs::read(config, &judging.policy.processor, &mut notices)?;
+    let is_new = |image: &ModelImage| !judging.policy.has_features(image);
+    let shown = (&judging.policy.processor, &is_new as &dyn Fn(&ModelImage) -> bool);
+    let Pairs { train, held_out } = Pairs::read(config, shown, &mut notices)?;
     let identity = identity(&train);
     let mut task = RewardTask { judging, pairs: train, loss_tokens: config.pairs.loss_tokens };
     let last = config.num_steps(task.pairs.len());

@@ -66,6 +66,8 @@ pub struct Batch<'a> {
     running: Vec<Sequence<'a>>,
     /// Tokens drawn and completions that ended since the last time they were told of.
     news: News,
+    /// Whether no row has come free, and no prompt come, since all that could begin did.
+    is_settled: bool,
     num_added: usize,
     progress: Progress,
 }
@@ -115,6 +117,7 @@ impl<'a> Batch<'a> {
             pending: VecDeque::new(),
             running: Vec::new(),
             news: News::default(),
+            is_settled: true,
             num_added: 0,
             progress: Progress::default(),
         }
@@ -134,6 +137,7 @@ impl<'a> Batch<'a> {
         self.num_added += 1;
         self.progress.num_total += num_open;
         if num_open > 0 {
+            self.is_settled = false;
             self.waiting.push_back(number);
             let drawing = drawing.clone();
             self.groups.insert(number, Group { prompt, drawing, slots, rows: 0..0, num_open });
@@ -160,6 +164,7 @@ impl<'a> Batch<'a> {
     /// Forgets a prompt: none of its completions will end.
     pub fn cancel(&mut self, prompt: usize) {
         let Some(group) = self.groups.remove(&prompt) else { return };
+        self.is_settled = false;
         self.progress.num_total -= group.num_open;
         self.free.give(group.rows);
         self.waiting.retain(|&waiting| waiting != prompt);
@@ -295,6 +300,7 @@ impl<'a> Batch<'a> {
     /// Keeps a finished completion; gives its rows back, and its prompt's with the last of a group.
     fn finish(&mut self, sequence: Sequence<'a>) -> Result<(), Error> {
         let (prompt, sample) = (sequence.prompt, sequence.sample);
+        self.is_settled = false;
         self.free.give(sequence.rows.clone());
         let group = self.groups.get_mut(&prompt).expect("one of its samples was open");
         group.num_open -= 1;

@@ -100,6 +100,11 @@ impl ImageEncoder {
         self.take(vlm, images, &mut HashMap::new())
     }
 
+    /// Whether an image's features are known, so that it need not be looked at again.
+    pub fn holds(&self, image: &ModelImage) -> bool {
+        self.cache.holds(FeatureKey::new(&image.key(), &self.encoder))
+    }
+
     /// As [`encode`](Self::encode), with the pixels of each image as [`ModelImage::pixel_values`] gives them: made before,
     /// where that keeps nobody waiting.
     ///

@@ -2,8 +2,10 @@
 
 use std::mem::take;
 
-const OPEN: &str = "<think>";
-const CLOSE: &str = "</think>";
+use preprocess::THOUGHT_MARKS;
+
+const OPEN: &str = THOUGHT_MARKS[0];
+const CLOSE: &str = THOUGHT_MARKS[1];
 
 /// What is new of a completion.
 #[derive(Debug, Default, PartialEq, Eq)]

@@ -27,9 +27,7 @@ const CATEGORIES: [&str; 3] = ["general", "hallucination", "reasoning"];
 
 /// What the names of sources and items begin with, in lower case, and their category (arXiv:2411.17451, table 2).
 /// Items of POVID are `hallucination_pair-…`.
-const PREFIXES: [(&str, &str); 9] = [
-    ("wildvision", "general"),
-    ("vlfeedback", "general"),
+const PREFIXES: [(&str, &str); 7] = [
     ("povid", "hallucination"),
     ("hallucination", "hallucination"),
     ("rlaif", "hallucination"),
@@ -40,8 +38,8 @@ const PREFIXES: [(&str, &str); 9] = [
 ];
 
 /// The category of an item of VL-RewardBench: its column where that says one, else what its id begins with, else what
-/// its source does. All others are general, as in the benchmark's own script: the published `query_source` is often
-/// empty, or says where a picture is from.
+/// its source does; all others are general. The published `query_source` is often empty, or says where a picture is
+/// from.
 pub fn category(id: &str, source: &str) -> &'static str {
     let (id, source) = (id.to_lowercase(), source.to_lowercase());
     let own = CATEGORIES.into_iter().find(|own| *own == source);

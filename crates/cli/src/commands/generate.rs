@@ -12,7 +12,7 @@ use serde_json::{Map, Value};
 use crate::Context;
 use crate::args::{GenerateArgs, ModelArgs, SamplingArgs};
 use crate::failure::usage;
-use crate::lines::{Growing, Input, Written, fingerprint};
+use crate::lines::{Growing, Input, Written};
 use crate::loaded::Loaded;
 use crate::progress::{Meter, Unit};
 
@@ -145,10 +145,11 @@ impl Job<'_> {
     }
 }
 
-/// All about a model that shapes what it says.
+/// All about a model that shapes what it says. What cannot be read fails where it is loaded.
 pub(crate) fn identity(args: &ModelArgs) -> String {
+    let fingerprint = |path: &Path| stages::fingerprint(path).ok().flatten();
     let adapter = args.adapter.as_deref().map(fingerprint);
-    format!("{:?} {} {adapter:?}", args.dtype, fingerprint(&args.model))
+    format!("{:?} {:?} {adapter:?}", args.dtype, fingerprint(&args.model))
 }
 
 fn lines<'a>(

@@ -45,6 +45,9 @@ pub enum PairFault {
     /// A judgement of LLaVA-Critic that compares no two responses, or finds none better.
     #[error("`conversations`: {0}")]
     NoComparison(&'static str),
+    /// Earlier turns that are no pairs of texts.
+    #[error("`history` is no list of questions with their answers")]
+    History,
     /// An image column names an image without content or path.
     #[error("an image has neither content nor path")]
     EmptyImage,
@@ -64,9 +67,11 @@ impl PairFault {
             | Self::ImageCount { .. }
             | Self::EmptyImage
             | Self::NoUserTurn { .. } => PairFlaw::Images,
-            Self::Missing(_) | Self::NoPrompt | Self::NoAnswer { .. } | Self::NoComparison(_) => {
-                PairFlaw::NoPair
-            }
+            Self::Missing(_)
+            | Self::NoPrompt
+            | Self::NoAnswer { .. }
+            | Self::NoComparison(_)
+            | Self::History => PairFlaw::NoPair,
         }
     }
 
@@ -259,7 +264,7 @@ impl Row {
                 [&critique.chosen, &critique.rejected].map(|t| vec![answer(t)]);
             return Ok(Sides { prompt: vec![user(critique.question)], chosen, rejected });
         }
-        if let Some(mut prompt) = self.conversation() {
+        if let Some(mut prompt) = self.conversation()? {
             let rejected = self.rejected_messages.take().map(Turns::Messages);
             let rejected = rejected.or(self.rejected_response.take()).or(self.rejected.take());
             let rejected = rejected.ok_or(PairFault::Missing("rejected_response"))?;
@@ -283,36 +288,32 @@ impl Row {
             None => implicit(chosen, rejected),
         }
     }
-}
 
-impl Row {
     /// The turns of `messages`, or of ms-swift's older columns. Beside a chosen response, `messages` is the prompt where
     /// there is no other; else it repeats the chosen side, as in UltraFeedback.
-    fn conversation(&mut self) -> Option<Vec<Message>> {
+    fn conversation(&mut self) -> Result<Option<Vec<Message>>, PairFault> {
         let is_prompt = |turns: &[Message]| turns.last().is_some_and(|t| t.role != Role::Assistant);
+        let has_prompt = self.prompt.is_some() || self.question.is_some();
         match (&self.messages, &self.chosen) {
-            (Some(_), None) => self.messages.take(),
+            (Some(_), None) => Ok(self.messages.take()),
             (Some(turns), Some(_)) => {
-                let has_prompt = self.prompt.is_some() || self.question.is_some();
                 let is_needed = !has_prompt && is_prompt(turns);
-                self.messages.take().filter(|_| is_needed)
+                Ok(self.messages.take().filter(|_| is_needed))
             }
-            (None, None) if self.prompt.is_none() && self.question.is_none() => {
-                queried(&mut self.extra)
-            }
-            (None, _) => None,
+            (None, None) if !has_prompt => queried(&mut self.extra),
+            (None, _) => Ok(None),
         }
     }
 }
 
 /// The turns of `query` and `response`, with `system` and `history`, or of `instruction`, `input` and `output`.
-fn queried(columns: &mut Map<String, Value>) -> Option<Vec<Message>> {
+fn queried(columns: &mut Map<String, Value>) -> Result<Option<Vec<Message>>, PairFault> {
     let has = |query: &str, response: &str| {
         [query, response].iter().all(|column| columns.get(*column).is_some_and(Value::is_string))
     };
     let is_query = has("query", "response");
     if !is_query && !has("instruction", "output") {
-        return None;
+        return Ok(None);
     }
     let mut text = |column: &str| match columns.remove(column) {
         Some(Value::String(text)) if !text.is_empty() => Some(text),
@@ -326,17 +327,16 @@ fn queried(columns: &mut Map<String, Value>) -> Option<Vec<Message>> {
             (Some(parts.into_iter().flatten().collect::<Vec<_>>().join("\n")), text("output"))
         }
     };
-    let history: Vec<[String; 2]> = columns
-        .remove("history")
-        .and_then(|turns| serde_json::from_value(turns).ok())
-        .unwrap_or_default();
+    let history: Option<Vec<[String; 2]>> =
+        serde_json::from_value(columns.remove("history").unwrap_or_default())
+            .map_err(|_| PairFault::History)?;
     let turn = |role, text: String| Message { role, content: Content::Text(text) };
     let mut turns: Vec<Message> = system.into_iter().map(|text| turn(Role::System, text)).collect();
-    for [asked, said] in history {
+    for [asked, said] in history.into_iter().flatten() {
         turns.extend([user(asked), answer(&said)]);
     }
     turns.extend([user(query.unwrap_or_default()), answer(&response.unwrap_or_default())]);
-    Some(turns)
+    Ok(Some(turns))
 }
 
 /// TRL's implicit prompt: what both sides begin with, in turns or in characters.

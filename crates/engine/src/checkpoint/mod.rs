@@ -157,6 +157,11 @@ pub fn config_hash(text: &str) -> String {
     format!("{:08x}", crc32c::crc32c(text.as_bytes()))
 }
 
+/// The checkpoint of most steps in the folder of a run, complete or not.
+pub fn newest_checkpoint(folder: &Path) -> Option<PathBuf> {
+    list(folder).ok()?.pop().map(|(_, path)| path)
+}
+
 fn list(folder: &Path) -> Result<Vec<(u64, PathBuf)>, Error> {
     let mut found = Vec::new();
     for entry in entries(folder)? {

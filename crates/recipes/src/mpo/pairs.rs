@@ -53,8 +53,9 @@ impl Pairs {
         policy: &Policy,
         notices: &mut dyn FnMut(&Notice),
     ) -> Result<Self, Error> {
+        let is_new = |image: &ModelImage| !policy.has_features(image);
         let (pairs, places): (Vec<Pair>, _) =
-            render(path, config, &policy.processor, notices)?.into_iter().unzip();
+            render(path, config, (&policy.processor, &is_new), notices)?.into_iter().unzip();
         let pairs = Self { pairs, places };
         let num_text = pairs.pairs.iter().filter(|pair| pair.prompt.images.is_empty()).count();
         policy.check_text(path, num_text, pairs.len(), notices)?;
@@ -114,7 +115,7 @@ impl PairConfig {
         processor: &Processor,
         notices: &mut dyn FnMut(&Notice),
     ) -> Result<Vec<(Prompt, usize)>, Error> {
-        let pairs = render(path, self, processor, notices)?.into_iter();
+        let pairs = render(path, self, (processor, &|_| false), notices)?.into_iter();
         let sized = |(pair, _): (Pair, String)| {
             let num_rows = pair.num_rows();
             (pair.prompt, num_rows)
@@ -123,11 +124,11 @@ impl PairConfig {
     }
 }
 
-/// The pairs of a file that are used, each with its place.
+/// The pairs of a file that are used, each with its place. Images that are new are looked at.
 fn render(
     path: &Path,
     config: &PairConfig,
-    processor: &Processor,
+    (processor, is_new): (&Processor, &dyn Fn(&ModelImage) -> bool),
     notices: &mut dyn FnMut(&Notice),
 ) -> Result<Vec<(Pair, String)>, Error> {
     let file = Preferences::read(path, config.image_folder.as_deref())?;
@@ -147,7 +148,7 @@ fn render(
             Err(error) => left_out.add_failed(&error, &place),
         }
     }
-    let pairs = left_out.undamaged(pairs, |pair: &Pair| &pair.prompt.images);
+    let pairs = left_out.undamaged(pairs, |pair: &Pair| &pair.prompt.images, is_new);
     left_out.tell(config.bad_pairs, max_length, notices)?;
     Ok(pairs)
 }

@@ -40,17 +40,17 @@ pub(super) fn identity(train: &[JudgedPair]) -> Identity {
 }
 
 impl Pairs {
-    /// Reads the files of a stage. Pairs that nothing can be learned from are left out and told to
-    /// `notices`, or end the run.
+    /// Reads the files of a stage, and looks at images that are new. Pairs that nothing can be learned from are left out
+    /// and told to `notices`, or end the run.
     pub(super) fn read(
         config: &RewardConfig,
-        processor: &Processor,
+        shown: (&Processor, &dyn Fn(&ModelImage) -> bool),
         notices: &mut dyn FnMut(&Notice),
     ) -> Result<Self, Error> {
         let mut pairs = Self { train: Vec::new(), held_out: Vec::new() };
         let mut prompts = Prompts::default();
         for path in config.datasets() {
-            let all = usable(config, path, processor, notices)?;
+            let all = usable(config, path, shown, notices)?;
             prompts.draw(&all, config);
             for Usable { pair, prompt } in all {
                 match prompts.held_out.contains(&prompt) {
@@ -60,7 +60,7 @@ impl Pairs {
             }
         }
         if let Some(path) = &config.pairs.eval_dataset {
-            let all = usable(config, path, processor, notices)?;
+            let all = usable(config, path, shown, notices)?;
             pairs.held_out.extend(all.into_iter().map(|usable| usable.pair));
         }
         pairs.check(config)?;
@@ -92,7 +92,7 @@ struct Usable {
 fn usable(
     config: &RewardConfig,
     path: &Path,
-    processor: &Processor,
+    (processor, is_new): (&Processor, &dyn Fn(&ModelImage) -> bool),
     notices: &mut dyn FnMut(&Notice),
 ) -> Result<Vec<Usable>, Error> {
     let PairConfig { max_length, image_folder, bad_pairs, min_score_gap, .. } = &config.pairs;
@@ -115,7 +115,7 @@ fn usable(
             Err(error) => left_out.add_failed(&error, &place),
         }
     }
-    let judged = left_out.undamaged(judged, |(one, _): &(Judged, usize)| &one.images);
+    let judged = left_out.undamaged(judged, |(one, _): &(Judged, usize)| &one.images, is_new);
     left_out.tell(*bad_pairs, max_length, notices)?;
     let usable = judged.into_iter().map(|((judged, index), place)| Usable {
         prompt: key(&file.pairs[index], &judged.images),

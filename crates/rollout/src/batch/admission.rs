@@ -18,8 +18,9 @@ pub(super) struct Begun {
 
 impl Batch<'_> {
     /// Fills the free rows: samples that wait first, then further prompts, then whoever is in nobody's way.
+    /// Nothing is tried again before a row has come free or a prompt has come.
     pub(super) fn admit(&mut self) -> Result<(), Error> {
-        loop {
+        while !std::mem::replace(&mut self.is_settled, true) {
             self.resume();
             let mut begun = Vec::new();
             if self.pending.is_empty() {
@@ -28,11 +29,12 @@ impl Batch<'_> {
             if begun.is_empty() {
                 begun = self.overtake();
             }
-            if begun.is_empty() {
-                return Ok(());
+            if !begun.is_empty() {
+                self.prefill(begun)?;
+                self.is_settled = false;
             }
-            self.prefill(begun)?;
         }
+        Ok(())
     }
 
     /// Lets samples go on that wait for rows, in their order.

@@ -12,7 +12,7 @@ use super::{BATCH, Doubtful, finite, open};
 use crate::Context;
 use crate::args::RewardEvalArgs;
 use crate::commands::generate::identity;
-use crate::lines::{Growing, fingerprint};
+use crate::lines::Growing;
 use crate::output::Table;
 use crate::progress::Unit;
 
@@ -42,8 +42,8 @@ pub(super) fn run(args: &RewardEvalArgs, context: &Context) -> Result<()> {
     let mut doubtful = Doubtful::default();
     items.iter().for_each(|item| doubtful.count(&[&item.preferred, &item.other]));
     doubtful.tell(&args.input, context);
-    let settings =
-        format!("{:?}\n{}\n{}", args.benchmark, identity(&args.model), fingerprint(&args.input));
+    let content = stages::fingerprint(&args.input)?;
+    let settings = format!("{:?}\n{}\n{content:?}", args.benchmark, identity(&args.model));
     let mut output = Growing::open(&args.output, &settings, 1)?;
     let mut judge = open(&args.model, context)?;
     let mut meter = context.progress.meter("pairs", Unit::Items, Some(items.len() as u64));

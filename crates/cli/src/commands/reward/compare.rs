@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, Result};
-use data::{Preference, Preferences, prompt_of, read_lines};
+use data::{Preference, Preferences, prompt_of, read_lines, retain};
 use preprocess::Processor;
 use reward::{PairwiseSummary, pairwise};
 use rollout::Judge;
@@ -125,10 +125,7 @@ impl Input {
     /// Drops the items that are not to be kept.
     fn keep(&mut self, is_kept: &[bool]) {
         match self {
-            Self::Groups { groups, .. } => {
-                let mut flags = is_kept.iter();
-                groups.retain(|_| flags.next().is_some_and(|kept| *kept));
-            }
+            Self::Groups { groups, .. } => retain(groups, is_kept),
             Self::Pairs(pairs) => pairs.keep(is_kept),
         }
     }
