@@ -7,11 +7,11 @@ use judge::{Failure, Judge, Rubric, judge_all};
 use reward::{Asked, ScoreError, Scorer};
 use schema::Sample;
 use serde::{Deserialize, Serialize};
-use serde_json::{Map, Value, json};
+use serde_json::{Value, json};
 
 use super::config::ScoreConfig;
 use crate::Error;
-use crate::journal::{Journal, Numbered};
+use crate::journal::{Journal, Numbered, only};
 use crate::mpo::BadPairs;
 use crate::run::Notice;
 
@@ -165,14 +165,10 @@ fn asked(
     grader: &mut Grader<'_>,
     notices: &mut dyn FnMut(&Notice),
 ) -> Result<Vec<Option<f64>>, Error> {
-    let settings = [
-        ("reward_model".to_owned(), json!(config.reward_model)),
-        (
-            "judge".to_owned(),
-            json!(config.judge.as_ref().map(|judge| (&judge.model, &judge.model_name_or_path))),
-        ),
-    ];
-    let mut journal: Journal<Scored> = Journal::open(journal, &Map::from_iter(settings))?;
+    let judge = config.judge.as_ref().map(|judge| (&judge.model, &judge.model_name_or_path));
+    let mut settings = only(config, &["reward_model"])?;
+    settings.insert("judge".to_owned(), json!(judge));
+    let mut journal: Journal<Scored> = Journal::open(journal, &settings)?;
     let total = dataset.samples.len();
     let items = missing(dataset, &mut journal)?;
     let mut lost = None;
